@@ -1,0 +1,189 @@
+"""Usage errors: the calling code or the configuration is wrong.
+
+Decides what a developer reads. Promises that raising one of these left no record and sent nothing (except
+where the class says which record stands). Does NOT judge effects: see `effect` for those.
+"""
+
+# The names say what happened (KeyReused, StoreFull); a suffix on each would say it twice.
+# ruff: noqa: N818
+
+from __future__ import annotations
+
+from holdfast.kernel.errors.wording import HoldfastError
+
+
+class UsageError(HoldfastError):
+    """The calling code or the configuration is wrong; nothing was recorded and nothing was sent."""
+
+    exit_code = 2
+    what_is_known = "Nothing was recorded and nothing was sent."
+
+
+class BadValue(UsageError):
+    """A value cannot be taken in exactly, so it is not taken in at all."""
+
+    code = "HF-U01-bad-value"
+    what_happened = "The value at {path} ({value_type}) was not accepted: {why}."
+    what_to_do = "Change that value where it is made."
+    next_command = "give {path} as plain JSON: text, true/false, null, or an integer within ±9007199254740991"
+    path: str
+    why: str
+    value_type: str
+
+
+class TooLarge(UsageError):
+    """Something is bigger than its limit. `size_bytes` is a lower bound when `exact` is false."""
+
+    code = "HF-U02-too-large"
+    what_happened = "The {what} takes {bound}{size_bytes} bytes; the limit is {limit_bytes} bytes."
+    what_to_do = "Store the large part elsewhere and pass its address and digest."
+    next_command = "pass at most {limit_bytes} bytes as {what}"
+    what: str
+    size_bytes: int
+    limit_bytes: int
+    exact: bool = True
+
+    def _words(self) -> dict[str, str]:
+        return {**super()._words(), "bound": "" if self.exact else "at least "}
+
+
+class BadContract(UsageError):
+    """A tool's contract is incomplete or contradicts itself; the tool was not registered."""
+
+    code = "HF-U03-bad-contract"
+    what_happened = "Tool {tool} was not registered: missing: {missing}; problems: {problems}."
+    what_to_do = "Declare what is missing in @hf.tool(...) or hf.Contract(...)."
+    next_command = "add to the contract of {tool}: {missing}"
+    tool: str
+    missing: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+    def _words(self) -> dict[str, str]:
+        words = super()._words()
+        return words if self.missing else {**words, "missing": "nothing"}
+
+
+class UnknownTool(UsageError):
+    """A call names a tool that is not registered."""
+
+    code = "HF-U04-unknown-tool"
+    what_happened = "No tool named {tool} is registered.{nearest_maybe} Registered: {known}."
+    what_to_do = "Correct the name, or register the tool."
+    next_command = "name one of: {known}"
+    tool: str
+    nearest: str | None
+    known: tuple[str, ...]
+
+
+class BadArguments(UsageError):
+    """The arguments of a call do not fit the tool's schema."""
+
+    code = "HF-U05-bad-arguments"
+    what_happened = "The call of {tool} was not accepted as proposed: {problems}."
+    what_to_do = "Correct these arguments."
+    next_command = "call {tool} with arguments that fit its schema: {problems}"
+    tool: str
+    problems: tuple[str, ...]
+
+
+class BadConfig(UsageError):
+    """A configuration file has a key or a value that means nothing."""
+
+    code = "HF-U06-bad-config"
+    what_happened = "{file} was not accepted: {key}: {why}.{nearest_maybe}"
+    what_to_do = "Correct that key."
+    next_command = "edit {key} in {file}"
+    file: str
+    key: str
+    nearest: str | None
+    why: str
+
+
+class BadPolicy(UsageError):
+    """The policy does not parse or does not fit the schema; such a policy allows nothing."""
+
+    code = "HF-U07-bad-policy"
+    what_happened = "The policy {file}, line {line}, was not accepted: {why}.{nearest_maybe}"
+    what_is_known = "Nothing was allowed by it, nothing was recorded and nothing was sent."
+    what_to_do = "Correct that line; until then nothing is dispatched."
+    next_command = "edit {file} at line {line}"
+    file: str
+    line: int
+    why: str
+    nearest: str | None
+
+
+class UnknownId(UsageError):
+    """No record of that kind begins with the given id."""
+
+    code = "HF-U08-unknown-id"
+    what_happened = "No {kind} in this store has an id that begins with {given}."
+    what_to_do = "Check the id and the store."
+    next_command = "holdfast status"
+    given: str
+    kind: str
+
+
+class AmbiguousId(UsageError):
+    """A shortened id fits more than one record."""
+
+    code = "HF-U09-ambiguous-id"
+    what_happened = "{given} fits more than one record: {matches}."
+    what_to_do = "Give more characters of the one that is meant."
+    next_command = "use one of: {matches}"
+    given: str
+    matches: tuple[str, ...]
+
+
+class SealRefused(UsageError):
+    """The application was not sealed for production."""
+
+    code = "HF-U10-seal-refused"
+    what_happened = "The application was not sealed: {problems}."
+    what_is_known = "It keeps running unsealed, without the production guarantees."
+    what_to_do = "Mend each point, then call app.seal() anew."
+    next_command = "mend before app.seal(): {problems}"
+    problems: tuple[str, ...]
+
+
+class AlreadyOpen(UsageError):
+    """Something that may be opened once is opened a second time."""
+
+    code = "HF-U11-already-open"
+    what_happened = "{what} is open already and was not opened a second time."
+    what_to_do = "Use the one that is open, or close it first."
+    next_command = "open it once: async with hf.open(...) as app"
+    what: str
+
+
+class NotOpen(UsageError):
+    """Something is used before it was opened or after it was closed."""
+
+    code = "HF-U12-not-open"
+    what_happened = "{what} is not open: it was closed, or never opened."
+    what_to_do = "Use it inside the block that opens it."
+    next_command = "use it inside: async with hf.open(...) as app"
+    what: str
+
+
+class BadPurpose(UsageError):
+    """A purpose must be a short, stable name given by the principal, not by planner or client text."""
+
+    code = "HF-U13-bad-purpose"
+    what_happened = "The purpose {purpose} was not accepted: {why}."
+    what_to_do = "Name the reason for the work, such as the ticket or the order it serves."
+    next_command = 'hf.Intent(purpose="ticket-991", ...)'
+    purpose: str
+    why: str
+
+
+class IntentDiffers(UsageError):
+    """A known purpose was begun again with other terms; one purpose has one intent."""
+
+    code = "HF-U14-intent-differs"
+    what_happened = "An intent with the purpose {purpose} exists and differs in: {field_names}."
+    what_is_known = "The recorded intent stands unchanged; nothing was sent."
+    what_to_do = "Begin it with the recorded terms, or choose a new purpose for new work."
+    next_command = "holdfast run list"
+    purpose: str
+    field_names: tuple[str, ...]
