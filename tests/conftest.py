@@ -37,12 +37,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.postgres)
         for mark in item.iter_markers("req"):
             if not mark.args or "mutant" not in mark.kwargs:
-                raise pytest.UsageError(f"{item.nodeid}: write req(\"1.1c\", mutant=\"name\" or None)")
+                raise pytest.UsageError(f'{item.nodeid}: write req("1.1c", mutant="name" or None)')
             for id_ in mark.args:
                 if id_ not in known:
                     raise pytest.UsageError(f"{item.nodeid}: {id_!r} is not in docs/requirements.md")
                 proofs[id_].append(
-                    {"test": item.nodeid, "mutant": mark.kwargs["mutant"], "reason": mark.kwargs.get("reason")}
+                    {
+                        "test": item.nodeid,
+                        "mutant": mark.kwargs["mutant"],
+                        "reason": mark.kwargs.get("reason"),
+                    }
                 )
     target = config.getoption("--requirements")
     if target:
