@@ -1,0 +1,246 @@
+"""The policy: rules in Cedar text, read, checked against the contracts, and named by digest.
+
+Decides whether a policy may be used at all. Everything that would make a rule silently do nothing is an error
+here and not a surprise later: an unknown tool, argument, attribute or annotation, a word outside a closed
+vocabulary, a template, two rules with one id, an approver asked for by a rule that never asks.
+
+A rule carries annotations:
+
+    @id("big-refunds")          its name in decisions and in evidence; the file and line where absent
+    @reason("money leaves")     words for the people who read the decision
+    @approvers("finance")       the group whose members may approve
+    @quorum("2")                how many of them
+    @expires("30m")             how long the request stays open (s, m, h or d)
+
+The last three belong to rules that read `context.approved`, which is how Cedar says *ask*: denied as the call
+stands, allowed once it is approved. Names that begin with `x_` are the author's own.
+
+Promises: the same files and contracts give the same digest on every machine, and a different byte another one.
+
+Does not promise that the rules are wise. `decide` evaluates them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import cedarpy
+import msgspec
+from cedarpy import pst
+
+from holdfast.gate import syntax
+from holdfast.gate.schema import Contract, Shape, args_shape, cedar_schema, context_shape
+from holdfast.kernel.errors import BadPolicy
+
+ANNOTATIONS = ("id", "reason", "approvers", "quorum", "expires")
+TEXT_NAME = "<text>"
+"""The file name of a policy that was given as text."""
+
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])\Z")
+_QUORUM = re.compile(r"[1-9][0-9]?\Z")
+_QUOTED = re.compile(r"`([^`]*)`")
+_MISSING = re.compile(r"attribute `([^`]+)` (?:in context for .+|on entity type `(\w+)`) not found\Z", re.DOTALL)
+_ACTION = re.compile(r'unrecognized action `Action::"(.*)"`\Z', re.DOTALL)
+_APPROVED = ("context", "approved")
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule, with what its author said about it and what it can read."""
+
+    id: str
+    forbids: bool
+    reason: str
+    approver_group: str
+    quorum: int
+    expires_ms: int | None
+    file: str
+    line: int
+    tools: frozenset[str]
+    reads: frozenset[syntax.Path]
+
+    @property
+    def asks(self) -> bool:
+        """True where an approval can change what the rule says."""
+        return any(_APPROVED[: len(path)] == path for path in self.reads)
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.reason})" if self.reason else self.id
+
+
+class PolicySet:
+    """Rules that were read and found sound, ready to be evaluated. Made by `load`, `starter` or `read`."""
+
+    def __init__(self, sources: Mapping[str, bytes], contracts: Iterable[Contract]) -> None:
+        contracts = tuple(contracts)
+        schema = json.dumps(cedar_schema(contracts), sort_keys=True).encode()
+        self.schema = cedarpy.Schema.from_json_str(schema.decode())
+        self.contexts = {c.name: context_shape(args_shape(c)) for c in contracts}
+        self.digest = _digest(sources, schema)
+        self.rules: dict[str, Rule] = {}
+        nodes: dict[str, pst.Template] = {}
+        for file, data in sorted(sources.items()):
+            for piece in syntax.pieces(_decoded(file, data)):
+                node = _parsed(file, piece)
+                rule = _rule(file, piece, node, self.contexts)
+                if rule.id in self.rules:
+                    first = self.rules[rule.id]
+                    why = f"the id {rule.id!r} is taken by the rule in {first.file}, line {first.line}"
+                    raise BadPolicy(file=file, line=piece.line, why=why, nearest=None)
+                if contracts:
+                    _validate(file, piece, node, self.schema, self.contexts)
+                self.rules[rule.id] = rule
+                nodes[rule.id] = replace(node, id=rule.id)
+        self.engine = _engine(nodes)
+        self.permits = _engine({i: n for i, n in nodes.items() if n.effect == "permit"})
+
+    @classmethod
+    def load(cls, path_or_text: str | Path, contracts: Iterable[Contract]) -> PolicySet:
+        """Read one file, every `*.cedar` file of a directory, or policy text.
+
+        Raises BadPolicy with file, line and the nearest name that exists.
+        """
+        return cls(read(path_or_text), contracts)
+
+    @classmethod
+    def starter(cls, contracts: Iterable[Contract]) -> PolicySet:
+        """The policy that is shipped: reads pass, changes ask, the rest is refused."""
+        data = resources.files("holdfast.gate").joinpath("starter.cedar").read_bytes()
+        return cls({"starter.cedar": data}, contracts)
+
+    def rules_for(self, tool: str) -> tuple[Rule, ...]:
+        """The rules that can apply to a tool, in the order in which they were read."""
+        return tuple(rule for rule in self.rules.values() if tool in rule.tools)
+
+
+def read(path_or_text: str | Path) -> dict[str, bytes]:
+    """The bytes of a policy by file name (without folders, so that the digest does not depend on the place)."""
+    is_text = isinstance(path_or_text, str) and any(mark in path_or_text for mark in "\n;")
+    if is_text or str(path_or_text).lstrip().startswith("//"):
+        return {TEXT_NAME: str(path_or_text).encode("utf-8", "surrogatepass")}
+    path = Path(path_or_text)
+    if not str(path_or_text).strip():
+        raise BadPolicy(file=TEXT_NAME, line=0, why="neither a path nor policy text was given", nearest=None)
+    try:
+        if not path.is_dir():
+            return {path.name: path.read_bytes()}
+        files = {file.name: file.read_bytes() for file in sorted(path.glob("*.cedar"))}
+    except (OSError, ValueError) as error:
+        raise BadPolicy(file=str(path), line=0, why=f"it cannot be read: {error}", nearest=_neighbour(path)) from error
+    if not files:
+        raise BadPolicy(file=str(path), line=0, why="the directory holds no *.cedar file", nearest=None)
+    return files
+
+
+def _neighbour(path: Path) -> str | None:
+    try:
+        return syntax.nearest(path.name, (p.name for p in path.parent.iterdir()))
+    except (OSError, ValueError):
+        return None
+
+
+def _digest(sources: Mapping[str, bytes], schema: bytes) -> str:
+    """SHA-256 over every name and its bytes in order of name, then the schema, each with its length before it."""
+    sha = hashlib.sha256(b"holdfast policy 1\n")
+    parts = [part for name, data in sorted(sources.items()) for part in (name.encode("utf-8", "surrogatepass"), data)]
+    for part in (*parts, schema):
+        sha.update(len(part).to_bytes(8, "big"))
+        sha.update(part)
+    return f"sha256:{sha.hexdigest()}"
+
+
+def _decoded(file: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadPolicy(file=file, line=line, why="it is not UTF-8 text", nearest=None) from error
+
+
+def _parsed(file: str, piece: syntax.Piece) -> pst.Template:
+    try:
+        tree = cedarpy.policies_to_pst(piece.text)
+    except ValueError as error:
+        word = _QUOTED.search(str(error))
+        line = piece.line_of(word[1]) if word else piece.line
+        raise BadPolicy(file=file, line=line, why=f"it is not Cedar: {error}", nearest=None) from error
+    if tree.templates or len(tree.static_policies) != 1:
+        why = "a template (?principal, ?resource) permits nothing by itself; write the rule out"
+        raise BadPolicy(file=file, line=piece.line, why=why, nearest=None)
+    return next(iter(tree.static_policies.values()))
+
+
+def _engine(nodes: Mapping[str, pst.Template]) -> cedarpy.PolicySet:
+    tree = pst.PolicySet(templates={}, static_policies=dict(nodes), template_links=())
+    return cedarpy.PolicySet.from_pst(tree)
+
+
+def _rule(file: str, piece: syntax.Piece, node: pst.Template, contexts: Mapping[str, Shape]) -> Rule:
+    said = node.annotations
+    for name in said:
+        if name not in ANNOTATIONS and not name.startswith("x_"):
+            why = f"there is no annotation @{name}"
+            near = syntax.nearest(name, ANNOTATIONS)
+            raise BadPolicy(file=file, line=piece.line_of(name), why=why, nearest=near)
+
+    def wrong(name: str, why: str) -> BadPolicy:
+        return BadPolicy(file=file, line=piece.line_of(name), why=f"@{name}({said[name]!r}) {why}", nearest=None)
+
+    if "quorum" in said and not _QUORUM.match(said["quorum"]):
+        raise wrong("quorum", "is not a number of people from 1 to 99")
+    length = _DURATION.match(said.get("expires", "1s"))
+    if length is None:
+        raise wrong("expires", "is not a duration such as 90s, 30m, 4h or 2d")
+    rule = Rule(
+        id=said.get("id") or f"{file}:{piece.line}",
+        forbids=node.effect == "forbid",
+        reason=said.get("reason", ""),
+        approver_group=said.get("approvers", ""),
+        quorum=int(said.get("quorum", "1")),
+        expires_ms=int(length[1]) * _UNITS_MS[length[2]] if "expires" in said else None,
+        file=file,
+        line=piece.line,
+        tools=syntax.tools_of(node, contexts),
+        reads=syntax.reads(node),
+    )
+    for name in ("approvers", "quorum", "expires"):
+        if name in said and not rule.asks:
+            raise wrong(name, "stands on a rule that never asks: it does not read context.approved")
+    return rule
+
+
+def _validate(
+    file: str, piece: syntax.Piece, node: pst.Template, schema: cedarpy.Schema, contexts: Mapping[str, Shape]
+) -> None:
+    """Refuse a rule that Cedar's validator or our own finds unsound for the tools it applies to."""
+    result = cedarpy.validate_policies(piece.text, schema)
+    mine = {tool: contexts[tool] for tool in syntax.tools_of(node, contexts) if tool in contexts}
+    if not result.validation_passed:
+        message = result.errors[0].error if result.errors else "Cedar's validator refuses it without a reason"
+        message = message.removeprefix("for policy `policy0`, ")
+        word, near = _explained(message, mine, contexts)
+        raise BadPolicy(file=file, line=piece.line_of(word), why=message, nearest=near)
+    wrong = syntax.misspelt(node, mine)
+    if wrong is not None:
+        raise BadPolicy(file=file, line=piece.line_of(wrong.word), why=wrong.why, nearest=wrong.nearest)
+
+
+def _explained(message: str, mine: Mapping[str, Shape], contexts: Mapping[str, Shape]) -> tuple[str, str | None]:
+    """The word that the validator's message is about, and the nearest one that exists."""
+    if action := _ACTION.search(message):
+        return action[1], syntax.nearest(action[1], contexts)
+    if missing := _MISSING.search(message):
+        *base, word = missing[1].split(".")
+        root = {None: "context", "Principal": "principal", "Target": "resource"}.get(missing[2], "context")
+        here = syntax.shapes_at((root, *base), mine)
+        return word, syntax.nearest(word, {name for shape in here for name in shape.fields})
+    quoted = _QUOTED.findall(message)
+    if message.startswith("unrecognized entity type") and quoted:
+        return quoted[0], syntax.nearest(quoted[0], ("Principal", "Target", "Action"))
+    return (quoted[0].rpartition(".")[2] if quoted else ""), None
