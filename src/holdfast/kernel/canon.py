@@ -79,8 +79,9 @@ def decode(data: bytes | str, *, max_bytes: int = MAX_BYTES) -> Any:
 def freeze(value: object, *, max_bytes: int = MAX_BYTES) -> Any:
     """A deep copy of plain JSON data that shares nothing mutable with `value`.
 
-    It is exactly what reading the canonical bytes back gives: tuples become lists, keys come sorted, 1.0 becomes
-    1. So a tool sees the same arguments on its first attempt as after a restart. Raises what `encode` raises.
+    It is exactly what reading the canonical bytes back gives: tuples become lists, keys come sorted, 1.0
+    becomes 1. So a tool sees the same arguments on its first attempt as after a restart. Raises what
+    `encode` raises.
     """
     return _FAST_DECODE(encode(value, max_bytes=max_bytes))
 
@@ -131,8 +132,8 @@ def _room_left(value: object, depth: int, room: int) -> int:
 
     It may be used where its bytes equal RFC 8785: exact plain types, ASCII keys (elsewhere the order
     differs), no floats (written differently), integers within 2^53-1. Lone surrogates are left to the
-    encoder, which refuses them. Every member takes at least one byte, so a value that shares its parts (and would
-    unfold without end) runs out of room.
+    encoder, which refuses them. Every member takes at least one byte, so a value that shares its parts (and
+    would unfold without end) runs out of room.
     """
     kind = type(value)
     if kind is dict:
