@@ -1,1 +1,0 @@
-"""Programs that show holdfast at work; every one of them is run by the tests."""
