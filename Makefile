@@ -3,7 +3,8 @@
 
 VENV := .venv
 PY   := $(VENV)/bin/python
-PIP  := $(PY) -m pip install --quiet --no-input --disable-pip-version-check
+# Twice quiet: an index or folder of wheels that is configured but absent is a page of warnings, and not an error.
+PIP  := $(PY) -m pip install -qq --no-input --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test crash mutants explore bench chaos lint format clean
@@ -42,13 +43,15 @@ clean: ## remove everything make has made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(PY):
-	sh scripts/venv $(VENV)
+	@sh scripts/venv $(VENV)
 
 $(VENV)/.stamp-%: pyproject.toml | $(PY)
-	$(PIP) --editable '.[$*]'
+	@echo "installing holdfast[$*] into $(VENV)"
+	@$(PIP) --editable '.[$*]'
 	@touch $@
 
 # The bench needs what the tests need as well: it starts the same outside.
 $(VENV)/.stamp-bench: pyproject.toml | $(PY)
-	$(PIP) --editable '.[bench,examples]'
+	@echo "installing holdfast[bench,examples] into $(VENV)"
+	@$(PIP) --editable '.[bench,examples]'
 	@touch $@

@@ -91,7 +91,7 @@ def test_every_listed_example_exists_and_is_run_by_a_test() -> None:
 def test_every_example_is_listed() -> None:
     """docs/examples.md forgets none of the programs and services under examples/."""
     page = (DOCS / "examples.md").read_text(encoding="utf-8")
-    tops = {path.relative_to(ROOT).parts[1] for path in under(ROOT / "examples")}
+    tops = {path.relative_to(ROOT).parts[1] for path in under(ROOT / "examples")} - {"__init__.py"}
     assert tops
     assert sorted(top for top in tops if f"examples/{top}" not in page) == []
 
@@ -111,3 +111,19 @@ def test_every_link_between_documents_leads_somewhere() -> None:
             ):
                 broken.append(f"{short(page)} -> {target}{anchor}")
     assert broken == []
+
+
+def test_every_make_target_leads_to_a_program() -> None:
+    """Each `python -m …` and `python scripts/…` of the Makefile exists, so that no target is a promise."""
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8")
+    modules = re.findall(r"\$\(PY\) -m ((?!pip\b)[\w.]+)", recipe)
+    scripts = re.findall(r"\$\(PY\) (scripts/\w+)", recipe)
+    assert modules
+    assert scripts
+    places = {name: ROOT / name.replace(".", "/") for name in modules}
+    missing = [
+        name
+        for name, place in places.items()
+        if not (place.with_suffix(".py").is_file() or (place / "__main__.py").is_file())
+    ]
+    assert missing + [name for name in scripts if not (ROOT / name).is_file()] == []
