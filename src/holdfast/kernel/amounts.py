@@ -209,7 +209,7 @@ def _sum_of(sums: Sums, currency: str) -> int:
 
 
 def _moved(sums: Sums, cost: Money | None, sign: int) -> Sums:
-    """`sums` with the cost added or taken away; sorted and without zeros, so that equal sums are equal data."""
+    """`sums` with the cost added or taken away; sorted, without zeros: equal sums are equal data."""
     if cost is None or cost.minor == 0:
         return sums
     total = _sum_of(sums, cost.currency) + sign * cost.minor

@@ -1,7 +1,7 @@
 """Usage errors: the calling code or the configuration is wrong.
 
-Decides what a developer reads. Promises that raising one of these left no record and sent nothing (except
-where the class says which record stands). Does NOT judge effects: see `effect` for those.
+Decides what a developer reads. Promises that nothing was sent because of the thing refused (for values, which
+may be a tool's reply, only that they were not recorded). Does NOT judge effects: see `effect` for those.
 """
 
 # The names say what happened (KeyReused, StoreFull); a suffix on each would say it twice.
@@ -13,10 +13,10 @@ from holdfast.kernel.errors.wording import HoldfastError
 
 
 class UsageError(HoldfastError):
-    """The calling code or the configuration is wrong; nothing was recorded and nothing was sent."""
+    """The calling code or the configuration is wrong; nothing was sent because of it."""
 
     exit_code = 2
-    what_is_known = "Nothing was recorded and nothing was sent."
+    what_is_known = "Nothing was changed and nothing was sent."
 
 
 class BadValue(UsageError):
@@ -24,6 +24,8 @@ class BadValue(UsageError):
 
     code = "HF-U01-bad-value"
     what_happened = "The value at {path} ({value_type}) was not accepted: {why}."
+    # The value may be what a tool returned, so it must not say that nothing was sent.
+    what_is_known = "It was not recorded, neither whole nor in part."
     what_to_do = "Change that value where it is made."
     next_command = "give {path} as plain JSON: text, true/false, null, or an integer within ±9007199254740991"
     path: str
@@ -36,6 +38,7 @@ class TooLarge(UsageError):
 
     code = "HF-U02-too-large"
     what_happened = "The {what} takes {bound}{size_bytes} bytes; the limit is {limit_bytes} bytes."
+    what_is_known = "It was not recorded, neither whole nor in part."
     what_to_do = "Store the large part elsewhere and pass its address and digest."
     next_command = "pass at most {limit_bytes} bytes as {what}"
     what: str
@@ -104,7 +107,7 @@ class BadPolicy(UsageError):
 
     code = "HF-U07-bad-policy"
     what_happened = "The policy {file}, line {line}, was not accepted: {why}.{nearest_maybe}"
-    what_is_known = "Nothing was allowed by it, nothing was recorded and nothing was sent."
+    what_is_known = "Nothing was allowed by it and nothing was sent."
     what_to_do = "Correct that line; until then nothing is dispatched."
     next_command = "edit {file} at line {line}"
     file: str
