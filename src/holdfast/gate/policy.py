@@ -15,7 +15,7 @@ A rule carries annotations:
 The last three belong to rules that read `context.approved`, which is how Cedar says *ask*: denied as the call
 stands, allowed once it is approved. Names that begin with `x_` are the author's own.
 
-Promises: the same files and contracts give the same digest on every machine, and a different byte another one.
+Promises: the same files and contracts give the same digest on every machine; one changed byte gives another.
 
 Does not promise that the rules are wise. `decide` evaluates them.
 """
@@ -28,6 +28,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 
 import cedarpy
@@ -35,7 +36,8 @@ import msgspec
 from cedarpy import pst
 
 from holdfast.gate import syntax
-from holdfast.gate.schema import Contract, Shape, args_shape, cedar_schema, context_shape
+from holdfast.gate.arguments import Shape
+from holdfast.gate.schema import Contract, args_shape, cedar_schema, context_shape
 from holdfast.kernel.errors import BadPolicy
 
 ANNOTATIONS = ("id", "reason", "approvers", "quorum", "expires")
@@ -46,7 +48,7 @@ _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])\Z")
 _QUORUM = re.compile(r"[1-9][0-9]?\Z")
 _QUOTED = re.compile(r"`([^`]*)`")
-_MISSING = re.compile(r"attribute `([^`]+)` (?:in context for .+|on entity type `(\w+)`) not found\Z", re.DOTALL)
+_MISSING = re.compile(r"attribute `([^`]+)` (?:in context .+|on entity type `(\w+)`) not found\Z", re.DOTALL)
 _ACTION = re.compile(r'unrecognized action `Action::"(.*)"`\Z', re.DOTALL)
 _APPROVED = ("context", "approved")
 
@@ -97,8 +99,7 @@ class PolicySet:
                     _validate(file, piece, node, self.schema, self.contexts)
                 self.rules[rule.id] = rule
                 nodes[rule.id] = replace(node, id=rule.id)
-        self.engine = _engine(nodes)
-        self.permits = _engine({i: n for i, n in nodes.items() if n.effect == "permit"})
+        self._nodes = nodes
 
     @classmethod
     def load(cls, path_or_text: str | Path, contracts: Iterable[Contract]) -> PolicySet:
@@ -118,9 +119,17 @@ class PolicySet:
         """The rules that can apply to a tool, in the order in which they were read."""
         return tuple(rule for rule in self.rules.values() if tool in rule.tools)
 
+    def engine_for(self, tool: str, *, permits_only: bool = False) -> cedarpy.PolicySet:
+        """The rules that can apply to a tool, parsed for evaluation; each is named by its id."""
+        rules = [rule for rule in self.rules_for(tool) if not (permits_only and rule.forbids)]
+        nodes = {rule.id: self._nodes[rule.id] for rule in rules}
+        return cedarpy.PolicySet.from_pst(
+            pst.PolicySet(templates={}, static_policies=nodes, template_links=())
+        )
+
 
 def read(path_or_text: str | Path) -> dict[str, bytes]:
-    """The bytes of a policy by file name (without folders, so that the digest does not depend on the place)."""
+    """The bytes of a policy by file name, without folders: the digest does not depend on the place."""
     is_text = isinstance(path_or_text, str) and any(mark in path_or_text for mark in "\n;")
     if is_text or str(path_or_text).lstrip().startswith("//"):
         return {TEXT_NAME: str(path_or_text).encode("utf-8", "surrogatepass")}
@@ -132,7 +141,8 @@ def read(path_or_text: str | Path) -> dict[str, bytes]:
             return {path.name: path.read_bytes()}
         files = {file.name: file.read_bytes() for file in sorted(path.glob("*.cedar"))}
     except (OSError, ValueError) as error:
-        raise BadPolicy(file=str(path), line=0, why=f"it cannot be read: {error}", nearest=_neighbour(path)) from error
+        why = f"it cannot be read: {error}"
+        raise BadPolicy(file=str(path), line=0, why=why, nearest=_neighbour(path)) from error
     if not files:
         raise BadPolicy(file=str(path), line=0, why="the directory holds no *.cedar file", nearest=None)
     return files
@@ -146,10 +156,10 @@ def _neighbour(path: Path) -> str | None:
 
 
 def _digest(sources: Mapping[str, bytes], schema: bytes) -> str:
-    """SHA-256 over every name and its bytes in order of name, then the schema, each with its length before it."""
+    """SHA-256 over every name and its bytes in order of name, then the schema, each after its length."""
     sha = hashlib.sha256(b"holdfast policy 1\n")
-    parts = [part for name, data in sorted(sources.items()) for part in (name.encode("utf-8", "surrogatepass"), data)]
-    for part in (*parts, schema):
+    files = [(name.encode("utf-8", "surrogatepass"), data) for name, data in sources.items()]
+    for part in (*chain.from_iterable(sorted(files)), schema):
         sha.update(len(part).to_bytes(8, "big"))
         sha.update(part)
     return f"sha256:{sha.hexdigest()}"
@@ -176,11 +186,6 @@ def _parsed(file: str, piece: syntax.Piece) -> pst.Template:
     return next(iter(tree.static_policies.values()))
 
 
-def _engine(nodes: Mapping[str, pst.Template]) -> cedarpy.PolicySet:
-    tree = pst.PolicySet(templates={}, static_policies=dict(nodes), template_links=())
-    return cedarpy.PolicySet.from_pst(tree)
-
-
 def _rule(file: str, piece: syntax.Piece, node: pst.Template, contexts: Mapping[str, Shape]) -> Rule:
     said = node.annotations
     for name in said:
@@ -190,7 +195,8 @@ def _rule(file: str, piece: syntax.Piece, node: pst.Template, contexts: Mapping[
             raise BadPolicy(file=file, line=piece.line_of(name), why=why, nearest=near)
 
     def wrong(name: str, why: str) -> BadPolicy:
-        return BadPolicy(file=file, line=piece.line_of(name), why=f"@{name}({said[name]!r}) {why}", nearest=None)
+        why = f"@{name}({said[name]!r}) {why}"
+        return BadPolicy(file=file, line=piece.line_of(name), why=why, nearest=None)
 
     if "quorum" in said and not _QUORUM.match(said["quorum"]):
         raise wrong("quorum", "is not a number of people from 1 to 99")
@@ -231,7 +237,9 @@ def _validate(
         raise BadPolicy(file=file, line=piece.line_of(wrong.word), why=wrong.why, nearest=wrong.nearest)
 
 
-def _explained(message: str, mine: Mapping[str, Shape], contexts: Mapping[str, Shape]) -> tuple[str, str | None]:
+def _explained(
+    message: str, mine: Mapping[str, Shape], contexts: Mapping[str, Shape]
+) -> tuple[str, str | None]:
     """The word that the validator's message is about, and the nearest one that exists."""
     if action := _ACTION.search(message):
         return action[1], syntax.nearest(action[1], contexts)

@@ -1,9 +1,9 @@
 """Policy text as a syntax tree: where each rule stands, what it reads, and what it misspells.
 
 Decides how one file is cut into rules, which inputs a rule can possibly read, and whether every name and word
-in it exists. Cedar's own validator finds unknown attributes that are *used*; this module also finds those that
-are only asked for with `has`, and words outside a closed vocabulary (`effect_class == "irreversable"`), because
-either would silently switch a `forbid` off.
+in it exists. Cedar's own validator finds unknown attributes that are *used*; this module also finds those
+that are only asked for with `has`, and words outside a closed vocabulary (`effect_class == "irreversable"`),
+because either would silently switch a `forbid` off.
 
 Promises: `reads` never leaves out an input that can change what the rule says; where the syntax is unusual it
 answers with more, up to the whole principal, resource or context.
@@ -21,7 +21,8 @@ from dataclasses import fields as fields_of
 import msgspec
 from cedarpy import pst
 
-from holdfast.gate.schema import PRINCIPAL, RESOURCE, Shape
+from holdfast.gate.arguments import Shape
+from holdfast.gate.schema import PRINCIPAL, RESOURCE
 
 Path = tuple[str, ...]
 """A chain of attributes from a variable: `("context", "args", "amount")`."""
@@ -76,7 +77,7 @@ def _blank_comments(text: str) -> str:
 def tools_of(rule: pst.Template, known: Iterable[str]) -> frozenset[str]:
     """The tools a rule can apply to. A name that is not known stays in: the validator complains about it."""
     if isinstance(rule.action, pst.ActionEq):
-        return frozenset({rule.action.entity.id} if isinstance(rule.action.entity, pst.EntityUid) else known)
+        return frozenset({rule.action.entity.id})
     if isinstance(rule.action, pst.ActionIn):
         return frozenset(entity.id for entity in rule.action.entities)
     return frozenset(known)
@@ -150,11 +151,12 @@ def misspelt(rule: pst.Template, contexts: Mapping[str, Shape]) -> Misspelt | No
 
 
 def shapes_at(path: Path, contexts: Mapping[str, Shape]) -> list[Shape]:
-    """The shapes that stand at a path, over all tools in `contexts`; empty where the path leads nowhere."""
-    roots = {"principal": [PRINCIPAL], "resource": [RESOURCE], "context": list(contexts.values())}.get(path[0], [])
+    """The shapes that stand at a path, over all tools in `contexts`; none where it leads nowhere."""
+    roots = {"principal": [PRINCIPAL], "resource": [RESOURCE], "context": list(contexts.values())}
+    here = roots.get(path[0], [])
     for attribute in path[1:]:
-        roots = [shape.fields[attribute].shape for shape in roots if attribute in shape.fields]
-    return roots
+        here = [shape.fields[attribute].shape for shape in here if attribute in shape.fields]
+    return here
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
@@ -169,14 +171,18 @@ def _unknown_attribute(base: Path, attrs: Path, contexts: Mapping[str, Shape]) -
         known = {name for shape in here for name in shape.fields}
         if here and attribute not in known:
             owner = ".".join((*base, *attrs[:position]))
-            return Misspelt(attribute, f"{owner} never has an attribute {attribute!r}", nearest(attribute, known))
+            why = f"{owner} never has an attribute {attribute!r}"
+            return Misspelt(attribute, why, nearest(attribute, known))
     return None
 
 
 def _unknown_word(node: pst.BinaryOp, contexts: Mapping[str, Shape]) -> Misspelt | None:
     """A comparison with a word outside the vocabulary of what it is compared with."""
     if node.op in _COMPARISONS:
-        pairs = [(node.left, (node.right,)), (node.right, (node.left,))]
+        pairs: list[tuple[object, tuple[object, ...]]] = [
+            (node.left, (node.right,)),
+            (node.right, (node.left,)),
+        ]
     elif node.op == "contains" and isinstance(node.left, pst.Set):
         pairs = [(node.right, node.left.elements)]
     else:
