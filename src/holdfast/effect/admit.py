@@ -1,0 +1,188 @@
+"""Admit: the planner's call becomes a recorded proposal, and the gate says allow, ask or refuse.
+
+Promises: the proposal is in the ledger before the gate is asked; one identity is one effect, on any machine; a changed
+material argument supersedes before dispatch and is :class:`KeyReused` from dispatch on, with nothing sent.
+
+Does not promise that what was admitted will be dispatched: dispatch checks everything again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import to_builtins
+
+from holdfast.gate.asking import ask_for, stop_reason
+from holdfast.kernel import identity as names
+from holdfast.kernel.canon import short
+from holdfast.kernel.commit import Change
+from holdfast.kernel.errors import KeyReused, RunStopped
+from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.life import Draft
+from holdfast.kernel.model import BEFORE_DISPATCH, Contract, Effect, Record, Run, State
+from holdfast.kernel.ports import Blocked, Ports, Question, Ruling, Seen
+
+RACES = 8
+"""How often a proposal that lost a race to another process is looked up again before we call it our bug."""
+
+
+class Proposal(Record, frozen=True, kw_only=True):
+    """A call with its complete, checked arguments, under a run. ``again`` never comes from a planner."""
+
+    run: Run
+    tool: str
+    args: dict[str, Any]
+    resource: str
+    cost: dict[str, Any] | None = None
+    cites: tuple[str, ...] = ()
+    again: str = ""
+    parent: str = ""
+    compensates: str = ""
+    by: str = ""
+
+
+def meets(latest: Effect | None, args_digest: str) -> str:
+    """What a proposal is to the latest generation of its identity: new, same, next, supersede or reused. Pure."""
+    if latest is None:
+        return "new"
+    if latest.state in (State.REFUSED, State.FAILED, State.SUPERSEDED):
+        return "same" if latest.successor or latest.unsettled else "next"
+    if latest.args_digest == args_digest:
+        return "same"
+    return "supersede" if latest.state in BEFORE_DISPATCH else "reused"
+
+
+async def propose(ports: Ports, proposal: Proposal) -> str:
+    """Record the call, or find the effect it already is. Returns the effect's id; raises KeyReused or RunStopped."""
+    contract, run = ports.contracts[proposal.tool], proposal.run
+    same = names.identity(
+        ports.secret, run.tenant, run.environment, run.purpose, contract, proposal.args, proposal.again
+    )
+    digest = names.args_digest(ports.secret, contract, proposal.args)
+    for _ in range(RACES):
+        latest = await ports.store.latest(same)
+        relation = meets(latest, digest)
+        if latest is not None and relation == "same":
+            return latest.id
+        if latest is not None and relation == "reused":
+            raise KeyReused(
+                effect=latest.id,
+                tool=contract.name,
+                recorded_digest=short(latest.args_digest),
+                offered_digest=short(digest),
+                state=latest.state.value,
+            )
+        generation = latest.generation + 1 if latest is not None else 1
+        body = first_record(ports.secret, contract, proposal, same, digest, generation)
+        verdict = await ports.store.later(_recording(proposal, latest, relation, body))
+        if not isinstance(verdict, Rejected):
+            return names.effect_id(body["key"])
+        if verdict.part == "run":
+            raise RunStopped(run=run.id, reason=verdict.why)
+    raise AssertionError(f"a proposal of {contract.name} lost {RACES} races in a row")
+
+
+def first_record(
+    secret: bytes, contract: Contract, proposal: Proposal, identity: str, digest: str, generation: int
+) -> dict[str, Any]:
+    """The body of a ``proposed`` entry. Empty parts are left out of the bytes."""
+    body = {
+        "tool": contract.name,
+        "contract": contract.version,
+        "effect_class": contract.effect.value,
+        "key": names.key(secret, identity, generation),
+        "identity": identity,
+        "generation": generation,
+        "args": proposal.args,
+        "args_digest": digest,
+        "resource": proposal.resource,
+        "cost": proposal.cost,
+        "cites": list(proposal.cites),
+        "parent": proposal.parent,
+        "compensates": proposal.compensates,
+    }
+    return {name: value for name, value in body.items() if value}
+
+
+def _recording(proposal: Proposal, latest: Effect | None, relation: str, body: dict[str, Any]) -> Change:
+    effect = names.effect_id(body["key"])
+    drafts = [Draft(effect=effect, kind="proposed", by=proposal.by, body=body)]
+    guard = Guard(absent=(effect,), run_open=proposal.run.id)
+    if latest is not None:
+        body["previous"] = latest.id
+        if relation == "supersede":
+            reason = {"successor": effect, "reason": "a material argument changed before anything left"}
+            drafts.insert(0, Draft(effect=latest.id, kind="superseded", by=proposal.by, body=reason))
+        guard = Guard(effect=latest.id, version=latest.version, absent=(effect,), run_open=proposal.run.id)
+    return Change(run=proposal.run.id, guard=guard, drafts=tuple(drafts))
+
+
+async def admit(ports: Ports, effect: str) -> Blocked | None:
+    """Decide a proposed or waiting effect: admitted, waiting for a human, or refused with rules and a reason."""
+    seen = await ports.store.read(effect)
+    view, run = seen.effect, seen.run
+    assert view is not None and run is not None
+    contract = ports.contracts.get(view.tool)
+    stop = stop_reason(seen, contract)
+    if view.state is State.WAITING:
+        change = _answered(ports, seen, view, stop)
+    elif stop or contract is None:
+        change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:stop"], "reason": stop})
+    else:
+        ruling = await ports.gate.rule(view, run, seen.now_ms)
+        if ruling.answer == "ask":
+            fingerprint = await ports.look.state(question(view, contract)) if contract.has_state else ""
+            change = ask_for(ports.secret, ports.me, view, contract, ruling, fingerprint, seen.now_ms)
+        else:
+            kind = "admitted" if ruling.answer == "allow" else "refused"
+            change = _moved(ports, view, kind, decision(ruling))
+    verdict = await ports.store.later(change)
+    if isinstance(verdict, Rejected) and verdict.part not in ("state", "version"):
+        return Blocked(part=verdict.part, why=verdict.why)
+    return None
+
+
+def _answered(ports: Ports, seen: Seen, view: Effect, stop: str) -> Change:
+    """A waiting effect whose human, or whose time, has spoken."""
+    approval = seen.approval
+    if stop:
+        reason, rules = stop, ["builtin:stop"]
+    elif view.declined:
+        reason, rules = view.reason or "the approver said no", ["builtin:declined"]
+    elif approval is None or seen.now_ms > approval.expires_ms:
+        reason, rules = "nobody approved it before the request expired", ["builtin:expired"]
+    else:
+        return _moved(ports, view, "admitted", {})
+    return _moved(ports, view, "refused", {"answer": "refuse", "rules": rules, "reason": reason})
+
+
+def _moved(ports: Ports, view: Effect, kind: str, body: dict[str, Any]) -> Change:
+    guard = Guard(effect=view.id, states=(State.PROPOSED, State.WAITING), version=view.version)
+    return Change(run=view.run, guard=guard, drafts=(Draft(effect=view.id, kind=kind, by=ports.me, body=body),))
+
+
+def decision(ruling: Ruling) -> dict[str, Any]:
+    """What of a ruling goes into an entry; the inputs digest lets anybody compute the decision again."""
+    body = {
+        "answer": ruling.answer,
+        "rules": list(ruling.rules),
+        "reason": ruling.reason,
+        "policy": ruling.policy,
+        "inputs": ruling.inputs,
+    }
+    return {name: value for name, value in body.items() if value}
+
+
+def question(view: Effect, contract: Contract, value: Any = None) -> Question:
+    """What a read-only companion is told: the recorded arguments, the key, the token, all attempts."""
+    return Question(
+        effect=view.id,
+        tool=view.tool,
+        args=view.args,
+        key=view.key,
+        token=view.token,
+        attempts=view.attempts,
+        operation=view.operation,
+        value=to_builtins(value if value is not None else view.value),
+        timeout_ms=contract.timeout_ms,
+    )

@@ -1,0 +1,195 @@
+"""Dispatch: re-check everything, make one durable commit whose guard carries it all, and only then send.
+
+Promises: no byte leaves before the commit is on disk; the commit holds only if at that instant, by the store's clock,
+the lease, the token, the approval, the budget, the deadline, the epochs, the policy and the contract all still hold.
+
+Does not promise that the outside acts, or acts once: that is for the key, the token and what follows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from holdfast.effect.admit import decision, question
+from holdfast.gate.asking import digest_of, stop_reason
+from holdfast.kernel import identity as names
+from holdfast.kernel.commit import Applied, Change
+from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.life import Draft
+from holdfast.kernel.model import Approval, Contract, Effect, Run, State
+from holdfast.kernel.ports import Blocked, Ports, Request, Ruling, Seen, Sent
+
+SOFT = frozenset({"state", "version", "token", "epoch", "lease"})
+"""Parts whose change only means: look again. The next reading of the record says what is due."""
+
+STANDS = frozenset({"restored", "clock", "policy", "contract"})
+"""Parts that this process cannot get past by itself: the store, or another process, says that ours is not the present."""
+
+AGAIN = frozenset({"approval"})
+"""Refusals after which a fresh proposal is raised, because the world moved and not the wish."""
+
+
+class Refusing(NamedTuple):
+    """Why a claimed effect is refused before anything leaves, and whether it is proposed anew."""
+
+    reason: str
+    rule: str
+    again: bool = False
+    ruling: Ruling | None = None
+
+
+def refuses(seen: Seen, contract: Contract | None, ruling: Ruling, fingerprint: str, secret: bytes) -> Refusing | None:
+    """The re-check before the commit, which only serves to give a good reason. Pure."""
+    view, approval = seen.effect, seen.approval
+    assert view is not None
+    stop = stop_reason(seen, contract)
+    if stop:
+        return Refusing(stop, "builtin:stop")
+    assert contract is not None
+    if contract.version != view.contract:
+        return Refusing("the contract of its tool changed since it was decided", "builtin:contract", again=True)
+    if ruling.answer == "refuse":
+        return Refusing(ruling.reason, "builtin:policy", ruling=ruling)
+    if ruling.answer == "allow" and not view.approval:
+        return None
+    if approval is None:
+        return Refusing("the policy asks for an approval now", "builtin:approval", again=True)
+    if approval.state != "granted" or approval.digest != digest_of(secret, view, approval):
+        return Refusing(f"the approval is {approval.state} or for other bytes", "builtin:approval", again=True)
+    if seen.now_ms > approval.expires_ms:
+        return Refusing("the approval expired", "builtin:approval", again=True)
+    if fingerprint != approval.fingerprint:
+        return Refusing("the target changed after it was approved", "builtin:fingerprint", again=True)
+    if approval.policy != ruling.policy:
+        return Refusing("the policy changed after it was approved", "builtin:approval", again=True)
+    return None
+
+
+async def dispatch(ports: Ports, effect: str) -> Sent | Blocked | None:
+    """Send a claimed effect. Returns what came back, for observe; None if it was refused or moved meanwhile."""
+    seen = await ports.store.read(effect)
+    view, run = seen.effect, seen.run
+    assert view is not None and run is not None
+    contract = ports.contracts.get(view.tool)
+    ruling = await ports.gate.rule(view, run, seen.now_ms)
+    fingerprint = ""
+    if contract is not None and contract.has_state and (view.approval or contract.conditional):
+        fingerprint = await ports.look.state(question(view, contract))
+    refusing = refuses(seen, contract, ruling, fingerprint, ports.secret)
+    if refusing is not None or contract is None:
+        return await _refuse(ports, view, refusing)
+    change = sending(ports, seen, contract, ruling, fingerprint)
+    verdict = await ports.store.commit(change)
+    if isinstance(verdict, Rejected):
+        return await _rejected(ports, view, verdict)
+    return await deliver(ports, verdict, contract)
+
+
+def sending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling, fingerprint: str) -> Change:
+    """The dispatch commit: its guard as data, and the attempt it records. Pure."""
+    view, run, approval = seen.effect, seen.run, seen.approval
+    assert view is not None and run is not None
+    send_by_ms = last_ms(seen.now_ms + contract.timeout_ms, view, run, approval)
+    guard = Guard(
+        effect=view.id,
+        states=(State.CLAIMED,),
+        version=view.version,
+        generation=view.generation,
+        token=view.token,
+        holder=ports.me,
+        not_after=not_after(run, approval),
+        approval=approval.id if approval is not None else "",
+        digest=approval.digest if approval is not None else "",
+        budget=True,
+        epochs=seen.epochs,
+        in_force=in_force(view, contract, ruling),
+        released=True,
+        run_open=view.run,
+    )
+    body: dict[str, Any] = {"attempt": attempt(ports, view, send_by_ms), "cause": "", "fingerprint": fingerprint}
+    if fingerprint and approval is not None:
+        body["age_ms"] = seen.now_ms - approval.fingerprint_ms
+    return Change(run=view.run, guard=guard, drafts=(Draft(effect=view.id, kind="dispatched", by=ports.me, body=body),))
+
+
+def last_ms(send_by_ms: int, view: Effect, run: Run, approval: Approval | None) -> int:
+    """The last instant at which bytes may leave: never past lease, deadline or approval."""
+    bounds = [send_by_ms, view.lease_until_ms]
+    if run.deadline_ms is not None:
+        bounds.append(run.deadline_ms)
+    if approval is not None:
+        bounds.append(approval.expires_ms)
+    return min(bounds)
+
+
+def not_after(run: Run, approval: Approval | None) -> tuple[tuple[str, int], ...]:
+    """The instants the commit may not pass, each with its name."""
+    parts: list[tuple[str, int]] = []
+    if run.deadline_ms is not None:
+        parts.append(("deadline", run.deadline_ms))
+    if approval is not None:
+        parts.append(("approval", approval.expires_ms))
+    return tuple(parts)
+
+
+def in_force(view: Effect, contract: Contract, ruling: Ruling) -> tuple[tuple[str, str], ...]:
+    """The policy and the contract version this was decided under; the store refuses if either moved."""
+    return ((f"policy:{view.environment}", ruling.policy), (f"contract:{view.tool}", contract.version))
+
+
+def attempt(ports: Ports, view: Effect, send_by_ms: int, *, resend: bool = False) -> dict[str, Any]:
+    """The record of one physical dispatch; its time and token are the store's."""
+    number = len(view.attempts) + 1
+    body: dict[str, Any] = {
+        "id": names.attempt_id(view.id, number),
+        "number": number,
+        "holder": ports.me,
+        "send_by_ms": send_by_ms,
+    }
+    return body | {"resend": True} if resend else body
+
+
+async def deliver(ports: Ports, verdict: Applied, contract: Contract) -> Sent:
+    """Cross the boundary with what the ledger recorded, and with nothing else."""
+    view = verdict.effect
+    assert view is not None
+    last = view.attempts[-1]
+    request = Request(
+        effect=view.id,
+        run=view.run,
+        tool=view.tool,
+        args=view.args,
+        key=view.key,
+        token=last.token,
+        attempt=last.number,
+        send_by_ms=last.send_by_ms,
+        timeout_ms=contract.timeout_ms,
+        expect=view.fingerprint,
+        principal=view.principal,
+        environment=view.environment,
+    )
+    reply = await ports.body.send(request)
+    return Sent(token=last.token, attempt=last.number, reply=reply)
+
+
+async def _rejected(ports: Ports, view: Effect, no: Rejected) -> Blocked | None:
+    if no.part in SOFT:
+        return None
+    if no.part in STANDS:
+        return Blocked(part=no.part, why=no.why)
+    return await _refuse(ports, view, Refusing(no.why, f"builtin:{no.part}", again=no.part in AGAIN))
+
+
+async def _refuse(ports: Ports, view: Effect, refusing: Refusing | None) -> Blocked | None:
+    assert refusing is not None
+    body: dict[str, Any] = {"answer": "refuse", "rules": [refusing.rule], "reason": refusing.reason}
+    if refusing.ruling is not None:
+        body |= decision(refusing.ruling)
+    if refusing.again:
+        body["unsettled"] = "again"
+    guard = Guard(effect=view.id, states=(State.CLAIMED,), version=view.version, token=view.token)
+    draft = Draft(effect=view.id, kind="refused", by=ports.me, body=body)
+    verdict = await ports.store.later(Change(run=view.run, guard=guard, drafts=(draft,)))
+    if isinstance(verdict, Rejected) and verdict.part not in SOFT:
+        return Blocked(part=verdict.part, why=verdict.why)
+    return None

@@ -1,0 +1,150 @@
+"""Reconcile: an unknown or pending effect becomes known by evidence, or gets a named owner. Never by time alone.
+
+Order of means: a late yes that came in; a probe; a resend under the same key while the outside still honours it.
+Promises: *not found yet* never becomes *did not happen* without one of the grounds of DESIGN §1.1; every loop is
+bounded by the contract, and at the bound a named human owns it.
+
+Does not promise an answer: some outsides cannot be asked, and then it says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from holdfast.effect.admit import question
+from holdfast.effect.claim import lease, take
+from holdfast.effect.dispatch import attempt, deliver, in_force, last_ms, not_after
+from holdfast.effect.observe import check_next
+from holdfast.gate.asking import stop_reason
+from holdfast.kernel.answers import Absent, CannotTell, Found, Happened
+from holdfast.kernel.commit import Change
+from holdfast.kernel.finality import final_absence, final_at_ms, no_resend
+from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.life import Draft
+from holdfast.kernel.model import Contract, Effect, State
+from holdfast.kernel.ports import Blocked, Ports, Ruling, Seen, Sent
+
+
+async def reconcile(ports: Ports, effect: str) -> Sent | Blocked | None:
+    """One round: take it, ask, and record what the answer is good for. A resend returns what came back."""
+    seen = await ports.store.read(effect)
+    view = seen.effect
+    assert view is not None
+    contract = ports.contracts[view.tool]
+    if view.late_seen:
+        body = {"value": view.late_value, "basis": "late reply", **check_next(contract, seen.now_ms)}
+        return await _record(ports, view, "committed", body)
+    if view.holder != ports.me or seen.now_ms > view.lease_until_ms or view.token == view.attempts[-1].token:
+        held = await take(ports, view, seen.now_ms)
+        if isinstance(held, Blocked):
+            return None if held.part in ("state", "version") else held
+        view = held
+    answer: Found = CannotTell("it has no probe")
+    if contract.has_probe:
+        answer = await ports.look.probe(question(view, contract))
+    return await _conclude(ports, replace(seen, effect=view), contract, answer)
+
+
+async def _conclude(ports: Ports, seen: Seen, contract: Contract, answer: Found) -> Sent | Blocked | None:
+    """``seen.now_ms`` is from before the probe was sent: an absence counts from there."""
+    view = seen.effect
+    assert view is not None
+    if isinstance(answer, Happened):
+        body = {"value": answer.value, "basis": "probe", **check_next(contract, seen.now_ms)}
+        return await _record(ports, view, "committed", body)
+    dead = await _all_dead(ports, view)
+    if isinstance(answer, Absent):
+        ground = final_absence(contract, view, answer, seen.now_ms)
+        if ground:
+            body = {"cause": f"proved absent: {ground}", "basis": ground, "unsettled": "refund+again"}
+            return await _record(ports, view, "failed", body)
+    if view.state is State.UNKNOWN and not no_resend(contract, view, seen.now_ms):
+        sent = await _resend(ports, view, contract)
+        if sent is not None:
+            return sent
+    if not contract.has_probe or view.probes + 1 >= contract.probes:
+        return await _record(ports, view, "escalated", owned(contract, seen.now_ms))
+    body = _not_yet(view, answer, seen.now_ms, dead=dead)
+    after = replace(view, dead_since_ms=body.get("dead_since_ms", view.dead_since_ms), probes=view.probes + 1)
+    body["due_ms"] = final_at_ms(contract, after, seen.now_ms)
+    return await _record(ports, view, "probed", body)
+
+
+def owned(contract: Contract, now_ms: int) -> dict[str, Any]:
+    """At its bound an unknown is a named human's, with a time by which it should be answered."""
+    return {
+        "escalated": True,
+        "owner": contract.owner or "operator",
+        "next": "attest or abandon",
+        "due_ms": now_ms + contract.answer_within_ms,
+    }
+
+
+def _not_yet(view: Effect, answer: Found, asked_ms: int, *, dead: bool) -> dict[str, Any]:
+    """What a probe that settles nothing leaves behind: the count, and the start of whatever ground may come."""
+    why = getattr(answer, "why", "") or "not found yet"
+    body: dict[str, Any] = {"probes": view.probes + 1, "note": why, "owner": "runtime", "next": "reconcile"}
+    if dead and not view.dead_since_ms:
+        body["dead_since_ms"] = asked_ms
+    if isinstance(answer, Absent) and not view.absent_ms:
+        body["absent_ms"] = asked_ms
+    return body
+
+
+async def _all_dead(ports: Ports, view: Effect) -> bool:
+    """Whether every process that ever sent this effect is proved dead."""
+    for holder in sorted({a.holder for a in view.attempts}):
+        if holder == ports.me or not await ports.peers.dead(holder):
+            return False
+    return True
+
+
+async def _resend(ports: Ports, view: Effect, contract: Contract) -> Sent | None:
+    """The same key again, everything re-checked but the fingerprint. None: not now, it stays unknown."""
+    seen = await ports.store.read(view.id)
+    run = seen.run
+    if run is None or seen.effect is None or stop_reason(seen, contract) or contract.version != view.contract:
+        return None
+    ruling = await ports.gate.rule(view, run, seen.now_ms)
+    if ruling.answer == "refuse" or (ruling.answer == "ask" and seen.approval is None):
+        return None
+    verdict = await ports.store.commit(resending(ports, replace(seen, effect=view), contract, ruling))
+    if isinstance(verdict, Rejected):
+        return None
+    return await deliver(ports, verdict, contract)
+
+
+def resending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling) -> Change:
+    """The commit of a resend: a new token, the same key, and the window's last instant in the guard. Pure."""
+    view, run = seen.effect, seen.run
+    assert view is not None and run is not None and contract.keyed_ms is not None
+    window_ms = view.first_dispatch_ms + contract.keyed_ms - contract.lands_within_ms - contract.skew_ms
+    owner = lease(ports, contract, seen.now_ms)
+    again = replace(view, lease_until_ms=owner["lease_until_ms"])
+    send_by_ms = min(last_ms(seen.now_ms + contract.timeout_ms, again, run, seen.approval), window_ms)
+    guard = Guard(
+        effect=view.id,
+        states=(State.UNKNOWN,),
+        version=view.version,
+        token=view.token,
+        holder=ports.me,
+        not_after=(*not_after(run, seen.approval), ("key window", window_ms)),
+        resource="" if contract.shared else view.resource,
+        epochs=seen.epochs,
+        in_force=in_force(view, contract, ruling),
+        released=True,
+        run_open=view.run,
+    )
+    body = {"attempt": attempt(ports, view, send_by_ms, resend=True), "cause": "", **owner}
+    return Change(run=view.run, guard=guard, drafts=(Draft(effect=view.id, kind="dispatched", by=ports.me, body=body),))
+
+
+async def _record(ports: Ports, view: Effect, kind: str, body: dict[str, Any]) -> Blocked | None:
+    guard = Guard(effect=view.id, states=(view.state,), version=view.version, token=view.token)
+    change = Change(run=view.run, guard=guard, drafts=(Draft(effect=view.id, kind=kind, by=ports.me, body=body),))
+    verdict = await ports.store.later(change)
+    if isinstance(verdict, Rejected) and verdict.part not in ("state", "version", "token"):
+        return Blocked(part=verdict.part, why=verdict.why)
+    return None

@@ -1,0 +1,236 @@
+"""What one commit does: judge the guard, fold the drafts, and name every row that changes with them.
+
+Pure. The stores differ only in how they read and write rows; what a commit *means* is here, once: who gets a token,
+which lease is taken or freed, when an approval is spent and a budget debited.
+
+Promises: all of a change or none of it. A draft that the state table does not know is our bug and raises.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from msgspec.structs import replace
+
+from holdfast.kernel import guard as guards
+from holdfast.kernel.amounts import debit, refund
+from holdfast.kernel.errors import IllegalTransition
+from holdfast.kernel.guard import Fact, Guard, Rejected
+from holdfast.kernel.life import KINDS, LETS_GO, Draft, Stamp, apply, propose
+from holdfast.kernel.model import Approval, Effect, Lease, Record, Run, State
+
+
+class Line(NamedTuple):
+    """One entry as the plan leaves it; the store adds sequence, salt, commitment and hash."""
+
+    run: str
+    effect: str
+    kind: str
+    before: str
+    after: str
+    at_ms: int
+    by: str
+    token: int
+    body: dict[str, Any]
+
+
+class Tables(guards.Rows, Protocol):
+    """Rows that can also be replaced, and the two things only a store can do: mint a token, append an entry."""
+
+    def put_effect(self, effect: Effect, before: Effect | None) -> None: ...
+    def put_run(self, run: Run) -> None: ...
+    def put_lease(self, lease: Lease) -> None: ...
+    def drop_lease(self, resource: str) -> None: ...
+    def put_approval(self, approval: Approval) -> None: ...
+    def put_fact(self, fact: Fact) -> None: ...
+    def mint(self) -> int: ...
+    def append(self, line: Line) -> None: ...
+
+
+class Note(Record, frozen=True, kw_only=True):
+    """One entry about a run that is no effect's: intent, step, item, stopped, told. The body is plain data."""
+
+    kind: str
+    by: str
+    body: dict[str, Any] = {}
+
+
+class Change(Record, frozen=True, kw_only=True):
+    """One atomic request to the store. ``asks`` are approval requests that are recorded with it.
+
+    ``opens`` is a run that must not exist yet; ``ends`` closes the run with (state, reason); ``facts`` are store-wide
+    facts to set (halts, what is in force), each with its epoch one higher than before.
+    """
+
+    guard: Guard = Guard()
+    run: str
+    drafts: tuple[Draft, ...] = ()
+    asks: tuple[Approval, ...] = ()
+    notes: tuple[Note, ...] = ()
+    opens: Run | None = None
+    ends: tuple[str, str] | None = None
+    facts: tuple[Fact, ...] = ()
+    reply: dict[str, Any] | None = None  # evidence that must survive even if its owner is stale
+
+
+class Applied(Record, frozen=True, kw_only=True):
+    """The store's yes: the primary effect as it is now, and when."""
+
+    effect: Effect | None
+    at_ms: int
+
+
+Verdict = Applied | Rejected
+
+
+def plan(change: Change, rows: Tables, now_ms: int) -> Verdict:
+    """Judge and carry out one change on the rows. On a rejection nothing but a ``late`` entry is written."""
+    no = guards.judge(change.guard, rows, now_ms)
+    if no is not None:
+        if no.part == "token" and change.reply is not None and no.effect is not None:
+            return replace(no, effect=_late(change, no.effect, rows, now_ms))
+        return no
+    if change.opens is not None:
+        if rows.run(change.opens.id) is not None:
+            return Rejected(part="exists", why=f"run {change.opens.id} is already recorded")
+        rows.put_run(replace(change.opens, opened_ms=now_ms))
+    for ask in change.asks:
+        rows.put_approval(replace(ask, asked_ms=now_ms))
+    primary: Effect | None = None
+    for draft in change.drafts:
+        view = _fold(change, draft, rows, now_ms)
+        if primary is None or draft.effect == change.guard.effect:
+            primary = view
+    _about_the_run(change, rows, now_ms)
+    return Applied(effect=primary, at_ms=now_ms)
+
+
+def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
+    """Entries and rows that are no effect's: notes, the end of a run, facts in force."""
+    for note in change.notes:
+        rows.append(Line(change.run, "", note.kind, "", "", now_ms, note.by, 0, note.body))
+        if note.kind == "step":
+            run = rows.run(change.run)
+            if run is not None:
+                rows.put_run(replace(run, steps=run.steps + 1))
+    if change.ends is not None:
+        run = rows.run(change.run)
+        if run is not None:
+            rows.put_run(replace(run, state=change.ends[0], reason=change.ends[1]))
+    for fact in change.facts:
+        before = rows.fact(fact.scope)
+        rows.put_fact(replace(fact, epoch=(before.epoch if before is not None else 0) + 1))
+
+
+def _fold(change: Change, draft: Draft, rows: Tables, now_ms: int) -> Effect:
+    before = rows.effect(draft.effect)
+    if draft.kind == "proposed":
+        run = rows.run(change.run)
+        if run is None or before is not None:
+            raise IllegalTransition(effect=draft.effect, from_state=before.state if before else "", to_state="proposed")
+        after: Effect | None = propose(run, draft, Stamp(now_ms))
+    else:
+        if before is None:
+            raise IllegalTransition(effect=draft.effect, from_state="", to_state=draft.kind)
+        token = rows.mint() if draft.body.get("holder") else 0
+        after = apply(before, draft, Stamp(now_ms, token))
+    if after is None:
+        raise IllegalTransition(
+            effect=draft.effect, from_state=before.state.value if before else "", to_state=KINDS[draft.kind][0] or draft.kind
+        )
+    _consequences(change.guard, draft, before, after, rows, now_ms)
+    rows.put_effect(after, before)
+    moved = before is None or before.state is not after.state
+    rows.append(
+        Line(
+            run=after.run,
+            effect=after.id,
+            kind=draft.kind,
+            before=before.state.value if moved and before else "",
+            after=after.state.value if moved else "",
+            at_ms=now_ms,
+            by=draft.by,
+            token=after.token,
+            body=draft.body,
+        )
+    )
+    return after
+
+
+def _consequences(guard: Guard, draft: Draft, before: Effect | None, after: Effect, rows: Tables, now_ms: int) -> None:
+    """What a kind of entry does to the rows around its effect."""
+    kind = draft.kind
+    if kind == "claimed" or (kind == "dispatched" and guard.resource):
+        if guard.resource:
+            rows.put_lease(
+                Lease(
+                    resource=guard.resource,
+                    effect=after.id,
+                    holder=after.holder,
+                    token=after.token,
+                    until_ms=after.lease_until_ms,
+                )
+            )
+    elif before is not None and before.token and (not after.holder and (before.holder or after.state in LETS_GO)):
+        lease = rows.lease(after.resource)
+        if lease is not None and lease.effect == after.id:
+            rows.drop_lease(after.resource)
+    if kind == "dispatched":
+        _spend(guard, after, rows)
+    elif kind == "settled" and before is not None:
+        _true_up(draft, before, after, rows)
+    elif kind in ("refused", "superseded") and after.approval:
+        approval = rows.approval(after.approval)
+        if approval is not None and approval.state in ("open", "granted"):
+            rows.put_approval(replace(approval, state="revoked" if kind == "refused" else "void"))
+    elif kind in ("granted", "declined"):
+        _decide(draft, after, rows)
+
+
+def _spend(guard: Guard, after: Effect, rows: Tables) -> None:
+    """A dispatch spends its approval and debits the budget; a resend of the same effect spends neither again."""
+    attempt = after.attempts[-1]
+    if guard.approval:
+        approval = rows.approval(guard.approval)
+        if approval is not None:
+            rows.put_approval(replace(approval, state="spent", spent_by=attempt.id))
+    if guard.budget:
+        run = rows.run(after.run)
+        if run is not None:
+            rows.put_run(replace(run, spent=debit(run.spent, after.cost)))
+
+
+def _true_up(draft: Draft, before: Effect, after: Effect, rows: Tables) -> None:
+    """A proved absence gives the money back; nothing else does."""
+    if before.unsettled.startswith("refund"):
+        run = rows.run(after.run)
+        if run is not None:
+            rows.put_run(replace(run, spent=refund(run.spent, after.cost)))
+
+
+def _decide(draft: Draft, after: Effect, rows: Tables) -> None:
+    approval = rows.approval(after.approval)
+    if approval is None:
+        return
+    who = str(draft.body.get("who", ""))
+    if draft.kind == "granted":
+        yes = (*approval.yes, who)
+        state = "granted" if len(set(yes)) >= approval.quorum else "open"
+        rows.put_approval(replace(approval, yes=yes, state=state))
+    else:
+        rows.put_approval(replace(approval, no=(*approval.no, who), state="refused"))
+
+
+def _late(change: Change, current: Effect, rows: Tables, now_ms: int) -> Effect:
+    """Keep what a stale owner brought: both tokens and its reply. A late yes is evidence; a late no never is."""
+    reply = change.reply or {}
+    body: dict[str, Any] = {"offered": change.guard.token, "current": current.token, "reply": reply}
+    if reply.get("kind") == "ack" and current.state in (State.UNKNOWN, State.DISPATCHED, State.PENDING):
+        body |= {"late_seen": True, "late_value": reply.get("value"), "due_ms": now_ms}
+    draft = Draft(effect=current.id, kind="late", by=change.drafts[0].by if change.drafts else "", body=body)
+    after = apply(current, draft, Stamp(now_ms))
+    if after is None:
+        raise IllegalTransition(effect=current.id, from_state=current.state.value, to_state="late")
+    rows.put_effect(after, current)
+    rows.append(Line(current.run, current.id, "late", "", "", now_ms, draft.by, change.guard.token or 0, body))
+    return after

@@ -1,0 +1,50 @@
+"""Which verb is due on a record, now, for this worker. Pure and exact.
+
+Exact means: a verb named here changes something. A verb that is due and changes nothing is our bug, and the driver
+says so. None means that somebody else, or some later time, moves next; the record says who and when.
+"""
+
+from __future__ import annotations
+
+from holdfast.kernel.model import Effect, State
+
+S = State
+
+
+def due(view: Effect, me: str, now_ms: int, dead: str = "") -> str | None:
+    """The verb that is due, or None. ``dead`` is a holder that was proved dead (its lease counts as over)."""
+    over = not view.holder or now_ms > view.lease_until_ms or view.holder == dead
+    at_hand = over or view.holder == me
+    timely = now_ms >= view.due_ms
+    state = view.state
+    if state is S.PROPOSED:
+        return "admit"
+    if state is S.WAITING:
+        return "admit" if view.quorum_met or view.declined or timely else None
+    if state is S.ADMITTED:
+        return "claim"
+    if state is S.CLAIMED:
+        return "claim" if over else ("dispatch" if view.holder == me else None)
+    if state is S.DISPATCHED:
+        return "observe" if over else None
+    if state is S.UNKNOWN or state is S.PENDING:
+        if view.escalated and not view.late_seen:
+            return None
+        return "reconcile" if at_hand and timely else None
+    if view.unsettled:
+        return "settle"
+    if view.next == "verify" and (state is S.COMMITTED or state is S.UNCONFIRMED):
+        return "verify" if at_hand and timely else None
+    return None
+
+
+def wake_ms(view: Effect) -> int:
+    """When to look again if nothing is due now; 0 if only somebody else can move it."""
+    if view.state in (S.CLAIMED, S.DISPATCHED):
+        return view.lease_until_ms + 1
+    if view.escalated and not view.late_seen:
+        return 0
+    if view.state in (S.WAITING, S.UNKNOWN, S.PENDING) or view.next == "verify":
+        held = view.lease_until_ms + 1 if view.holder else 0
+        return max(view.due_ms, min(held, view.due_ms)) if view.due_ms else held
+    return 0

@@ -1,0 +1,147 @@
+"""The guard of a commit: preconditions as plain data, judged by the store with its own clock in the same transaction.
+
+A verb's earlier checks only serve to give a good reason; what holds is what :func:`judge` says at the commit. A pause
+between check and commit can therefore never let an expired lease, a spent approval or a halt slip through.
+
+Promises: one broken part rejects the whole commit and is named. Does not promise anything about the outside.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from holdfast.kernel.amounts import room
+from holdfast.kernel.model import Approval, Effect, Lease, Record, Run, State
+
+
+class Fact(Record, frozen=True, kw_only=True):
+    """A store-wide fact that guards look at: a halt or revocation epoch, or what is in force (policy, contract)."""
+
+    scope: str
+    epoch: int = 0
+    raised: bool = False
+    value: str = ""
+    by: str = ""
+    reason: str = ""
+
+
+class Rows(Protocol):
+    """The rows a commit may look at, all read inside the transaction that will write."""
+
+    def effect(self, effect: str) -> Effect | None: ...
+    def run(self, run: str) -> Run | None: ...
+    def lease(self, resource: str) -> Lease | None: ...
+    def approval(self, approval: str) -> Approval | None: ...
+    def fact(self, scope: str) -> Fact | None: ...
+    def restored(self) -> bool: ...
+
+
+class Guard(Record, frozen=True, kw_only=True):
+    """What must still be true when the store commits. Every part left at its default is not looked at."""
+
+    effect: str = ""
+    states: tuple[State, ...] = ()
+    version: int | None = None
+    generation: int | None = None
+    token: int | None = None
+    holder: str = ""  # the lease is this holder's and has not run out
+    lease_over: bool = False  # nobody holds the lease: it ran out, or its holder ``yields``
+    yields: str = ""  # a holder whose lease counts as over: ourselves, or one that was proved dead
+    not_after: tuple[tuple[str, int], ...] = ()  # (what, last instant in ms)
+    resource: str = ""  # free, or already held for this effect
+    approval: str = ""  # granted, unspent, for ``digest``
+    digest: str = ""
+    budget: bool = False  # room in the run's budget for this effect's cost
+    epochs: tuple[tuple[str, int], ...] = ()  # (scope, epoch seen): unchanged, and not raised
+    in_force: tuple[tuple[str, str], ...] = ()  # (scope, value): policy digest, contract version
+    released: bool = False  # the store is not in restored mode
+    run_open: str = ""  # this run is open
+    absent: tuple[str, ...] = ()  # effects that must not exist yet
+
+
+class Rejected(Record, frozen=True, kw_only=True):
+    """The store's no: the part of the guard that no longer holds, in one word, then in a sentence."""
+
+    part: str
+    why: str
+    until_ms: int = 0
+    effect: Effect | None = None
+
+
+def judge(guard: Guard, rows: Rows, now_ms: int) -> Rejected | None:
+    """The first part of the guard that does not hold now, or None. Pure over the rows given."""
+    view = rows.effect(guard.effect) if guard.effect else None
+    for effect in guard.absent:
+        if (other := rows.effect(effect)) is not None:
+            return Rejected(part="exists", why=f"{effect} is already recorded", effect=other)
+    if guard.effect and view is None:
+        return Rejected(part="missing", why=f"{guard.effect} is not recorded")
+    no = _ownership(guard, view, now_ms) if view is not None else None
+    if no is None:
+        no = _world(guard, view, rows, now_ms)
+    return no
+
+
+def _ownership(guard: Guard, view: Effect, now_ms: int) -> Rejected | None:
+    """Token first: a stale owner is told so, whatever else moved since."""
+    if guard.token is not None and view.token != guard.token:
+        return Rejected(part="token", why=f"token {guard.token} is stale; {view.token} is current", effect=view)
+    if guard.states and view.state not in guard.states:
+        return Rejected(part="state", why=f"it is {view.state.value} now", effect=view)
+    if guard.version is not None and view.version != guard.version:
+        return Rejected(part="version", why="its record moved since it was read", effect=view)
+    if guard.generation is not None and view.generation != guard.generation:
+        return Rejected(part="generation", why=f"generation {view.generation} is current", effect=view)
+    if guard.holder and (view.holder != guard.holder or now_ms > view.lease_until_ms):
+        return Rejected(part="lease", why="the lease ran out or is another's", effect=view)
+    if guard.lease_over and view.holder and now_ms <= view.lease_until_ms and view.holder != guard.yields:
+        return Rejected(part="held", why=f"{view.holder} holds it", until_ms=view.lease_until_ms, effect=view)
+    return None
+
+
+def _world(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Rejected | None:
+    if guard.released and rows.restored():
+        return Rejected(part="restored", why="the store was restored or cloned and is not released", effect=view)
+    for scope, epoch in guard.epochs:
+        fact = rows.fact(scope)
+        if fact is not None and fact.raised:
+            return Rejected(part="halt", why=f"{scope} is halted by {fact.by}: {fact.reason}", effect=view)
+        if (fact.epoch if fact is not None else 0) != epoch:
+            return Rejected(part="epoch", why=f"{scope} moved since it was checked", effect=view)
+    for what, last_ms in guard.not_after:
+        if now_ms > last_ms:
+            return Rejected(part=what, why=f"the {what} passed {now_ms - last_ms} ms ago", effect=view)
+    for scope, value in guard.in_force:
+        fact = rows.fact(scope)
+        if fact is not None and fact.value != value:
+            return Rejected(part=scope.partition(":")[0], why=f"{scope} changed since it was checked", effect=view)
+    if guard.approval:
+        no = _approval(guard, rows.approval(guard.approval), now_ms)
+        if no is not None:
+            return Rejected(part="approval", why=no, effect=view)
+    if guard.resource:
+        lease = rows.lease(guard.resource)
+        if lease is not None and lease.effect != guard.effect and now_ms <= lease.until_ms and lease.holder != guard.yields:
+            why = f"{guard.resource} is held for {lease.effect}"
+            return Rejected(part="resource", why=why, until_ms=lease.until_ms, effect=view)
+    run_id = guard.run_open or (view.run if view is not None and guard.budget else "")
+    run = rows.run(run_id) if run_id else None
+    if guard.run_open and (run is None or run.state != "open"):
+        return Rejected(part="run", why=f"the run is {run.state if run else 'not recorded'}", effect=view)
+    if guard.budget and run is not None and view is not None:
+        full = room(run.budget, run.spent, view.cost)
+        if full is not None:
+            return Rejected(part="budget", why=f"no room left in the run's budget: {full}", effect=view)
+    return None
+
+
+def _approval(guard: Guard, approval: Approval | None, now_ms: int) -> str | None:
+    if approval is None:
+        return "the approval is not recorded"
+    if approval.state != "granted":
+        return f"the approval is {approval.state}"
+    if approval.digest != guard.digest:
+        return "the approval is for other bytes"
+    if now_ms > approval.expires_ms:
+        return f"the approval expired {now_ms - approval.expires_ms} ms ago"
+    return None

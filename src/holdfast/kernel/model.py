@@ -1,0 +1,289 @@
+"""The records everything agrees on: contracts, runs, effects, attempts, approvals, leases.
+
+Decides nothing. Every record is frozen plain data: integers for times (milliseconds UTC), integer minor units for
+money, strings for ids with their type prefix (``in_ ru_ ef_ at_ ap_``). A record is replaced, never changed in place,
+so a snapshot is a reference.
+
+Does not promise that a record is current: a verb reads it, decides, and lets the guard of its commit judge.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from holdfast.kernel.amounts import Budget, Money, Spent
+
+DEFAULT_TENANT = "main"
+DAY_MS = 86_400_000
+
+
+class State(StrEnum):
+    """Where an effect stands. The legal moves between these are data in :mod:`holdfast.kernel.life`."""
+
+    PROPOSED = "proposed"  # the planner's call is recorded under a run and an intent
+    WAITING = "waiting"  # policy said ask, or admission said schedule: somebody or some time moves next
+    ADMITTED = "admitted"  # allowed, or the quorum of valid approvals is there
+    CLAIMED = "claimed"  # one worker holds the lease on effect and resource, with a fencing token
+    DISPATCHED = "dispatched"  # the durable commit is made; bytes may have left
+    PENDING = "pending"  # the outside accepted a long operation and gave an id to ask about
+    UNKNOWN = "unknown"  # every doubt; leaves only by evidence or a named human
+    COMMITTED = "committed"  # acknowledged outside, found by a probe, or attested
+    FAILED = "failed"  # proved absent
+    VERIFIED = "verified"  # an independent read holds
+    UNCONFIRMED = "unconfirmed"  # the read differs, or could not tell within its bound
+    REFUSED = "refused"  # said no before anything left
+    SUPERSEDED = "superseded"  # a material argument changed before anything left
+    COMPENSATED = "compensated"  # offset by another committed effect
+    ABANDONED = "abandoned"  # a named human gave up on an unknown, with a reason
+
+
+class EffectClass(StrEnum):
+    """How bad a second or a wrong change is. A contract declares it; policy reads it."""
+
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    COMPENSABLE = "compensable"
+    IRREVERSIBLE = "irreversible"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every stored record is: frozen, keyword-only, defaults left out of the bytes."""
+
+
+class Cost(Record, frozen=True, kw_only=True):
+    """Which argument of a call is its cost in minor units, and the currency."""
+
+    argument: str
+    currency: str
+
+
+class Contract(Record, frozen=True, kw_only=True):
+    """What a tool declares, as plain data. ``version`` is the digest of all the rest and never set by hand.
+
+    Spans are milliseconds. ``keyed_ms`` is how long the outside honours an idempotency key (None: it does not);
+    ``lands_within_ms`` bounds how long after sending a request can still take effect; ``visible_within_ms`` how long a
+    committed change may stay invisible to reads; ``owner`` is who answers for what the runtime cannot find out.
+    """
+
+    name: str
+    effect: EffectClass
+    resource: str
+    version: str = ""
+    description: str = ""
+    schema: dict[str, Any] = {}
+    identity: tuple[str, ...] = ()
+    volatile: tuple[str, ...] = ()
+    only_from_trusted: tuple[str, ...] = ()
+    owner: str = ""
+    acts_with: str = ""
+    enforced_at: str = ""
+    side_effects: tuple[str, ...] = ()
+    keyed_ms: int | None = None
+    fenced: bool = False
+    conditional: bool = False
+    enforces_send_by: bool = False
+    has_probe: bool = False
+    has_state: bool = False
+    has_verify: bool = False
+    has_list: bool = False
+    has_undo: bool = False
+    no_probe: str = ""
+    shared: bool = False
+    independent: bool = False
+    cost: Cost | None = None
+    timeout_ms: int = 10_000
+    lands_within_ms: int = 120_000
+    visible_within_ms: int = 0
+    skew_ms: int = 2_000
+    attempts: int = 3
+    resends: int = 3
+    probes: int = 8
+    verifies: int = 5
+    retry_after_ms: int = 1_000
+    answer_within_ms: int = DAY_MS
+
+    @property
+    def reconcilable(self) -> bool:
+        """Whether anything but a human can ever tell what an unknown attempt did."""
+        return self.has_probe or self.keyed_ms is not None
+
+    @property
+    def lease_ms(self) -> int:
+        """How long one claim holds effect and resource: sending, seeing and checking, with room to spare."""
+        return self.timeout_ms + self.visible_within_ms + 5_000
+
+
+class Principal(Record, frozen=True, kw_only=True):
+    """On whose behalf a run acts, and who says so (``vouched_by``: credential, embedding program, operating system)."""
+
+    name: str
+    kind: str = "service"
+    groups: tuple[str, ...] = ()
+    vouched_by: str = "embedding program"
+
+
+class Attempt(Record, frozen=True, kw_only=True):
+    """One physical dispatch. ``send_by_ms`` is the last instant at which its bytes may leave."""
+
+    id: str
+    number: int
+    token: int
+    holder: str
+    at_ms: int
+    send_by_ms: int
+    resend: bool = False
+
+
+class Run(Record, frozen=True, kw_only=True):
+    """One pursuit of an intent, with its money, its time and the head of its hash chain."""
+
+    id: str
+    tenant: str
+    environment: str
+    intent: str
+    purpose: str
+    goal: str
+    principal: Principal
+    state: str = "open"
+    reason: str = ""
+    opened_ms: int = 0
+    deadline_ms: int | None = None
+    scope: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
+    budget: Budget = Budget()
+    spent: Spent = Spent()
+    steps: int = 0
+    seq: int = 0
+    head: str = ""
+
+
+class Effect(Record, frozen=True, kw_only=True):
+    """The whole present of one effect: a fold of its entries by :func:`holdfast.kernel.life.apply`."""
+
+    id: str
+    tenant: str
+    environment: str
+    run: str
+    purpose: str
+    tool: str
+    contract: str
+    effect_class: EffectClass
+    key: str
+    identity: str
+    generation: int
+    args: dict[str, Any]
+    args_digest: str
+    resource: str
+    principal: str
+    state: State = State.PROPOSED
+    version: int = 0
+    proposed_ms: int = 0
+    moved_ms: int = 0
+    deadline_ms: int | None = None
+    parent: str = ""
+    cites: tuple[str, ...] = ()
+    cost: Money | None = None
+    # the decision
+    answer: str = ""
+    rules: tuple[str, ...] = ()
+    reason: str = ""
+    policy: str = ""
+    approval: str = ""
+    quorum_met: bool = False
+    declined: bool = False
+    fingerprint: str = ""
+    # ownership
+    holder: str = ""
+    token: int = 0
+    lease_until_ms: int = 0
+    # attempts and what came of them
+    attempts: tuple[Attempt, ...] = ()
+    resends: int = 0
+    probes: int = 0
+    verifies: int = 0
+    operation: str = ""
+    value: Any = None
+    basis: str = ""
+    cause: str = ""
+    attested_by: str = ""
+    late_value: Any = None
+    late_seen: bool = False
+    dead_since_ms: int = 0
+    absent_ms: int = 0
+    verified_ms: int = 0
+    differs: str = ""
+    # what is still to be done, by whom, when
+    unsettled: str = ""
+    owner: str = ""
+    next: str = ""
+    due_ms: int = 0
+    escalated: bool = False
+    # neighbours
+    previous: str = ""
+    successor: str = ""
+    compensated_by: str = ""
+    compensates: str = ""
+
+    @property
+    def first_dispatch_ms(self) -> int:
+        """When the first attempt was committed: the key window is counted from here. 0: never."""
+        return self.attempts[0].at_ms if self.attempts else 0
+
+
+class Approval(Record, frozen=True, kw_only=True):
+    """A request to a human, bound to exactly these bytes on exactly this state. Spent at most once."""
+
+    id: str
+    effect: str
+    run: str
+    digest: str
+    nonce: str
+    environment: str
+    generation: int
+    policy: str
+    contract: str
+    fingerprint: str = ""
+    fingerprint_ms: int = 0
+    expects: str = ""
+    group: str = ""
+    quorum: int = 1
+    asked_ms: int = 0
+    expires_ms: int = 0
+    proposer: str = ""
+    reason: str = ""
+    state: str = "open"  # open, granted, refused, spent, revoked
+    yes: tuple[str, ...] = ()
+    no: tuple[str, ...] = ()
+    spent_by: str = ""
+    key_id: str = ""
+    signature: str = ""
+
+
+class Lease(Record, frozen=True, kw_only=True):
+    """Who may touch a resource now. One row a resource; expiry is judged by the store's clock."""
+
+    resource: str
+    effect: str
+    holder: str
+    token: int
+    until_ms: int
+
+
+ENDS = frozenset(
+    {
+        State.REFUSED,
+        State.SUPERSEDED,
+        State.FAILED,
+        State.VERIFIED,
+        State.UNCONFIRMED,
+        State.COMPENSATED,
+        State.ABANDONED,
+    }
+)
+"""States that end an effect whatever its contract says; COMMITTED ends it only where nothing more is agreed."""
+
+BEFORE_DISPATCH = frozenset({State.PROPOSED, State.WAITING, State.ADMITTED, State.CLAIMED})
+AFTER_COMMIT = frozenset({State.COMMITTED, State.VERIFIED, State.UNCONFIRMED, State.COMPENSATED})

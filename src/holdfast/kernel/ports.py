@@ -1,0 +1,156 @@
+"""The ports a verb may wait on. A verb awaits nothing else, with plain data out and in.
+
+Every call is one wait with a stable name, ``<port>.<method>``: the label of faults and crash points. Production
+answers with asyncio, the harness with a trampoline on virtual time; the verbs are the same code. Timeouts belong to
+the ports. The clock is the store's: every read of a record brings the store's time with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from holdfast.kernel.answers import Checked, Found, Reply
+from holdfast.kernel.commit import Change, Verdict
+from holdfast.kernel.model import Approval, Attempt, Contract, Effect, Record, Run
+
+
+class Seen(Record, frozen=True, kw_only=True):
+    """One consistent read: the effect, its run, its approval, the epochs of its scopes, and the store's time."""
+
+    now_ms: int
+    effect: Effect | None = None
+    run: Run | None = None
+    approval: Approval | None = None
+    epochs: tuple[tuple[str, int], ...] = ()
+    halted: str = ""
+
+
+class Request(Record, frozen=True, kw_only=True):
+    """Everything one dispatch hands to a body. The arguments are the recorded ones, never what came in."""
+
+    effect: str
+    run: str
+    tool: str
+    args: dict[str, Any]
+    key: str
+    token: int
+    attempt: int
+    send_by_ms: int
+    timeout_ms: int
+    expect: str = ""
+    principal: str = ""
+    environment: str = ""
+
+
+class Question(Record, frozen=True, kw_only=True):
+    """What a read-only companion is asked about: the recorded arguments, the key, all attempts."""
+
+    effect: str
+    tool: str
+    args: dict[str, Any]
+    key: str
+    token: int
+    attempts: tuple[Attempt, ...] = ()
+    operation: str = ""
+    value: Any = None
+    timeout_ms: int = 10_000
+
+
+class Ruling(Record, frozen=True, kw_only=True):
+    """What the gate said: allow, ask or refuse, by which rules, in words, under which policy, on which inputs."""
+
+    answer: str
+    rules: tuple[str, ...] = ()
+    reason: str = ""
+    group: str = ""
+    quorum: int = 1
+    expires_ms: int = 1_800_000
+    policy: str = ""
+    inputs: str = ""
+
+
+class Sent(Record, frozen=True, kw_only=True):
+    """What a dispatch brings back for observe: the token it was sent under, and the reply."""
+
+    token: int
+    attempt: int
+    reply: Reply
+
+
+class Blocked(Record, frozen=True, kw_only=True):
+    """A verb that could not move its effect now: the part of the guard in the way, and until when (0: not known)."""
+
+    part: str
+    why: str
+    until_ms: int = 0
+
+
+class StorePort(Protocol):
+    """The ledger. ``commit`` answers when the change is on disk, ``later`` when it is ordered before all that follows.
+
+    What ``later`` recorded this worker sees at once and others only after it is on disk; it is lost only together
+    with every later record of this store's writer.
+    """
+
+    async def read(self, effect: str) -> Seen: ...
+    async def latest(self, identity: str) -> Effect | None: ...
+    async def commit(self, change: Change) -> Verdict: ...
+    async def later(self, change: Change) -> Verdict: ...
+    async def flush(self) -> None: ...
+
+
+class GatePort(Protocol):
+    """The rules. The same record, run and rules give the same ruling."""
+
+    async def rule(self, view: Effect, run: Run, now_ms: int) -> Ruling: ...
+    async def in_force(self, environment: str) -> str: ...
+
+
+class BodyPort(Protocol):
+    """The one door out. Never raises: whatever happens beyond it comes back as a reply."""
+
+    async def send(self, request: Request) -> Reply: ...
+
+
+class LookPort(Protocol):
+    """The read-only companions. Never raise: what goes wrong is CannotTell (state: an empty text)."""
+
+    async def state(self, question: Question) -> str: ...
+    async def probe(self, question: Question) -> Found: ...
+    async def verify(self, question: Question) -> Checked: ...
+
+
+class PeersPort(Protocol):
+    """Whether a lease holder is proved dead: same host, same boot, and its process is gone."""
+
+    async def dead(self, holder: str) -> bool: ...
+
+
+class ClockPort(Protocol):
+    """Waiting for a store time. How long it really takes is the driver's business."""
+
+    async def until(self, at_ms: int) -> None: ...
+
+
+class TellPort(Protocol):
+    """The only way anything reaches planner, caller or console; after the flush."""
+
+    async def tell(self, view: Effect) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a verb is given: the ports, who it works as, what the tools declare, and the store's identity secret."""
+
+    store: StorePort
+    gate: GatePort
+    body: BodyPort
+    look: LookPort
+    peers: PeersPort
+    clock: ClockPort
+    tell: TellPort
+    me: str
+    contracts: Mapping[str, Contract]
+    secret: bytes

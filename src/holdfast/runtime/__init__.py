@@ -1,0 +1,1 @@
+"""Runs: the planner port, the driver that walks an effect through its verbs, recovery, stops."""

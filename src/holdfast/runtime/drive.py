@@ -1,0 +1,112 @@
+"""The driver: which verb next, until nobody here can move the effect any further.
+
+It keeps nothing between verbs but the id: every round reads the ledger, asks :func:`holdfast.kernel.due.due`, runs
+that verb, and looks again. The same code runs in production and in the harness.
+
+Promises: a verb that was due and changed nothing is reported as our bug and not spun on; before anybody is told, what
+they are told is on disk.
+"""
+
+from __future__ import annotations
+
+from holdfast.effect.admit import admit
+from holdfast.effect.claim import claim
+from holdfast.effect.dispatch import STANDS, dispatch
+from holdfast.effect.observe import observe
+from holdfast.effect.reconcile import reconcile
+from holdfast.effect.settle import settle
+from holdfast.effect.verify import verify
+from holdfast.kernel.due import due, wake_ms
+from holdfast.kernel.errors import OurBug
+from holdfast.kernel.model import Effect, Record, State
+from holdfast.kernel.ports import Blocked, Ports, Seen, Sent
+
+VERBS = {
+    "admit": admit,
+    "claim": claim,
+    "dispatch": dispatch,
+    "observe": observe,
+    "reconcile": reconcile,
+    "settle": settle,
+    "verify": verify,
+}
+
+OWNED = frozenset(
+    {State.CLAIMED, State.DISPATCHED, State.PENDING, State.UNKNOWN, State.COMMITTED, State.UNCONFIRMED}
+)
+
+STALLS = 16
+"""Rounds without a new entry before the driver calls it our bug. Lost races account for a few."""
+
+BLOCKED_MS = 25
+"""How long to wait before looking again when something is in the way and nobody said for how long."""
+
+
+class Rest(Record, frozen=True, kw_only=True):
+    """Where a pursuit came to rest: the record on disk, and what stood in the way, if anything did."""
+
+    effect: Effect
+    now_ms: int
+    blocked: Blocked | None = None
+
+
+async def step(ports: Ports, effect: str) -> Seen | Blocked | str:
+    """One round: the verb that ran, what blocked it, or (nothing is due here now) the record as it was seen."""
+    seen = await ports.store.read(effect)
+    verb = await due_here(ports, seen)
+    if verb is None:
+        return seen
+    came = await VERBS[verb](ports, effect)
+    if isinstance(came, Sent):
+        came = await observe(ports, effect, came)
+    return came if isinstance(came, Blocked) else verb
+
+
+async def due_here(ports: Ports, seen: Seen) -> str | None:
+    """Which verb is due for this worker, asking first whether a foreign holder is dead where that matters."""
+    view = seen.effect
+    assert view is not None
+    dead = ""
+    if view.holder not in ("", ports.me) and seen.now_ms <= view.lease_until_ms and view.state in OWNED:
+        dead = view.holder if await ports.peers.dead(view.holder) else ""
+    return due(view, ports.me, seen.now_ms, dead)
+
+
+async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = True) -> Rest:
+    """Drive an effect (and, with ``follow``, its successors) as far as it goes before ``until_ms``, then tell.
+
+    Times are the store's. What is returned is on disk.
+    """
+    stalls, rounds = 0, ("", -1)
+    while True:
+        came = await step(ports, effect)
+        seen = came if isinstance(came, Seen) else await ports.store.read(effect)
+        view = seen.effect
+        assert view is not None
+        if isinstance(came, str):
+            stalls = stalls + 1 if rounds == (came, view.version) else 0
+            rounds = (came, view.version)
+            if stalls > STALLS:
+                raise OurBug(what=f"{came} was due on {view.id} {stalls} times and changed nothing")
+            continue
+        if isinstance(came, Blocked):
+            at_ms = came.until_ms + 1 if came.until_ms else seen.now_ms + BLOCKED_MS
+            if came.part in STANDS or at_ms > until_ms:
+                return await _tell(ports, seen, came)
+            await ports.clock.until(at_ms)
+            continue
+        if follow and view.successor:
+            effect = view.successor
+            continue
+        at_ms = wake_ms(view)
+        if not at_ms or at_ms > until_ms or view.state is State.WAITING:
+            return await _tell(ports, seen, None)
+        await ports.clock.until(max(at_ms, seen.now_ms + 1))
+
+
+async def _tell(ports: Ports, seen: Seen, blocked: Blocked | None) -> Rest:
+    """On disk first, then told."""
+    assert seen.effect is not None
+    await ports.store.flush()
+    await ports.tell.tell(seen.effect)
+    return Rest(effect=seen.effect, now_ms=seen.now_ms, blocked=blocked)

@@ -1,0 +1,296 @@
+"""The in-memory store: the same verbs, the same verdicts, nothing on disk.
+
+State is one frozen value that is replaced, so a snapshot is a reference and a restore is an assignment. It models the
+one-writer store exactly: what ``later`` recorded lies in an open transaction that its worker sees, that others do not,
+and that a crash of that worker loses; another writer waits until it is flushed.
+
+For tests and the harness. It promises nothing about surviving this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from holdfast.kernel.canon import keyed
+from holdfast.kernel.commit import Change, Verdict
+from holdfast.kernel.errors import UnknownId
+from holdfast.kernel.guard import Fact
+from holdfast.kernel.model import Approval, Effect, Lease, Principal, Run, State
+from holdfast.kernel.ports import Seen
+from holdfast.store.evidence import Entry
+from holdfast.store.unit import Unit
+
+STORE_RUN = Run(
+    id="ru_store",
+    tenant="main",
+    environment="",
+    intent="in_store",
+    purpose="store",
+    goal="store",
+    principal=Principal(name="store"),
+)
+
+
+class Books(NamedTuple):
+    """Everything the store holds, frozen: replaced by each commit, never changed in place."""
+
+    effects: dict[str, Effect]
+    runs: dict[str, Run]
+    leases: dict[str, Lease]
+    approvals: dict[str, Approval]
+    facts: dict[str, Fact]
+    entries: tuple[Entry, ...]
+    token: int
+    high_ms: int
+    restored: bool
+
+
+EMPTY = Books({}, {STORE_RUN.id: STORE_RUN}, {}, {}, {}, (), 0, 0, restored=False)
+
+
+def scopes(view: Effect) -> tuple[str, ...]:
+    """The scopes whose halts and revocations stop this effect."""
+    return (
+        "halt:store",
+        f"halt:tenant:{view.tenant}",
+        f"halt:tool:{view.tool}",
+        f"halt:run:{view.run}",
+        f"halt:principal:{view.principal}",
+        f"revoke:principal:{view.principal}",
+    )
+
+
+class MemoryStore:
+    """A store whose books are a frozen value. ``face(worker)`` gives one worker's view of it as a port."""
+
+    def __init__(self, clock: Callable[[], int], *, secret: bytes = b"memory", books: Books = EMPTY) -> None:
+        """Start from ``books`` under ``clock`` (ms UTC; may go back, the store's time does not)."""
+        self._clock = clock
+        self.secret = secret
+        self.durable = books
+        self.current = books
+        self.writer = ""
+        self.syncs = 0
+
+    def face(self, worker: str) -> MemoryFace:
+        """The store as this worker sees it."""
+        return MemoryFace(self, worker)
+
+    def now_ms(self) -> int:
+        """The store's time: never earlier than anything recorded."""
+        return max(self.current.high_ms, self._clock())
+
+    def seen_by(self, worker: str) -> Books:
+        """The books as this worker sees them: its own open transaction included."""
+        return self.current if worker == self.writer else self.durable
+
+    def apply(self, worker: str, change: Change) -> Verdict:
+        """Apply one change in this worker's open transaction; another's is flushed first, as its lock would be."""
+        if worker != self.writer:
+            self.flush()
+            self.writer = worker
+        books = self.current
+        unit = Unit(_Shelf(books, self.secret))
+        now_ms = self.now_ms()
+        verdict = unit.do(change, now_ms)
+        if unit.entries or unit.dirty_facts or unit.dirty_runs:
+            self.current = _written(books, unit, now_ms)
+        return verdict
+
+    def flush(self) -> None:
+        """Put the open transaction on disk."""
+        if self.durable is not self.current:
+            self.syncs += 1
+            self.durable = self.current
+
+    def crash(self, worker: str) -> None:
+        """This worker dies: what it had not flushed is gone."""
+        if worker == self.writer:
+            self.current = self.durable
+            self.writer = ""
+
+
+class MemoryFace:
+    """One worker's :class:`~holdfast.kernel.ports.StorePort`, with the same reads as the other stores."""
+
+    def __init__(self, store: MemoryStore, worker: str) -> None:
+        """Bind to a store as ``worker``."""
+        self._store = store
+        self.worker = worker
+        self.secret = store.secret
+
+    @property
+    def books(self) -> Books:
+        """The books as this worker sees them."""
+        return self._store.seen_by(self.worker)
+
+    async def read(self, effect: str) -> Seen:
+        """One consistent read of an effect and what stands around it."""
+        return self.read_now(effect)
+
+    async def latest(self, identity: str) -> Effect | None:
+        """The highest generation under an identity."""
+        return self.latest_now(identity)
+
+    async def commit(self, change: Change) -> Verdict:
+        """Apply and flush."""
+        return self.commit_now(change)
+
+    async def later(self, change: Change) -> Verdict:
+        """Apply in the open transaction."""
+        return self._store.apply(self.worker, change)
+
+    async def flush(self) -> None:
+        """Put everything this worker wrote on disk."""
+        self.flush_now()
+
+    def read_now(self, effect: str) -> Seen:
+        """:meth:`read` without a wait."""
+        books = self.books
+        view = books.effects.get(effect)
+        now_ms = self._store.now_ms()
+        if view is None:
+            return Seen(now_ms=now_ms)
+        facts = [(scope, books.facts.get(scope)) for scope in scopes(view)]
+        raised = next((f for _, f in facts if f is not None and f.raised), None)
+        return Seen(
+            now_ms=now_ms,
+            effect=view,
+            run=books.runs.get(view.run),
+            approval=books.approvals.get(view.approval) if view.approval else None,
+            epochs=tuple((scope, fact.epoch if fact is not None else 0) for scope, fact in facts),
+            halted=f"{raised.scope} is halted by {raised.by}: {raised.reason}" if raised is not None else "",
+        )
+
+    def latest_now(self, identity: str) -> Effect | None:
+        """:meth:`latest` without a wait."""
+        found = [e for e in self.books.effects.values() if e.identity == identity]
+        return max(found, key=lambda e: e.generation) if found else None
+
+    def commit_now(self, change: Change) -> Verdict:
+        """:meth:`commit` without a wait."""
+        verdict = self._store.apply(self.worker, change)
+        self._store.flush()
+        return verdict
+
+    def later_now(self, change: Change) -> Verdict:
+        """:meth:`later` without a wait."""
+        return self._store.apply(self.worker, change)
+
+    def flush_now(self) -> None:
+        """:meth:`flush` without a wait."""
+        if self._store.writer == self.worker:
+            self._store.flush()
+
+    # -- the read side --
+
+    def now_ms(self) -> int:
+        """The store's time."""
+        return self._store.now_ms()
+
+    def run(self, run: str) -> Run | None:
+        """One run."""
+        return self.books.runs.get(run)
+
+    def approval(self, approval: str) -> Approval | None:
+        """One approval request."""
+        return self.books.approvals.get(approval)
+
+    def fact(self, scope: str) -> Fact | None:
+        """One store-wide fact."""
+        return self.books.facts.get(scope)
+
+    def effects(self, *, run: str | None = None) -> list[Effect]:
+        """Effects in the order of their recording."""
+        return [e for e in self.books.effects.values() if run is None or e.run == run]
+
+    def open_effects(self) -> list[Effect]:
+        """Effects on which somebody still has something to do."""
+        return [e for e in self.books.effects.values() if is_open(e)]
+
+    def entries(self, run: str | None = None) -> list[Entry]:
+        """Entries in the order of the log."""
+        return [e for e in self.books.entries if run is None or e.run == run]
+
+    def find(self, prefix: str) -> str:
+        """The one id that starts with ``prefix``."""
+        books = self.books
+        found = [i for table in (books.effects, books.runs, books.approvals) for i in table if i.startswith(prefix)]
+        if len(found) != 1:
+            raise UnknownId(given=prefix, kind="id")
+        return found[0]
+
+
+def is_open(view: Effect) -> bool:
+    """Whether anything is still to happen to an effect, by the runtime or by a human."""
+    if view.unsettled or view.next:
+        return True
+    return view.state in (
+        State.PROPOSED,
+        State.WAITING,
+        State.ADMITTED,
+        State.CLAIMED,
+        State.DISPATCHED,
+        State.PENDING,
+        State.UNKNOWN,
+    )
+
+
+class _Shelf:
+    """The books as a transaction reads them."""
+
+    def __init__(self, books: Books, secret: bytes) -> None:
+        self._books = books
+        self._secret = secret
+        self._salts: Iterator[int] = iter(range(len(books.entries), 1 << 53))
+
+    def load_effect(self, effect: str) -> Effect | None:
+        return self._books.effects.get(effect)
+
+    def load_run(self, run: str) -> Run | None:
+        return self._books.runs.get(run)
+
+    def load_lease(self, resource: str) -> Lease | None:
+        return self._books.leases.get(resource)
+
+    def load_approval(self, approval: str) -> Approval | None:
+        return self._books.approvals.get(approval)
+
+    def load_fact(self, scope: str) -> Fact | None:
+        return self._books.facts.get(scope)
+
+    def load_last_token(self) -> int:
+        return self._books.token
+
+    def load_restored(self) -> bool:
+        return self._books.restored
+
+    def salt(self) -> bytes:
+        return bytes.fromhex(keyed(self._secret, "salt", b"%d" % next(self._salts))[:32])
+
+
+def _written(books: Books, unit: Unit, now_ms: int) -> Books:
+    leases = books.leases
+    if unit.dirty_leases:
+        leases = {**leases}
+        for resource in sorted(unit.dirty_leases):
+            lease = unit.lease(resource)
+            if lease is None:
+                leases.pop(resource, None)
+            else:
+                leases[resource] = lease
+    effects = books.effects
+    if unit.dirty_effects:
+        effects = {**effects, **{i: e for i in sorted(unit.dirty_effects) if (e := unit.effect(i)) is not None}}
+    return Books(
+        effects=effects,
+        runs={**books.runs, **{i: r for i in sorted(unit.dirty_runs) if (r := unit.run(i)) is not None}},
+        leases=leases,
+        approvals={**books.approvals, **{i: a for i in sorted(unit.dirty_approvals) if (a := unit.approval(i))}},
+        facts={**books.facts, **{i: f for i in sorted(unit.dirty_facts) if (f := unit.fact(i)) is not None}},
+        entries=books.entries + tuple(unit.entries),
+        token=unit.token if unit.token is not None else books.token,
+        high_ms=max(books.high_ms, now_ms),
+        restored=books.restored,
+    )
