@@ -55,8 +55,8 @@ CREATE TABLE IF NOT EXISTS keys (
 CREATE TABLE IF NOT EXISTS fences (resource TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS payouts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, fence INTEGER, invoice TEXT NOT NULL,
-    amount INTEGER NOT NULL, note TEXT NOT NULL, client TEXT NOT NULL, source TEXT NOT NULL, due_ms INTEGER NOT NULL,
-    status TEXT NOT NULL DEFAULT 'pending', change INTEGER
+    amount INTEGER NOT NULL, note TEXT NOT NULL, client TEXT NOT NULL, source TEXT NOT NULL,
+    due_ms INTEGER NOT NULL, status TEXT NOT NULL DEFAULT 'pending', change INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS payouts_due ON payouts (due_ms, id) WHERE status = 'pending';
 CREATE INDEX IF NOT EXISTS payouts_by_key ON payouts (key);

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import select
-import threading
+import os
+import socket
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -99,7 +100,7 @@ BY_CODE: dict[tuple[int, str], type[PaymentsError]] = {
 
 
 class PaymentsClient:
-    """Calls one payment service. Threads may share it: each has its own connection."""
+    """Calls one payment service. Threads may share it: no connection is used by two at once."""
 
     def __init__(self, base_url: str, *, timeout_s: float = 10.0, name: str = "payments-client") -> None:
         """`timeout_s` bounds connecting and each wait for bytes; `name` is written in the service's books."""
@@ -109,13 +110,15 @@ class PaymentsClient:
         self.base_url = base_url
         self.timeout_s = timeout_s
         self._host, self._port, self._name = parts.hostname, parts.port or 80, name
-        self._local = threading.local()
+        self._idle: list[http.client.HTTPConnection] = []
+        self._pid = os.getpid()
 
     # ---- money -----------------------------------------------------------------------------------
 
     def refund(
         self, invoice_id: str, amount: int, *, note: str = "", key: str | None = None,
-        fence: int | None = None, send_by_ms: int | None = None, if_match: int | None = None, timeout_s: float | None = None,
+        fence: int | None = None, send_by_ms: int | None = None, if_match: int | None = None,
+        timeout_s: float | None = None,
     ) -> Json:  # fmt: skip
         """Pay `amount` (minor units) back; the answer has refund_id, at_ms, version, `replayed`."""
         body = {"invoice_id": invoice_id, "amount": amount, "note": note}
@@ -123,7 +126,8 @@ class PaymentsClient:
 
     def payout(
         self, invoice_id: str, amount: int, *, note: str = "", key: str | None = None,
-        fence: int | None = None, send_by_ms: int | None = None, if_match: int | None = None, timeout_s: float | None = None,
+        fence: int | None = None, send_by_ms: int | None = None, if_match: int | None = None,
+        timeout_s: float | None = None,
     ) -> Json:  # fmt: skip
         """Start a long operation; the answer has `operation_id` and the status pending."""
         body = {"invoice_id": invoice_id, "amount": amount, "note": note}
@@ -203,11 +207,17 @@ class PaymentsClient:
         return int(self._call("GET", "/health")["now_ms"])
 
     def close(self) -> None:
-        """Close the calling thread's connection."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+        """Close the connections that are not in use; the client stays usable."""
+        while self._idle:
+            # Two threads may close at once; whoever comes second finds nothing.
+            with suppress(IndexError):
+                self._idle.pop().close()
+
+    def __enter__(self) -> PaymentsClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # ---- the wire --------------------------------------------------------------------------------
 
@@ -222,38 +232,50 @@ class PaymentsClient:
             connection.request(method, path, payload, sent)
             response = connection.getresponse()
             raw = response.read()
-        except http.client.RemoteDisconnected:
-            self.close()
-            raise  # An OSError already: the service hung up without a word.
-        except http.client.HTTPException as problem:
-            self.close()
-            raise Unintelligible(f"{method} {path}: the answer is not HTTP ({problem!r})") from problem
-        except BaseException:
-            self.close()
+        except BaseException as problem:
+            connection.close()
+            # That the service hung up without a word is an OSError already, though it is both.
+            if isinstance(problem, http.client.HTTPException) and not isinstance(problem, OSError):
+                raise Unintelligible(f"{method} {path}: the answer is not HTTP ({problem!r})") from problem
             raise
+        # The library has closed the socket already if the service said that it would.
+        if connection.sock is not None:
+            self._idle.append(connection)
         return read_answer(method, path, response, raw)
 
     def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
-        """The thread's connection, open; a new one if the service has closed the old one meanwhile."""
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is not None and connection.sock is not None:
-            # Between answers nothing may arrive, so anything readable is the end of the connection.
-            if not select.select([connection.sock], [], [], 0)[0]:
-                connection.sock.settimeout(timeout_s)
-                return connection
-            self.close()
+        """An open connection for one call: an idle one that the service has not closed, or a new one."""
+        if self._pid != os.getpid():
+            # After a fork the idle connections are the parent's: two processes on one would mix their answers.
+            self._idle, self._pid = [], os.getpid()
+        with suppress(IndexError):
+            while True:
+                connection = self._idle.pop()
+                if still_open(connection.sock):
+                    connection.sock.settimeout(timeout_s)
+                    return connection
+                connection.close()
         connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
         try:
             connection.connect()
         except OSError as problem:
             connection.close()
-            raise ConnectionRefused(
-                f"{self.base_url}: no connection, so nothing was sent ({problem})"
-            ) from problem
+            said = f"{self.base_url}: no connection, so nothing was sent ({problem})"
+            raise ConnectionRefused(said) from problem
         # A connection is never reopened behind our back: that would be a second send.
         connection.auto_open = 0
-        self._local.connection = connection
         return connection
+
+
+def still_open(connected: socket.socket) -> bool:
+    """Between answers nothing may arrive, so anything there to be read is the end of the connection."""
+    try:
+        connected.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def conditions(

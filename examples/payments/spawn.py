@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -80,6 +81,8 @@ def stop(process: subprocess.Popen[bytes], within_s: float = 5.0) -> int:
     """End the process by its id: SIGTERM, then SIGKILL if it does not react; returns the exit code."""
     if process.poll() is None:
         process.terminate()
+        # A process that a test has paused must wake up to hear it.
+        process.send_signal(signal.SIGCONT)
         try:
             process.wait(within_s)
         except subprocess.TimeoutExpired:

@@ -76,7 +76,7 @@ class Switch:
 
 
 def parse(body: dict[str, Any]) -> Switch:
-    """Read `{"switch": name, "value"?, "times"?, "match"?, "on"?}`; raise NotASwitchError for anything else."""
+    """Read `{"switch": name, "value"?, "times"?, "match"?, "on"?}`; raise NotASwitchError otherwise."""
     name = body.get("switch")
     if not isinstance(name, str) or name not in KNOWN:
         raise NotASwitchError(f"There is no switch {name!r}; known: {', '.join(KNOWN)}.")

@@ -24,7 +24,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from . import switches as weather
 from .books import Answer, Books, Ignoring, Order, canonical, refused
@@ -120,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         path, _, query = self.path.partition("?")
-        parts = [part for part in urlsplit(path).path.split("/") if part]
+        parts = [unquote(part) for part in path.split("/") if part]
         asked = {name: values[-1] for name, values in parse_qs(query).items()}
         try:
             body = self._body()

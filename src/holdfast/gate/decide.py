@@ -67,7 +67,10 @@ class Judge:
         found = self._memory.pop(key, None)
         if found is None:
             self.computed += 1
-            found = rules.judge(question, effect_class, args)
+            try:
+                found = rules.judge(question, effect_class, args)
+            except ValueError as error:  # The engine refuses a value that passed every check of ours.
+                return self._unfit(question, error)
             if len(self._memory) >= MEMORY_LIMIT:
                 del self._memory[next(iter(self._memory))]
         else:

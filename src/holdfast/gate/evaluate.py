@@ -25,7 +25,7 @@ from holdfast.gate.question import DIRECT, OPTIONAL, Decision, Question
 from holdfast.gate.schema import Contract, args_shape, constants, context_shape, schema_of
 from holdfast.gate.syntax import Path
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # The hook writes `Text`, which msgspec does not know.
 _PRINCIPAL = ("name", "kind", "groups")
 
 

@@ -91,6 +91,8 @@ class PolicySet:
             for piece in syntax.pieces(_decoded(file, data)):
                 node = _parsed(file, piece)
                 rule = _rule(file, piece, node, self.contexts)
+                if "id" not in node.annotations and rule.id in self.rules:
+                    rule = msgspec.structs.replace(rule, id=f"{rule.id}.{len(self.rules)}")
                 if rule.id in self.rules:
                     first = self.rules[rule.id]
                     why = f"the id {rule.id!r} is taken by the rule in {first.file}, line {first.line}"
@@ -177,6 +179,9 @@ def _parsed(file: str, piece: syntax.Piece) -> pst.Template:
     try:
         tree = cedarpy.policies_to_pst(piece.text)
     except ValueError as error:
+        if (line := piece.line_of_next_rule()) is not None:
+            why = f"it is not Cedar: {error}; is a semicolon missing before this rule?"
+            raise BadPolicy(file=file, line=line, why=why, nearest=None) from error
         word = _QUOTED.search(str(error))
         line = piece.line_of(word[1]) if word else piece.line
         raise BadPolicy(file=file, line=line, why=f"it is not Cedar: {error}", nearest=None) from error

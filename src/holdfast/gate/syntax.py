@@ -28,6 +28,7 @@ Path = tuple[str, ...]
 """A chain of attributes from a variable: `("context", "args", "amount")`."""
 
 _TOKEN = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"|;', re.DOTALL)
+_RULE = re.compile(r"^[ \t]*((?:@[^\n]*\s+)*(?:permit|forbid)\b)", re.MULTILINE)
 _COMPARISONS = frozenset({"eq", "not_eq"})
 
 
@@ -42,6 +43,13 @@ class Piece(msgspec.Struct, frozen=True):
         code = _TOKEN.sub(lambda m: "\n" * m[0].count("\n") if m[0].startswith("//") else m[0], self.text)
         found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", code) if word else None
         return self.line + (code.count("\n", 0, found.start()) if found else 0)
+
+
+    def line_of_next_rule(self) -> int | None:
+        """The line on which something that looks like another rule begins, as after a forgotten semicolon."""
+        head = next(_RULE.finditer(self.text), None)
+        after = _RULE.search(self.text, head.end()) if head else None
+        return self.line + self.text.count("\n", 0, after.start(1)) if after else None
 
 
 class Misspelt(msgspec.Struct, frozen=True):

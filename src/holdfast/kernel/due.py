@@ -10,6 +10,9 @@ from holdfast.kernel.model import Effect, State
 
 S = State
 
+OPEN = frozenset({S.PROPOSED, S.WAITING, S.ADMITTED, S.CLAIMED, S.DISPATCHED, S.PENDING, S.UNKNOWN})
+"""States that are never an end."""
+
 
 def due(view: Effect, me: str, now_ms: int, dead: str = "") -> str | None:
     """The verb that is due, or None. ``dead`` is a holder that was proved dead (its lease counts as over)."""
@@ -48,3 +51,8 @@ def wake_ms(view: Effect) -> int:
         held = view.lease_until_ms + 1 if view.holder else 0
         return max(view.due_ms, min(held, view.due_ms)) if view.due_ms else held
     return 0
+
+
+def is_open(view: Effect) -> bool:
+    """Whether anything is still to happen to an effect, by the runtime or by a human."""
+    return bool(view.unsettled or view.next or view.state in OPEN)

@@ -24,6 +24,23 @@ class Fact(Record, frozen=True, kw_only=True):
     by: str = ""
     reason: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """A raised halt in words."""
+        return f"{self.scope.removeprefix('halt:')} is halted by {self.by}: {self.reason}"
+
+
+def scopes(view: Effect) -> tuple[str, ...]:
+    """The scopes whose halts and revocations stop this effect."""
+    return (
+        "halt:store",
+        f"halt:tenant:{view.tenant}",
+        f"halt:tool:{view.tool}",
+        f"halt:run:{view.run}",
+        f"halt:principal:{view.principal}",
+        f"revoke:principal:{view.principal}",
+    )
+
 
 class Rows(Protocol):
     """The rows a commit may look at, all read inside the transaction that will write."""
@@ -105,7 +122,7 @@ def _world(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Reject
     for scope, epoch in guard.epochs:
         fact = rows.fact(scope)
         if fact is not None and fact.raised:
-            return Rejected(part="halt", why=f"{scope} is halted by {fact.by}: {fact.reason}", effect=view)
+            return Rejected(part="halt", why=fact.sentence, effect=view)
         if (fact.epoch if fact is not None else 0) != epoch:
             return Rejected(part="epoch", why=f"{scope} moved since it was checked", effect=view)
     for what, last_ms in guard.not_after:

@@ -87,7 +87,7 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
             stalls = stalls + 1 if rounds == (came, view.version) else 0
             rounds = (came, view.version)
             if stalls > STALLS:
-                raise OurBug(what=f"{came} was due on {view.id} {stalls} times and changed nothing")
+                raise OurBug(where="runtime.drive", what=f"{came} was due on {view.id} {stalls} times and changed nothing")
             continue
         if isinstance(came, Blocked):
             at_ms = came.until_ms + 1 if came.until_ms else seen.now_ms + BLOCKED_MS

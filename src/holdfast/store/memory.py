@@ -15,8 +15,9 @@ from typing import NamedTuple
 from holdfast.kernel.canon import keyed
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.errors import UnknownId
-from holdfast.kernel.guard import Fact
-from holdfast.kernel.model import Approval, Effect, Lease, Principal, Run, State
+from holdfast.kernel.due import is_open
+from holdfast.kernel.guard import Fact, scopes
+from holdfast.kernel.model import Approval, Effect, Lease, Principal, Run
 from holdfast.kernel.ports import Seen
 from holdfast.store.evidence import Entry
 from holdfast.store.unit import Unit
@@ -47,18 +48,6 @@ class Books(NamedTuple):
 
 
 EMPTY = Books({}, {STORE_RUN.id: STORE_RUN}, {}, {}, {}, (), 0, 0, restored=False)
-
-
-def scopes(view: Effect) -> tuple[str, ...]:
-    """The scopes whose halts and revocations stop this effect."""
-    return (
-        "halt:store",
-        f"halt:tenant:{view.tenant}",
-        f"halt:tool:{view.tool}",
-        f"halt:run:{view.run}",
-        f"halt:principal:{view.principal}",
-        f"revoke:principal:{view.principal}",
-    )
 
 
 class MemoryStore:
@@ -160,7 +149,7 @@ class MemoryFace:
             run=books.runs.get(view.run),
             approval=books.approvals.get(view.approval) if view.approval else None,
             epochs=tuple((scope, fact.epoch if fact is not None else 0) for scope, fact in facts),
-            halted=f"{raised.scope} is halted by {raised.by}: {raised.reason}" if raised is not None else "",
+            halted=raised.sentence if raised is not None else "",
         )
 
     def latest_now(self, identity: str) -> Effect | None:
@@ -220,21 +209,6 @@ class MemoryFace:
         if len(found) != 1:
             raise UnknownId(given=prefix, kind="id")
         return found[0]
-
-
-def is_open(view: Effect) -> bool:
-    """Whether anything is still to happen to an effect, by the runtime or by a human."""
-    if view.unsettled or view.next:
-        return True
-    return view.state in (
-        State.PROPOSED,
-        State.WAITING,
-        State.ADMITTED,
-        State.CLAIMED,
-        State.DISPATCHED,
-        State.PENDING,
-        State.UNKNOWN,
-    )
 
 
 class _Shelf:
