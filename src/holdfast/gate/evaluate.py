@@ -1,9 +1,9 @@
 """The rules of one tool, evaluated.
 
 Decides what a question gets under the rules that can apply to its tool, from exactly the inputs that these
-rules read. The engine is given nothing else: its schema and its context are narrowed to them. So a decision
-cannot depend on an input that is missing from `key`, and remembering by `key` is sound even if the reading
-of the syntax tree were wrong: the rule would then fail to evaluate, which refuses.
+rules read. The engine is given nothing else: its schema and its context are narrowed to them, so a decision
+cannot depend on an input that is missing from `key`, and remembering by `key` is sound. That narrowing
+changes no answer rests on `syntax.reads`; a property test holds it against the engine with all in view.
 
 Promises: anything but *Allow without an error in any rule* does not allow. Names and values reach the engine
 as data in JSON, never as Cedar text. Does not promise that the question is fit; `decide` sees to that.

@@ -44,7 +44,6 @@ class Piece(msgspec.Struct, frozen=True):
         found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", code) if word else None
         return self.line + (code.count("\n", 0, found.start()) if found else 0)
 
-
     def line_of_next_rule(self) -> int | None:
         """The line on which something that looks like another rule begins, as after a forgotten semicolon."""
         head = next(_RULE.finditer(self.text), None)
