@@ -9,4 +9,14 @@ from holdfast.gate.policy import PolicySet, Rule
 from holdfast.gate.question import Decision, Principal, Question
 from holdfast.gate.schema import Contract, cedar_schema
 
-__all__ = ["Contract", "Decision", "Judge", "PolicySet", "Principal", "Question", "Rule", "cedar_schema"]
+__all__ = [
+    "Contract",
+    "Decision",
+    "Judge",
+    "PolicyGate",
+    "PolicySet",
+    "Principal",
+    "Question",
+    "Rule",
+    "cedar_schema",
+]
