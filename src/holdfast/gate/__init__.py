@@ -13,7 +13,6 @@ __all__ = [
     "Contract",
     "Decision",
     "Judge",
-    "PolicyGate",
     "PolicySet",
     "Principal",
     "Question",

@@ -11,6 +11,7 @@ import cedarpy
 import msgspec
 import pytest
 
+from holdfast import gate
 from holdfast.gate import cedar_schema
 from holdfast.gate.arguments import object_shape, typed
 from holdfast.gate.schema import args_shape
@@ -164,3 +165,8 @@ def test_contract_of_the_kernel_is_a_contract_of_the_gate() -> None:
     assert list(args_shape(tool).fields) == ["n"]
     assert decide(rule, question(args={"n": 1}), tool).answer == "allow"
     assert decide(rule, question(args={"n": 1}, effect_class="irreversible"), tool).answer == "refuse"
+
+
+def test_public_names_of_the_gate_exist() -> None:
+    """Every name that the gate offers can be imported from it."""
+    assert [name for name in gate.__all__ if not hasattr(gate, name)] == []
