@@ -1,0 +1,255 @@
+"""Contracts: what a tool must declare before anything may be proposed to it.
+
+Decides whether a contract is complete and free of contradictions, and which version it is. Promises that a
+refusal names everything that is missing or wrong at once, that the version is a digest over all fields (so
+a wider pattern, another argument or a changed description is another version), and that two different
+targets never bind to one resource name. Does NOT promise that what is declared is true: `holdfast tool
+prove` tests that against the outside.
+
+A read changes nothing, so it needs neither identity, owner nor probe.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from holdfast.kernel import canon
+from holdfast.kernel.amounts import MAX_DURATION_MS, Money
+from holdfast.kernel.errors import BadArguments, BadContract, BadValue, HoldfastError
+from holdfast.kernel.model import Contract, EffectClass
+from holdfast.tools.arguments import always_there, listed, nearest, schema_problems
+
+ACTS_WITH: Final = "process credentials"
+ENFORCED_AT: Final = "holdfast gate"
+MAX_COUNT: Final = 1_000
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+_KEPT: Final = (
+    "@"  # Beside what quote() always keeps: letters, digits and _ . - ~ (the last is dropped below).
+)
+_SEPARATES: Final = re.compile(r"[^A-Za-z0-9_.@%-]")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_UNBINDABLE: Final = frozenset(("array", "object", "number", "null"))
+
+
+def complete(contract: Contract) -> Contract:
+    """The contract with its version and the honest defaults filled in; completing it twice changes nothing.
+
+    Raises BadContract naming everything that is missing and every contradiction.
+    """
+    missing, problems = gaps(contract)
+    if missing or problems:
+        raise BadContract(tool=contract.name or "(unnamed)", missing=missing, problems=problems)
+    whole = msgspec.structs.replace(
+        _typed(contract),
+        acts_with=contract.acts_with or ACTS_WITH,
+        enforced_at=contract.enforced_at or ENFORCED_AT,
+        version="",
+    )
+    version = version_of(whole)
+    if contract.version not in ("", version):
+        changed = (
+            f"it claims version {canon.short(contract.version)} and is {canon.short(version)}: it has changed"
+        )
+        raise BadContract(tool=contract.name, missing=(), problems=(changed,))
+    return msgspec.structs.replace(whole, version=version)
+
+
+def version_of(contract: Contract) -> str:
+    """The digest over the canonical bytes of every field but the version itself, defaults written out.
+
+    Defaults are written out so that a later release with another default is seen as another contract.
+    """
+    fields = {name: getattr(contract, name) for name in contract.__struct_fields__ if name != "version"}
+    return canon.digest(canon.encode(msgspec.to_builtins(fields)))
+
+
+def gaps(contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is missing, and what contradicts itself or the schema. Both empty: the contract is complete."""
+    missing: list[str] = []
+    problems: list[str] = []
+    if contract.effect not in frozenset(EffectClass):
+        words = ", ".join(EffectClass)
+        (problems if contract.effect else missing).append(f"effect: one of {words}")
+        # The strictest class stands in, so that whatever else is missing is named as well.
+        contract = msgspec.structs.replace(contract, effect=EffectClass.IRREVERSIBLE)
+    try:
+        contract = _typed(contract)
+    except (msgspec.ValidationError, TypeError) as error:
+        # Fields of the wrong type cannot be judged any further.
+        return tuple(missing), (*problems, f"{error}")
+    if unusable := schema_problems(contract.schema):
+        return (*missing, *_missing(contract)), (*problems, *unusable)
+    missing += _missing(contract)
+    for judge in (_of_names, _of_resource, _of_arguments, _of_companions, _of_limits):
+        problems += judge(contract)
+    return tuple(missing), tuple(problems)
+
+
+def _typed(contract: Contract) -> Contract:
+    """The same contract with every field checked: lists become tuples, text becomes the effect class."""
+    return msgspec.convert(msgspec.to_builtins(contract), Contract)
+
+
+def _missing(contract: Contract) -> Iterator[str]:
+    if not contract.resource:
+        yield 'resource: what it touches, such as "invoice:{invoice_id}"'
+    if contract.effect is EffectClass.READ:
+        return
+    if not contract.identity:
+        yield "identity: the arguments that say which change this is"
+    if not contract.owner:
+        yield "owner: who answers for what cannot be found out"
+    if not contract.has_probe and not contract.no_probe.strip():
+        yield 'probe: a companion, or the admission no_probe="why there is none"'
+    if contract.effect is EffectClass.COMPENSABLE and not contract.has_undo:
+        yield "undo: what offsets a compensable effect"
+    if contract.conditional and not contract.has_state:
+        yield "state: what a conditional write compares with"
+
+
+def _of_names(contract: Contract) -> Iterator[str]:
+    if not _NAME.fullmatch(contract.name):
+        yield f'"{contract.name}" is no tool name: letters, digits and _ . / -, at most 128'
+    if contract.has_probe and contract.no_probe:
+        yield "no_probe is given and there is a probe"
+    if contract.cost is not None and not _CURRENCY.fullmatch(contract.cost.currency):
+        yield f'cost: "{contract.cost.currency}" is no currency code (ISO 4217), such as "EUR"'
+
+
+def _of_resource(contract: Contract) -> Iterator[str]:
+    pattern = contract.resource
+    if re.search(r"[{}]", _PLACEHOLDER.sub("", pattern)) or not pattern.isprintable():
+        yield f'resource: "{pattern}" has a stray brace or an unprintable character'
+    literals = _PLACEHOLDER.split(pattern)[0::2]
+    if any(not _SEPARATES.search(between) for between in literals[1:-1]):
+        # "{a}-{b}" names one resource for ("1-2", "3") and ("1", "2-3"); a ":" cannot come out of a value.
+        yield 'resource: between two placeholders stands at least one character such as ":" or "/"'
+    for name in placeholders(pattern):
+        if name not in listed(contract.schema):
+            yield f"resource: {_unknown(name, contract)}"
+        elif name not in always_there(contract.schema):
+            yield f"resource: argument {name} may be absent; require it or give it a default"
+        elif _UNBINDABLE.issuperset(kinds := _kinds(contract.schema, name)) and kinds:
+            yield f"resource: argument {name} is not text, an integer or true/false"
+        if name in contract.volatile:
+            yield f"resource: {name} is volatile, so the target would not stand still"
+
+
+def _of_arguments(contract: Contract) -> Iterator[str]:
+    for field in ("identity", "volatile", "only_from_trusted"):
+        names: tuple[str, ...] = getattr(contract, field)
+        yield from (f"{field}: {_unknown(n, contract)}" for n in names if n not in listed(contract.schema))
+        if len(set(names)) < len(names):
+            yield f"{field} names an argument twice"
+    for field in ("identity", "only_from_trusted"):
+        if both := sorted(set(contract.volatile) & set(getattr(contract, field))):
+            yield f"volatile and {field} both name {', '.join(both)}"
+    if contract.cost is None:
+        return
+    name = contract.cost.argument
+    if name not in listed(contract.schema):
+        yield f"cost: {_unknown(name, contract)}"
+    elif name not in always_there(contract.schema):
+        yield f"cost: argument {name} may be absent; require it or give it a default"
+    elif (kinds := _kinds(contract.schema, name)) and kinds != {"integer"}:
+        yield f"cost: argument {name} is not an integer of minor units"
+    if name in contract.volatile:
+        yield f"cost: {name} is volatile, so a changed amount would pass unseen"
+
+
+def _of_companions(contract: Contract) -> Iterator[str]:
+    if contract.effect is EffectClass.READ and (contract.keyed_ms is not None or contract.has_undo):
+        yield "a read has neither key nor undo; what leaves something outside is an effect"
+
+
+def _of_limits(contract: Contract) -> Iterator[str]:
+    for field in contract.__struct_fields__:
+        if field.endswith("_ms") and (span := getattr(contract, field)) is not None:
+            least = 1 if field in ("timeout_ms", "keyed_ms", "retry_after_ms", "answer_within_ms") else 0
+            if not least <= span <= MAX_DURATION_MS:
+                yield f"{field.removesuffix('_ms')}: {span} ms is not between {least} ms and 100 years"
+    for field in ("attempts", "resends", "probes", "verifies"):
+        least = 0 if field == "resends" else 1
+        if not least <= getattr(contract, field) <= MAX_COUNT:
+            yield f"{field}: {getattr(contract, field)} is not between {least} and {MAX_COUNT}"
+    if contract.keyed_ms is not None and contract.resends > 0:
+        needed_ms = last_resend_ms(contract) + contract.lands_within_ms + contract.skew_ms
+        if needed_ms > contract.keyed_ms:
+            yield (
+                f"keyed: {contract.resends} resends, lands_within and skew take {needed_ms} ms, but the "
+                f"outside honours the key for {contract.keyed_ms} ms; allow fewer (resends=0 for none)"
+            )
+
+
+def last_resend_ms(contract: Contract) -> int:
+    """How long after the first dispatch the last resend can be due, if each attempt uses up its timeout."""
+    resends = min(contract.resends, MAX_COUNT)
+    pauses_ms: int = sum(contract.retry_after_ms * (1 << min(number, 6)) for number in range(resends))
+    return resends * contract.timeout_ms + pauses_ms
+
+
+def _unknown(name: str, contract: Contract) -> str:
+    guess = nearest(name, listed(contract.schema))
+    return f'there is no argument "{name}"' + (f" (did you mean {guess}?)" if guess else "")
+
+
+def _kinds(schema: Mapping[str, Any], name: str) -> frozenset[str]:
+    """The JSON types an argument declares directly; empty where the schema says it in another way."""
+    node = listed(schema)[name]
+    kind = node.get("type", ()) if isinstance(node, Mapping) else ()
+    return frozenset((kind,) if isinstance(kind, str) else kind)
+
+
+# ------------------------------------------------------------------------------------- binding to one call
+
+
+def placeholders(pattern: str) -> tuple[str, ...]:
+    """The arguments that a resource pattern names, in order."""
+    return tuple(_PLACEHOLDER.findall(pattern))
+
+
+def bind_resource(contract: Contract, args: Mapping[str, Any]) -> str:
+    """The resource that a call touches: its pattern with the arguments filled in.
+
+    Everything in a value outside [A-Za-z0-9_.@-] is percent-encoded (RFC 3986 section 2.1, UTF-8), so that
+    no value can imitate another resource. Raises BadArguments for a value that names nothing: null, a list,
+    an object, a fraction.
+    """
+    return _PLACEHOLDER.sub(
+        lambda found: _escaped(contract.name, found[1], args.get(found[1])), contract.resource
+    )
+
+
+def _escaped(tool: str, name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int):
+        kind = "null" if value is None else type(value).__name__
+        problem = f"argument {name} says which resource is touched; {kind} names none"
+        raise BadArguments(tool=tool, problems=(problem,))
+    try:
+        return quote(str(value), safe=_KEPT).replace("~", "%7E")
+    except UnicodeEncodeError:
+        raise BadArguments(tool=tool, problems=(f"argument {name} is not Unicode text",)) from None
+
+
+def cost_of(contract: Contract, args: Mapping[str, Any]) -> Money | None:
+    """What a call costs by its declared argument; None where the contract declares no cost.
+
+    Raises BadArguments for what is no whole, non-negative number of minor units.
+    """
+    if contract.cost is None:
+        return None
+    try:
+        return Money(args.get(contract.cost.argument), contract.cost.currency)  # type: ignore[arg-type]
+    except HoldfastError as error:
+        why = error.why if isinstance(error, BadValue) else error.message
+        problem = f"argument {contract.cost.argument} is the cost: {why}"
+        raise BadArguments(tool=contract.name, problems=(problem,)) from None
