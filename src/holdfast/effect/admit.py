@@ -21,6 +21,7 @@ from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import BEFORE_DISPATCH, Contract, Effect, Record, Run, State
 from holdfast.kernel.ports import Blocked, Ports, Question, Ruling, Seen
+from holdfast.tools.look import is_unreadable
 
 RACES = 8
 """How often a proposal that lost a race to another process is looked up again before we call it our bug."""
@@ -132,7 +133,11 @@ async def admit(ports: Ports, effect: str) -> Blocked | None:
         ruling = await ports.gate.rule(view, run, seen.now_ms)
         if ruling.answer == "ask":
             fingerprint = await ports.look.state(question(view, contract)) if contract.has_state else ""
-            change = ask_for(ports.secret, ports.me, view, contract, ruling, fingerprint, seen.now_ms)
+            if is_unreadable(fingerprint):
+                reason = f"nobody can approve what cannot be read: {fingerprint}"
+                change = _moved(ports, view, "refused", {**decision(ruling), "answer": "refuse", "reason": reason})
+            else:
+                change = ask_for(ports.secret, ports.me, view, contract, ruling, fingerprint, seen.now_ms)
         else:
             kind = "admitted" if ruling.answer == "allow" else "refused"
             change = _moved(ports, view, kind, decision(ruling))

@@ -18,6 +18,7 @@ from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import Approval, Contract, Effect, Run, State
 from holdfast.kernel.ports import Blocked, Ports, Request, Ruling, Seen, Sent
+from holdfast.tools.look import is_unreadable
 
 SOFT = frozenset({"state", "version", "token", "epoch", "lease"})
 """Parts whose change only means: look again. The next reading of the record says what is due."""
@@ -50,6 +51,8 @@ def refuses(seen: Seen, contract: Contract | None, ruling: Ruling, fingerprint: 
         return Refusing("the contract of its tool changed since it was decided", "builtin:contract", again=True)
     if ruling.answer == "refuse":
         return Refusing(ruling.reason, "builtin:policy", ruling=ruling)
+    if is_unreadable(fingerprint):
+        return Refusing(f"the state of its target could not be read: {fingerprint}", "builtin:fingerprint", again=True)
     if ruling.answer == "allow" and not view.approval:
         return None
     if approval is None:

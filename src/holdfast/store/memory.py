@@ -122,6 +122,18 @@ class MemoryFace:
         """The highest generation under an identity."""
         return self.latest_now(identity)
 
+    async def run_row(self, run: str) -> Run | None:
+        """One run."""
+        return self.run(run)
+
+    async def run_effects(self, run: str) -> list[Effect]:
+        """Every effect of a run."""
+        return self.effects(run=run)
+
+    async def time(self) -> int:
+        """The store's time."""
+        return self.now_ms()
+
     async def commit(self, change: Change) -> Verdict:
         """Apply and flush."""
         return self.commit_now(change)

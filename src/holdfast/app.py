@@ -1,0 +1,298 @@
+"""The composition root: the only place that picks concrete parts and puts them behind the ports.
+
+``hf.open(url, tools=…, policy=…)`` gives an application: a store, a gate, a registry, the door out, and a recoverer
+that takes up whatever a dead or stopped worker left open. Promises that every part is closed again, that what was
+told is on disk, and that a policy or contract that is not the one last in force in this store is recorded as such.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from msgspec import to_builtins
+
+from holdfast.effect.admit import question
+from holdfast.gate import Judge, PolicySet
+from holdfast.gate.rulings import Rulings
+from holdfast.kernel.answers import Ack, Reply
+from holdfast.kernel.commit import Change, Note
+from holdfast.kernel.errors import BadConfig, NotOpen, SealRefused
+from holdfast.kernel.guard import Fact, Guard
+from holdfast.kernel.life import Draft
+from holdfast.kernel.model import DEFAULT_TENANT, Effect, State
+from holdfast.kernel.ports import Ports, Request
+from holdfast.runtime import people
+from holdfast.runtime.begin import Intent, begin
+from holdfast.runtime.clock import WallClock
+from holdfast.runtime.peers import Peers, my_name
+from holdfast.runtime.recover import Recoverer
+from holdfast.runtime.run import RunHandle
+from holdfast.store import Store, open_store
+from holdfast.tools.body import Bodies
+from holdfast.tools.call import Call
+from holdfast.tools.define import Tool
+from holdfast.tools.look import Looks
+from holdfast.tools.registry import Registry
+
+CLOSE_GRACE_S = 10.0
+"""How long closing waits for attempts under way before it leaves them to recovery."""
+
+
+class App:
+    """One open application over one store. Use ``async with hf.open(...) as app``; see :func:`open_app`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        tools: Iterable[Tool[..., Any]] = (),
+        policy: str | Path | None = None,
+        environment: str = "dev",
+        tenant: str = DEFAULT_TENANT,
+        recover: bool = True,
+        handle_signals: bool = False,
+    ) -> None:
+        """Check tools and policy; nothing is opened yet."""
+        self.url = url
+        self.environment = environment
+        self.tenant = tenant
+        self.registry = Registry(tools)
+        contracts = self.registry.contracts.values()
+        self.policy = PolicySet.load(policy, contracts) if policy is not None else PolicySet.starter(contracts)
+        self._wants_recovery = recover
+        self._wants_signals = handle_signals
+        self._store: Store | None = None
+        self._ports: Ports | None = None
+        self._recoverer: Recoverer | None = None
+        self._bodies: Bodies | None = None
+        self._looks: Looks | None = None
+        self._busy: set[asyncio.Task[Any]] = set()
+        self.stopping = asyncio.Event()
+
+    # -- opening and closing --
+
+    async def __aenter__(self) -> App:
+        """Open the store, wire the ports, record what is in force, and start recovery."""
+        store = open_store(self.url)
+        self._store = store
+        try:
+            await self._wire(store)
+        except BaseException:
+            await store.close()
+            self._store = None
+            raise
+        return self
+
+    async def _wire(self, store: Store) -> None:
+        me = my_name()
+        self._bodies = Bodies(self.registry, clock_ms=store.now_ms, child=self._child, on_late=self._on_late)
+        self._looks = Looks(self.registry)
+        self._ports = Ports(
+            store=store,
+            gate=Rulings(Judge(self.policy, self.registry.contracts.values())),
+            body=self._bodies,
+            look=self._looks,
+            peers=Peers(),
+            clock=WallClock(store.now_ms),
+            tell=_Silent(),
+            me=me,
+            contracts=self.registry.contracts,
+            secret=store.secret,
+        )
+        await self._put_in_force(store)
+        self._recoverer = Recoverer(self._ports, store)
+        if self._wants_recovery:
+            self._recoverer.start()
+        if self._wants_signals:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stopping.set)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop recovery, let attempts under way end within a grace, flush, and close the store."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close everything; harmless when closed already."""
+        if self._recoverer is not None:
+            await self._recoverer.stop(CLOSE_GRACE_S)
+        if self._busy:
+            await asyncio.wait(self._busy, timeout=CLOSE_GRACE_S)
+        if self._wants_signals:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+        store, self._store = self._store, None
+        self._ports = None
+        if store is not None:
+            await store.close()
+        for part in (self._bodies, self._looks):
+            if part is not None:
+                part.close()
+
+    async def _put_in_force(self, store: Store) -> None:
+        """Record policy and contract versions that differ from what was last in force here."""
+        wanted = {f"policy:{self.environment}": self.policy.digest}
+        wanted |= {f"contract:{name}": c.version for name, c in self.registry.contracts.items()}
+        facts = []
+        for scope, value in wanted.items():
+            fact = store.fact(scope)
+            if fact is None or fact.value != value:
+                facts.append(Fact(scope=scope, value=value, by=self.ports.me, reason="opened"))
+        if facts:
+            note = Note(kind="in_force", by=self.ports.me, body={"evidence": {f.scope: f.value for f in facts}})
+            await store.commit(Change(run=people.STORE_RUN_ID, facts=tuple(facts), notes=(note,)))
+
+    # -- what a user calls --
+
+    @property
+    def ports(self) -> Ports:
+        """The wired ports. Raises NotOpen outside the block."""
+        if self._ports is None:
+            raise NotOpen(what=f"The application on {self.url}")
+        return self._ports
+
+    @property
+    def store(self) -> Store:
+        """The open store. Raises NotOpen outside the block."""
+        if self._store is None:
+            raise NotOpen(what=f"The application on {self.url}")
+        return self._store
+
+    async def begin(self, intent: Intent) -> RunHandle:
+        """The open run of an intent; a known purpose gives back the recorded one, on any machine."""
+        run = await begin(
+            self.store,
+            self.ports.secret,
+            intent,
+            tenant=self.tenant,
+            environment=self.environment,
+            by=self.ports.me,
+        )
+        return RunHandle(self, run)
+
+    async def resume(self, run: str) -> RunHandle:
+        """A recorded run by its id or a unique beginning of it."""
+        row = await self.store.run_row(self.store.find(run))
+        if row is None:
+            raise NotOpen(what=f"Run {run}")
+        return RunHandle(self, row)
+
+    async def recover(self) -> tuple[Effect, ...]:
+        """Take up everything that is due here now, once; returns what is still open afterwards."""
+        if self._recoverer is None:
+            raise NotOpen(what=f"The application on {self.url}")
+        return await self._recoverer.round()
+
+    def seal(self) -> None:
+        """Refuse production with anything incomplete. Raises SealRefused naming every problem."""
+        problems = list(self._seal_problems())
+        if problems:
+            raise SealRefused(problems=tuple(problems))
+
+    def _seal_problems(self) -> Iterable[str]:
+        if self.store.restored():
+            yield "the store is in restored mode: holdfast store release"
+        if not self.registry.contracts:
+            yield "no tool is registered"
+        for name, contract in self.registry.contracts.items():
+            if contract.effect != "read" and not contract.owner:
+                yield f"{name} has no owner"
+            if not self.policy.rules_for(name):
+                yield f"no rule speaks of {name}: every call would be refused"
+
+    # -- what a run needs (runtime.run.Desk) --
+
+    def prepared(self, tool: str, args: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
+        """Complete checked arguments, resource and cost of a call; raises UsageError."""
+        bound = self.registry.bind(Call(tool, args))
+        cost = {"minor": bound.cost.minor, "currency": bound.cost.currency} if bound.cost is not None else None
+        return bound.args, bound.resource, cost
+
+    def tool_names(self) -> tuple[str, ...]:
+        """The tools that a planner may name."""
+        return tuple(sorted(self.registry.contracts))
+
+    def is_read(self, tool: str) -> bool:
+        """Whether the tool is declared to change nothing."""
+        return self.registry.contracts[tool].effect == "read"
+
+    # -- what the door out needs --
+
+    async def _child(self, request: Request, call: Call) -> Any:
+        """A body's call of another tool: a linked effect of the same run, under the same gate."""
+        row = await self.store.run_row(request.run)
+        if row is None:
+            raise NotOpen(what=f"Run {request.run}")
+        return await RunHandle(self, row).propose(call.tool, dict(call.args), parent=request.effect)
+
+    def _on_late(self, request: Request, reply: Reply) -> None:
+        """A body that had been given up came back after all: a late yes is evidence."""
+        if self._store is None:
+            return
+        task = asyncio.get_running_loop().create_task(self._keep_late(request, reply))
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+
+    async def _keep_late(self, request: Request, reply: Reply) -> None:
+        seen = await self.store.read(request.effect)
+        view = seen.effect
+        if view is None:
+            return
+        body: dict[str, Any] = {"reply": to_builtins(reply), "offered": request.token, "current": view.token}
+        if isinstance(reply, Ack) and view.state in (State.UNKNOWN, State.PENDING):
+            body |= {"late_seen": True, "late_value": reply.value, "due_ms": seen.now_ms}
+        draft = Draft(effect=view.id, kind="late", by=self.ports.me, body=body)
+        await self.store.commit(Change(run=view.run, guard=Guard(effect=view.id), drafts=(draft,)))
+
+    async def look(self, effect: str, kind: str) -> Any:
+        """Ask a tool's read-only companion about a recorded effect, by hand: ``probe``, ``verify`` or ``state``."""
+        view = (await self.store.read(self.store.find(effect))).effect
+        if view is None:
+            raise NotOpen(what=f"Effect {effect}")
+        contract = self.registry.tool(view.tool).contract
+        return await getattr(self.ports.look, kind)(question(view, contract))
+
+
+class _Silent:
+    """Tells nobody: the caller holds the outcome. Pushing to others joins with webhooks and the console."""
+
+    async def tell(self, view: Effect) -> None:
+        """Nothing to do."""
+
+
+def open_app(
+    url: str,
+    *,
+    tools: Iterable[Tool[..., Any]] = (),
+    policy: str | Path | None = None,
+    environment: str = "dev",
+    tenant: str = DEFAULT_TENANT,
+    recover: bool = True,
+    handle_signals: bool = False,
+) -> App:
+    """An application over a store: ``async with hf.open("sqlite:holdfast.db", tools=[refund]) as app``.
+
+    ``url`` is ``sqlite:PATH``; ``policy`` a Cedar file, a directory of them, or policy text (default: the starter
+    policy: reads pass, changes ask). ``environment`` is part of every key. With ``handle_signals`` SIGTERM and SIGINT
+    set ``app.stopping`` instead of killing the process. Raises BadContract, BadPolicy or an IntegrityError.
+    """
+    if not isinstance(url, str) or ":" not in url:
+        raise BadConfig(file="hf.open", key="url", nearest="sqlite:holdfast.db", why="a store needs a scheme and a place")
+    return App(
+        url,
+        tools=tools,
+        policy=policy,
+        environment=environment,
+        tenant=tenant,
+        recover=recover,
+        handle_signals=handle_signals,
+    )

@@ -1,0 +1,109 @@
+"""Recovery: whatever is open in the store and due here is taken up, at the start and ever after.
+
+No replay of the log: the index of open effects is read, orphaned ones become unknown under a new token, and each is
+pursued as far as it goes. Promises that one effect's trouble does not hold up another's, and that a round ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Protocol
+
+from holdfast.kernel.due import is_open, wake_ms
+from holdfast.kernel.errors import HoldfastError, IntegrityError
+from holdfast.kernel.model import Effect, State
+from holdfast.kernel.ports import Ports
+from holdfast.runtime.drive import due_here, pursue
+
+log = logging.getLogger("holdfast.recover")
+
+AT_ONCE = 16
+"""Effects pursued at the same time in one round."""
+
+LOOK_EVERY_S = 1.0
+"""How often the index of open effects is read while nothing is known to be due earlier."""
+
+
+class Ledger(Protocol):
+    """What recovery reads of a store."""
+
+    def open_effects(self) -> list[Effect]: ...
+    def now_ms(self) -> int: ...
+
+
+class Recoverer:
+    """Sweeps the open effects of one store for one application."""
+
+    def __init__(self, ports: Ports, ledger: Ledger) -> None:
+        """Work as ``ports.me``."""
+        self._ports = ports
+        self._ledger = ledger
+        self._task: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self.busy: set[str] = set()
+
+    def start(self) -> None:
+        """Sweep in the background until stopped."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._sweep(), name="holdfast-recover")
+
+    async def stop(self, grace_s: float) -> None:
+        """End after the round under way, or after the grace."""
+        self._stop.set()
+        if self._task is not None:
+            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+                await asyncio.wait_for(self._task, grace_s)
+            self._task = None
+
+    async def _sweep(self) -> None:
+        while not self._stop.is_set():
+            try:
+                still_open = await self.round()
+            except IntegrityError:
+                log.exception("recovery stopped: the store cannot be trusted")
+                return
+            pause_s = self._pause_s(still_open)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), pause_s)
+
+    def _pause_s(self, still_open: tuple[Effect, ...]) -> float:
+        now_ms = self._ledger.now_ms()
+        wakes = [at - now_ms for view in still_open if (at := wake_ms(view)) > now_ms]
+        return max(0.02, min([LOOK_EVERY_S, *(ms / 1000 for ms in wakes)]))
+
+    async def round(self) -> tuple[Effect, ...]:
+        """Take up everything that is due here now. Returns what is open afterwards."""
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(view: Effect) -> None:
+            async with gate:
+                await self._take_up(view.id)
+
+        candidates = [v for v in self._ledger.open_effects() if self._ours_to_move(v)]
+        await asyncio.gather(*(one(v) for v in candidates))
+        return tuple(self._ledger.open_effects())
+
+    def _ours_to_move(self, view: Effect) -> bool:
+        """Not what a call in this process is driving right now: it holds the lease and is at work."""
+        if view.tool not in self._ports.contracts or not is_open(view):
+            return False
+        driven_here = view.holder == self._ports.me and self._ledger.now_ms() <= view.lease_until_ms
+        fresh = view.state in (State.PROPOSED, State.ADMITTED) and self._ledger.now_ms() - view.moved_ms < 1_000
+        return not driven_here and not fresh
+
+    async def _take_up(self, effect: str) -> None:
+        if effect in self.busy:
+            return
+        self.busy.add(effect)
+        try:
+            seen = await self._ports.store.read(effect)
+            if seen.effect is not None and await due_here(self._ports, seen) is not None:
+                await pursue(self._ports, effect, until_ms=seen.now_ms)
+        except IntegrityError:
+            raise
+        except HoldfastError as error:
+            log.warning("%s was left as it is: %s", effect, error)
+        finally:
+            self.busy.discard(effect)
