@@ -24,7 +24,7 @@ import json
 import os
 import socket
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 Json = dict[str, Any]
@@ -213,7 +213,7 @@ class PaymentsClient:
             with suppress(IndexError):
                 self._idle.pop().close()
 
-    def __enter__(self) -> PaymentsClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -246,7 +246,7 @@ class PaymentsClient:
     def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
         """An open connection for one call: an idle one that the service has not closed, or a new one."""
         if self._pid != os.getpid():
-            # After a fork the idle connections are the parent's: two processes on one would mix their answers.
+            # After a fork the idle connections are the parent's: two processes on one would mix answers.
             self._idle, self._pid = [], os.getpid()
         with suppress(IndexError):
             while True:
@@ -269,8 +269,10 @@ class PaymentsClient:
 
 def still_open(connected: socket.socket) -> bool:
     """Between answers nothing may arrive, so anything there to be read is the end of the connection."""
+    # Without a timeout of zero Python itself would wait for bytes; the caller sets the timeout it wants.
+    connected.settimeout(0)
     try:
-        connected.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        connected.recv(1, socket.MSG_PEEK)
     except BlockingIOError:
         return True
     except OSError:
