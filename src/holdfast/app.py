@@ -95,7 +95,9 @@ class App:
         self._looks = Looks(self.registry)
         self._ports = Ports(
             store=store,
-            gate=Rulings(Judge(self.policy, self.registry.contracts.values())),
+            gate=Rulings(
+                Judge(self.policy, self.registry.contracts.values()), self.registry.contracts, store.secret
+            ),
             body=self._bodies,
             look=self._looks,
             peers=Peers(),

@@ -6,9 +6,12 @@ are the run's. Promises the same ruling for the same record, run and policy, but
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from holdfast.gate.decide import Judge
 from holdfast.gate.question import Principal, Question
-from holdfast.kernel.model import Effect, Run
+from holdfast.kernel.canon import encode, keyed
+from holdfast.kernel.model import Contract, Effect, Run
 from holdfast.kernel.ports import Ruling
 
 REQUEST_OPEN_MS = 1_800_000
@@ -20,9 +23,11 @@ MINUTE_MS = 60_000
 class Rulings:
     """Implements :class:`holdfast.kernel.ports.GatePort` over a judge."""
 
-    def __init__(self, judge: Judge) -> None:
-        """Rule with this judge; one per thread."""
+    def __init__(self, judge: Judge, contracts: Mapping[str, Contract], secret: bytes) -> None:
+        """Rule with this judge; one per thread. ``secret`` keys the digest of the inputs."""
         self.judge = judge
+        self._contracts = contracts
+        self._secret = secret
 
     async def rule(self, view: Effect, run: Run, now_ms: int) -> Ruling:
         """Allow, ask or refuse this effect, now."""
@@ -31,6 +36,10 @@ class Rulings:
     def rule_now(self, view: Effect, run: Run, now_ms: int) -> Ruling:
         """:meth:`rule` without a wait."""
         who = run.principal
+        contract = self._contracts.get(view.tool)
+        digest = view.args_digest
+        if contract is not None and contract.volatile:  # Rules may read volatile arguments too.
+            digest = keyed(self._secret, "inputs", encode(view.args))
         left = (run.deadline_ms - now_ms) // MINUTE_MS if run.deadline_ms is not None else None
         said = self.judge.decide(
             Question(
@@ -47,7 +56,7 @@ class Rulings:
                 cost_minor=view.cost.minor if view.cost is not None else None,
                 currency=view.cost.currency if view.cost is not None else None,
                 minutes_to_deadline=left,
-                args_digest=view.args_digest,
+                args_digest=digest,
             )
         )
         return Ruling(

@@ -35,6 +35,8 @@ OWNED = frozenset(
     {State.CLAIMED, State.DISPATCHED, State.PENDING, State.UNKNOWN, State.COMMITTED, State.UNCONFIRMED}
 )
 
+HELD = frozenset({State.CLAIMED, State.DISPATCHED})
+
 STALLS = 16
 """Rounds without a new entry before the driver calls it our bug. Lost races account for a few."""
 
@@ -98,7 +100,8 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
         if follow and view.successor:
             effect = view.successor
             continue
-        at_ms = wake_ms(view)
+        # What another driver holds, here or elsewhere, may move at any moment; everything else says when.
+        at_ms = seen.now_ms + BLOCKED_MS if view.state in HELD else wake_ms(view)
         if not at_ms or at_ms > until_ms or view.state is State.WAITING:
             return await _tell(ports, seen, None)
         await ports.clock.until(max(at_ms, seen.now_ms + 1))

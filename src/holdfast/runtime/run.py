@@ -21,7 +21,7 @@ from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.errors import HoldfastError, RunStopped
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Effect, Run, State
-from holdfast.kernel.outcomes import Outcome, Refused, Stopped, Unknown, Waiting, outcome_of
+from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Unknown, Waiting, outcome_of
 from holdfast.kernel.ports import Ports, Sent
 from holdfast.runtime.drive import Rest, pursue
 from holdfast.runtime.planner import Answer, Planner, Proposed, Told, View
@@ -183,7 +183,8 @@ class RunHandle:
         """Wait for whoever moves next, looking at the ledger now and then; somebody else may be another process."""
         while True:
             outcome = await self.carry(effect, 0)
-            if not isinstance(outcome, Waiting):
+            in_flight = isinstance(outcome, Unknown) and outcome.next == "observe"
+            if not in_flight and not isinstance(outcome, Waiting | Deferred):
                 return outcome
             await self._ports.clock.until(await self._ports.store.time() + look_every_ms)
 
