@@ -1,0 +1,129 @@
+"""Checks a whole store: every run's hash chain against its head, every effect's row against the fold of its entries.
+
+Promises that a changed, missing or reordered entry, and a row that its entries do not explain, is named. Does not see
+a tail that was cut off together with the run's row: that takes a head remembered elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import apsw
+import msgspec
+
+from holdfast.kernel.canon import decode, encode
+from holdfast.kernel.due import is_open
+from holdfast.kernel.errors import ChainBroken
+from holdfast.kernel.life import Draft, Stamp, apply, propose
+from holdfast.kernel.model import Effect, Run
+from holdfast.store import rows
+from holdfast.store.evidence import Entry, check_chain
+from holdfast.store.reading import PAGE, Reading
+
+
+class Audited(NamedTuple):
+    """What was checked. ``not_folded`` counts effects whose entries are partly redacted."""
+
+    runs: int
+    entries: int
+    bodies: int
+    redacted: int
+    effects: int
+    not_folded: int
+
+
+def audit(db: apsw.Connection, reading: Reading) -> Audited:
+    """Check everything in one read transaction. Raises ChainBroken, naming run, entry and field."""
+    db.execute(rows.BEGIN_READ)
+    try:
+        runs = entries = bodies = redacted = effects = not_folded = 0
+        every: list[Any] = db.execute(rows.EVERY_RUN).fetchall()
+        for run_id, seq, head, view in every:
+            run = rows.decode_run(view)
+            if (run.id, run.seq, run.head) != (run_id, seq, head.hex()):
+                _broken(run_id, seq, "run.view", head.hex(), run.head)
+            folds = Folds(run, db)
+            checked = check_chain(run_id, folds.watch(_paged(reading, run_id)), run.head)
+            runs, entries = runs + 1, entries + checked.entries
+            bodies, redacted = bodies + checked.bodies, redacted + checked.redacted
+            found, skipped = folds.compare(reading)
+            effects, not_folded = effects + found, not_folded + skipped
+        return Audited(runs, entries, bodies, redacted, effects, not_folded)
+    finally:
+        db.execute(rows.COMMIT)
+
+
+def _paged(reading: Reading, run: str) -> Iterator[Entry]:
+    """All entries of a run without holding them all at once."""
+    after = 0
+    while page := reading.entries(run, PAGE, after):
+        yield from page
+        after = page[-1].seq
+
+
+class Folds:
+    """Folds the entries of one run's effects as they pass by."""
+
+    def __init__(self, run: Run, db: apsw.Connection) -> None:
+        """For the effects of one run."""
+        self._run = run
+        self._db = db
+        self._views: dict[str, Effect | None] = {}
+        self._last: dict[str, int] = {}
+
+    def watch(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """Pass entries on, folding each that is an effect's. A redacted one ends the fold of its effect."""
+        for entry in entries:
+            yield entry  # the chain is checked first: what does not verify is not interpreted
+            if entry.effect:
+                self._fold(entry)
+
+    def _fold(self, entry: Entry) -> None:
+        before = self._views.get(entry.effect)
+        self._last[entry.effect] = entry.seq
+        if entry.body is None or (before is None and entry.effect in self._views):
+            self._views[entry.effect] = None
+            return
+        draft = Draft(effect=entry.effect, kind=entry.kind, by=entry.by, body=decode(entry.body))
+        minted = entry.token if before is None or entry.token != before.token else 0
+        if before is None:
+            after: Effect | None = propose(self._run, draft, Stamp(entry.at_ms))
+        else:
+            after = apply(before, draft, Stamp(entry.at_ms, minted if entry.kind != "late" else 0))
+        if after is None:
+            _broken(entry.run, entry.seq, "kind", f"a move from {before.state if before else 'nothing'}", entry.kind)
+        self._views[entry.effect] = after
+
+    def compare(self, reading: Reading) -> tuple[int, int]:
+        """Every folded effect equals its row, in the view and in the columns; (compared, not comparable)."""
+        skipped = 0
+        for effect, folded in self._views.items():
+            row = reading.effect(effect)
+            if row is None:
+                _broken(self._run.id, self._last[effect], effect, "a row", "none")
+                continue
+            columns = self._db.execute(rows.EFFECT_COLUMNS, (effect,)).get
+            state = reading.word(columns[1])
+            expected = (row.id, row.state.value, row.version, int(is_open(row)), row.due_ms)
+            if (columns[0], state, *columns[2:]) != expected:
+                _broken(self._run.id, self._last[effect], f"{effect}.columns", str(expected), str(columns))
+            if folded is None:
+                skipped += 1
+                continue
+            for name, wanted, there in _differences(folded, row):
+                _broken(self._run.id, self._last[effect], f"{effect}.{name}", wanted, there)
+        return len(self._views) - skipped, skipped
+
+
+def _differences(folded: Effect, row: Effect) -> Iterator[tuple[str, str, str]]:
+    """Field by field, as canonical bytes: the order of keys and tuples for lists do not matter."""
+    wanted: dict[str, Any] = msgspec.to_builtins(folded)
+    there: dict[str, Any] = msgspec.to_builtins(row)
+    for name in sorted(wanted.keys() | there.keys()):
+        if encode(wanted.get(name)) != encode(there.get(name)):
+            yield name, str(wanted.get(name)), str(there.get(name))
+
+
+def _broken(run: str, seq: int, field: str, expected: str, found: str) -> None:
+    raise ChainBroken(run=run, seq=seq, field=field, expected=expected, found=found)

@@ -1,0 +1,246 @@
+"""One open transaction: changes applied to it in order, then its rows written, then its commit.
+
+Synchronous, and all that the writer schedules. Promises that a change which raises leaves no trace in the batch, and
+that what is written obeys the order entries first, then the rows folded from them: the database's triggers check each.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import Any
+
+import apsw
+
+from holdfast.kernel.commit import Change, Verdict
+from holdfast.kernel.due import is_open
+from holdfast.kernel.guard import Fact, Rejected
+from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
+from holdfast.store import rows
+from holdfast.store.clock import StoreClock
+from holdfast.store.source import SqliteSource, Words
+from holdfast.store.unit import Unit
+
+
+class Ledger(Unit):
+    """A unit that can be asked what it holds, for readers of this process while it is not on disk yet."""
+
+    def __init__(self, source: SqliteSource) -> None:
+        """Start empty over a transaction's source."""
+        super().__init__(source)
+        self.by_identity: dict[str, Effect] = {}
+
+    def put_effect(self, effect: Effect, before: Effect | None) -> None:
+        super().put_effect(effect, before)
+        known = self.by_identity.get(effect.identity)
+        if known is None or known.generation <= effect.generation:
+            self.by_identity[effect.identity] = effect
+
+    def held_effect(self, effect: str) -> Effect | None:
+        """The effect as this unit has it, None if it does not hold it."""
+        return self._effects.get(effect)
+
+    def held_run(self, run: str) -> Run | None:
+        """As :meth:`held_effect`, of a run."""
+        return self._runs.get(run)
+
+    def held_approval(self, approval: str) -> Approval | None:
+        """As :meth:`held_effect`, of an approval."""
+        return self._approvals.get(approval)
+
+    def held_fact(self, scope: str) -> Fact | None:
+        """As :meth:`held_effect`, of a fact."""
+        return self._facts.get(scope)
+
+    def moved_effects(self) -> dict[str, Effect]:
+        """Every effect that this unit changed."""
+        return {name: view for name in self.dirty_effects if (view := self._effects[name]) is not None}
+
+    def ids(self) -> set[str]:
+        """Ids of effects, runs and approvals that this unit changed."""
+        return self.dirty_effects | self.dirty_runs | self.dirty_approvals
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing is to be written."""
+        return not (self.entries or self.dirty_runs or self.dirty_approvals or self.dirty_facts or self.dirty_leases)
+
+
+class Batch:
+    """One ``BEGIN IMMEDIATE``, from its first change to its commit."""
+
+    def __init__(self, source: SqliteSource, words: Words, clock: StoreClock) -> None:
+        """The transaction is open on the source's connection."""
+        source.begin()
+        self._db = source.db
+        self.source = source
+        self._words = words
+        self._clock = clock
+        self._done: list[tuple[Change, int]] = []
+        self.unit = Ledger(source)
+        self.mode: tuple[str, int, int, str] | None = None  # a new (mode, incarnation, last token, bound to)
+        self.head: tuple[int, bytes] | None = None
+        self.wrote = False
+        self._new_runs: set[str] = set()
+        self._new_effects: set[str] = set()
+        self._last_run = 0
+        self._last_effect = 0
+        clock.seen(source.meta[4])
+
+    def __len__(self) -> int:
+        """How many changes it carries."""
+        return len(self._done)
+
+    def apply(self, change: Change) -> Verdict:
+        """One change, judged on what all before it left. Raises what planning raises, with the batch as it was."""
+        now_ms = self._clock.now_ms()
+        if self._clock.jumped_ms() and any(draft.kind == "dispatched" for draft in change.drafts):
+            why = f"the clock jumped by {self._clock.jumped_ms()} ms; leases and deadlines cannot be judged"
+            return Rejected(part="clock", why=why, effect=self.unit.effect(change.guard.effect))
+        try:
+            verdict = self.unit.do(change, now_ms)
+        except Exception:
+            self._rebuild()
+            raise
+        self._done.append((change, now_ms))
+        return verdict
+
+    def _rebuild(self) -> None:
+        """Plan all earlier changes again: the one that raised may have left half of itself. Our bug, so never hot."""
+        self.unit = Ledger(self.source)
+        for change, now_ms in self._done:
+            self.unit.do(change, now_ms)
+
+    # -- writing --
+
+    def write(self) -> None:
+        """Write every row. Raises what SQLite raises; the transaction is then to be rolled back."""
+        unit = self.unit
+        if unit.untouched and self.mode is None:
+            return
+        self.wrote = True
+        if unit.entries:
+            self._write_entries()
+        self._write_effects()
+        self._write_runs()
+        self._write_others()
+        self._db.execute(rows.MOVE_META, (unit.now_ms, unit.token or 0))
+        if self.mode is not None:
+            self._db.execute(rows.MOVE_MODE, self.mode)
+
+    def _write_entries(self) -> None:
+        db, number = self._db, self._words.number
+        effect_n, run_n = self.source.effect_n, self.source.run_n
+        pos = db.execute(rows.LAST_POS).get
+        leaves: list[tuple[Any, ...]] = []
+        bodies: list[tuple[Any, ...]] = []
+        for entry in self.unit.entries:
+            pos += 1
+            leaves.append(
+                (
+                    pos,
+                    run_n.get(entry.run) or self._new_run(entry.run),
+                    entry.seq,
+                    (effect_n.get(entry.effect) or self._new_effect(entry.effect)) if entry.effect else 0,
+                    number(db, entry.kind),
+                    number(db, entry.before),
+                    number(db, entry.after),
+                    entry.at_ms,
+                    number(db, entry.by),
+                    entry.token,
+                    number(db, entry.tenant),
+                    bytes.fromhex(entry.commitment),
+                    bytes.fromhex(entry.hash),
+                )
+            )
+            bodies.append((pos, entry.salt, entry.body))
+        db.executemany(rows.ADD_ENTRY, leaves)
+        db.executemany(rows.ADD_BODY, bodies)
+        self.head = (pos, leaves[-1][-1])
+
+    def _new_run(self, run: str) -> int:
+        """The number for a run that has no row yet: one more than the highest."""
+        if not self._new_runs:
+            self._last_run = self._db.execute(rows.LAST_RUN).get
+        self._last_run += 1
+        self._new_runs.add(run)
+        self.source.run_n[run] = self._last_run
+        return self._last_run
+
+    def _new_effect(self, effect: str) -> int:
+        """The number for an effect that has no row yet."""
+        if not self._new_effects:
+            self._last_effect = self._db.execute(rows.LAST_EFFECT).get
+        self._last_effect += 1
+        self._new_effects.add(effect)
+        self.source.effect_n[effect] = self._last_effect
+        return self._last_effect
+
+    def _write_effects(self) -> None:
+        db, number, unit = self._db, self._words.number, self.unit
+        added: list[tuple[Any, ...]] = []
+        moved: list[tuple[Any, ...]] = []
+        for name in unit.dirty_effects:
+            view = unit.effect(name)
+            assert view is not None, "an effect row is never taken away"
+            n = self.source.effect_n.get(name) or self._new_effect(name)
+            state, bytes_ = number(db, view.state.value), rows.encode(view)
+            if name in self._new_effects:
+                kept = (n, name, number(db, view.tenant), self.source.run_n[view.run], rows.blob(view.identity))
+                what = (view.generation, number(db, view.tool), state, view.version, is_open(view))
+                added.append((*kept, *what, view.due_ms, bytes_))
+            else:
+                moved.append((state, view.version, is_open(view), view.due_ms, bytes_, n))
+        if added:
+            db.executemany(rows.ADD_EFFECT, added)
+        if moved:
+            db.executemany(rows.MOVE_EFFECT, moved)
+
+    def _write_runs(self) -> None:
+        db, unit = self._db, self.unit
+        for name in unit.dirty_runs:
+            run = unit.run(name)
+            assert run is not None, "a run row is never taken away"
+            n = self.source.run_n.get(name) or self._new_run(name)
+            head, view = bytes.fromhex(run.head), rows.encode(run)
+            if name in self._new_runs:
+                tenant = self._words.number(db, run.tenant)
+                db.execute(rows.ADD_RUN, (n, name, tenant, run.intent, run.state, run.seq, head, view))
+            else:
+                db.execute(rows.MOVE_RUN, (run.state, run.seq, head, view, n))
+
+    def _write_others(self) -> None:
+        db, unit = self._db, self.unit
+        tenant = self._words.number(db, DEFAULT_TENANT)
+        for resource in unit.dirty_leases:
+            lease = unit.lease(resource)
+            if lease is None:
+                db.execute(rows.DROP_LEASE, (resource,))
+            else:
+                kept = (resource, tenant, lease.effect, lease.holder, lease.token, lease.until_ms)
+                db.execute(rows.PUT_LEASE, kept)
+        for name in unit.dirty_approvals:
+            approval = unit.approval(name)
+            assert approval is not None, "an approval row is never taken away"
+            db.execute(rows.PUT_APPROVAL, (name, tenant, approval.effect, approval.state, rows.encode(approval)))
+        for scope in unit.dirty_facts:
+            fact = unit.fact(scope)
+            assert fact is not None, "a fact row is never taken away"
+            kept_fact = (scope, tenant, fact.epoch, fact.raised, fact.value, fact.by, fact.reason)
+            db.execute(rows.PUT_FACT, kept_fact)
+
+    # -- ending --
+
+    def commit(self) -> int:
+        """Make it durable; nanoseconds it took. Raises what SQLite raises; it is then rolled back."""
+        start = perf_counter_ns()
+        self._db.execute(rows.COMMIT)
+        return perf_counter_ns() - start
+
+    def roll_back(self) -> None:
+        """Leave nothing behind; silent where SQLite has rolled back by itself."""
+        try:
+            if self._db.in_transaction:
+                self._db.execute(rows.ROLLBACK)
+        except apsw.Error:
+            # The connection is not written to again, and closing it rolls back what is left.
+            return

@@ -1,0 +1,118 @@
+"""The SQL of the SQLite store, each text named once, and how records become rows and come back.
+
+Decides the shape of a row and nothing else. A record is kept whole as JSON beside the few columns that are searched;
+digests are 32 raw bytes in the file and hexadecimal text in memory, converted here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from holdfast.kernel.model import Approval, Effect, Run
+
+BEGIN = "BEGIN IMMEDIATE"
+BEGIN_READ = "BEGIN"
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
+
+META = "SELECT store, incarnation, mode, last_token, high_ms, bound_to FROM meta"
+SECRET = "SELECT identity_secret FROM meta"
+MOVE_META = "UPDATE meta SET high_ms = max(high_ms, ?), last_token = max(last_token, ?)"
+MOVE_MODE = "UPDATE meta SET mode = ?, incarnation = ?, last_token = max(last_token, ?), bound_to = ?"
+
+WORDS = "SELECT n, text FROM word WHERE n > ? ORDER BY n"
+WORD = "SELECT n FROM word WHERE text = ?"
+ADD_WORD = "INSERT INTO word (text) VALUES (?) RETURNING n"
+
+EFFECT = "SELECT n, view FROM effect WHERE id = ?"
+LATEST = "SELECT view FROM effect WHERE identity = ? ORDER BY generation DESC LIMIT 1"
+LAST_EFFECT = "SELECT coalesce(max(n), 0) FROM effect"
+ADD_EFFECT = (
+    "INSERT INTO effect (n, id, tenant, run, identity, generation, tool, state, version, open, due_ms, view)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+MOVE_EFFECT = "UPDATE effect SET state = ?, version = ?, open = ?, due_ms = ?, view = ? WHERE n = ?"
+
+RUN = "SELECT n, view FROM run WHERE id = ?"
+LAST_RUN = "SELECT coalesce(max(n), 0) FROM run"
+ADD_RUN = "INSERT INTO run (n, id, tenant, intent, state, seq, head, view) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+MOVE_RUN = "UPDATE run SET state = ?, seq = ?, head = ?, view = ? WHERE n = ?"
+
+LEASE = "SELECT resource, effect, holder, token, until_ms FROM lease WHERE resource = ?"
+PUT_LEASE = "INSERT OR REPLACE INTO lease (resource, tenant, effect, holder, token, until_ms) VALUES (?, ?, ?, ?, ?, ?)"
+DROP_LEASE = "DELETE FROM lease WHERE resource = ?"
+
+APPROVAL = "SELECT view FROM approval WHERE id = ?"
+PUT_APPROVAL = (
+    "INSERT INTO approval (id, tenant, effect, state, view) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET state = excluded.state, view = excluded.view"
+)
+
+FACT = "SELECT scope, epoch, raised, value, by, reason FROM fact WHERE scope = ?"
+FACTS = "SELECT scope, epoch, raised, value, by, reason FROM fact ORDER BY scope LIMIT ?"
+PUT_FACT = (
+    "INSERT INTO fact (scope, tenant, epoch, raised, value, by, reason) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (scope) DO UPDATE SET epoch = excluded.epoch, raised = excluded.raised, value = excluded.value,"
+    " by = excluded.by, reason = excluded.reason"
+)
+
+LAST_POS = "SELECT coalesce(max(pos), 0) FROM entry"
+HASH_AT = "SELECT hash FROM entry WHERE pos = ?"
+ADD_ENTRY = (
+    "INSERT INTO entry"
+    " (pos, run, seq, effect, kind, before, after, at_ms, by, token, tenant, commitment, hash)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+ADD_BODY = "INSERT INTO entry_body (pos, salt, body) VALUES (?, ?, ?)"
+
+_ENTRY = (
+    "SELECT entry.pos, run.id, entry.seq, coalesce(effect.id, ''), entry.kind, entry.before, entry.after,"
+    " entry.at_ms, entry.by, entry.token, entry.tenant, entry.commitment, entry.hash,"
+    " (SELECT hash FROM entry AS earlier WHERE earlier.run = entry.run AND earlier.seq = entry.seq - 1),"
+    " entry_body.salt, entry_body.body"
+    " FROM entry JOIN run ON run.n = entry.run"
+    " LEFT JOIN effect ON effect.n = entry.effect LEFT JOIN entry_body ON entry_body.pos = entry.pos"
+)
+ENTRIES_OF_RUN = _ENTRY + " WHERE entry.run = (SELECT n FROM run WHERE id = ?) AND entry.seq > ? ORDER BY entry.seq LIMIT ?"
+ENTRIES_OF_EFFECT = (
+    _ENTRY + " WHERE entry.effect = (SELECT n FROM effect WHERE id = ?) AND entry.effect <> 0"
+    " AND entry.pos > ? ORDER BY entry.pos LIMIT ?"
+)
+RUNS = "SELECT view FROM run WHERE n > 1 ORDER BY n DESC LIMIT ?"
+RUNS_OF_INTENT = "SELECT view FROM run WHERE intent = ? AND n > 1 ORDER BY n LIMIT ?"
+EVERY_RUN = "SELECT id, seq, head, view FROM run ORDER BY n"
+EFFECTS = "SELECT view FROM effect ORDER BY n DESC LIMIT ?"
+EFFECTS_IN_STATE = "SELECT view FROM effect WHERE state = ? ORDER BY n DESC LIMIT ?"
+EFFECTS_OF_RUN = "SELECT view FROM effect WHERE run = (SELECT n FROM run WHERE id = ?) ORDER BY n LIMIT ?"
+OPEN_EFFECTS = "SELECT view FROM effect WHERE open = 1 ORDER BY due_ms LIMIT ?"
+APPROVALS = "SELECT view FROM approval ORDER BY id LIMIT ?"
+APPROVALS_IN_STATE = "SELECT view FROM approval WHERE state = ? ORDER BY id LIMIT ?"
+COUNTS = "SELECT state, count(*) FROM effect GROUP BY state"
+COUNT_OPEN = "SELECT count(*) FROM effect WHERE open = 1"
+EFFECT_COLUMNS = "SELECT id, state, version, open, due_ms FROM effect WHERE id = ?"
+IDS_LIKE = (
+    "SELECT id, 'run' FROM run WHERE id >= ?1 AND id < ?2"
+    " UNION ALL SELECT id, 'effect' FROM effect WHERE id >= ?1 AND id < ?2"
+    " UNION ALL SELECT id, 'approval' FROM approval WHERE id >= ?1 AND id < ?2 LIMIT ?3"
+)
+
+encode = msgspec.json.Encoder().encode
+decode_effect = msgspec.json.Decoder(Effect).decode
+decode_run = msgspec.json.Decoder(Run).decode
+decode_approval = msgspec.json.Decoder(Approval).decode
+
+NO_LIMIT = -1
+STORE_RUN = "ru_store"
+
+
+def blob(digest: str) -> Any:
+    """A digest as the file keeps it: 32 raw bytes, or the text itself where it is not 64 hexadecimal digits."""
+    if len(digest) == 64:
+        try:
+            raw = bytes.fromhex(digest)
+        except ValueError:
+            return digest
+        return raw if raw.hex() == digest else digest
+    return digest

@@ -1,0 +1,154 @@
+"""Reads one connection: the rows of a transaction for planning, and the interned words.
+
+Promises that nothing but words and salts outlives :meth:`SqliteSource.begin`: heads, tokens, epochs and the mode are
+read inside the transaction that uses them. Words may be kept because a word's number never changes.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import apsw
+
+from holdfast.kernel.guard import Fact
+from holdfast.kernel.model import Approval, Effect, Lease, Run
+from holdfast.store import rows
+
+SALT_BYTES = 16
+_SALTS_AT_ONCE = 256
+_FACTS_AT_ONCE = 64
+
+
+class Words:
+    """The interned words of one store: small numbers for texts that every entry repeats."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        """Read what is there; more are read as they are met."""
+        self._numbers: dict[str, int] = {}
+        self._texts: dict[int, str] = {}
+        self.refresh(db)
+
+    def refresh(self, db: apsw.Connection) -> None:
+        """Read the words that came since, this process's or another's."""
+        for n, text in db.execute(rows.WORDS, (max(self._texts, default=-1),)):
+            self._numbers[text] = n
+            self._texts[n] = text
+
+    def number(self, db: apsw.Connection, text: str) -> int:
+        """The number of a text, added in the transaction that is open on ``db`` if it is new."""
+        n = self._numbers.get(text)
+        if n is None:
+            n = db.execute(rows.WORD, (text,)).get
+            if n is None:
+                n = db.execute(rows.ADD_WORD, (text,)).get
+            self._numbers[text] = n
+            self._texts[n] = text
+        return n
+
+    def known(self, db: apsw.Connection, text: str) -> int:
+        """The number of a text, or one that no row has."""
+        if text not in self._numbers:
+            self.refresh(db)
+        return self._numbers.get(text, -1)
+
+    def text(self, db: apsw.Connection, n: int) -> str:
+        """The text of a number."""
+        if n not in self._texts:
+            for number, text in db.execute(rows.WORDS, (-1,)):
+                self._numbers[text], self._texts[number] = number, text
+        return self._texts[n]
+
+
+class SqliteSource:
+    """One connection as a :class:`holdfast.store.unit.Source`."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        """Over a connection whose transactions somebody else opens and closes."""
+        self.db = db
+        self.effect_n: dict[str, int] = {}
+        self.run_n: dict[str, int] = {}
+        self._facts: dict[str, Fact] | None = None
+        self._all_facts = False
+        self._meta: tuple[Any, ...] | None = None
+        self._salts = b""
+
+    def begin(self) -> None:
+        """A new transaction: forget every row of the one before."""
+        self.effect_n = {}
+        self.run_n = {}
+        self._facts = None
+        self._meta = None
+
+    @property
+    def meta(self) -> tuple[Any, ...]:
+        """(store, incarnation, mode, last token, high ms, bound to), as this transaction sees them."""
+        if self._meta is None:
+            self._meta = self.db.execute(rows.META).get
+        return self._meta
+
+    def load_effect(self, effect: str) -> Effect | None:
+        row = self.db.execute(rows.EFFECT, (effect,)).get
+        if row is None:
+            return None
+        self.effect_n[effect] = row[0]
+        return rows.decode_effect(row[1])
+
+    def load_latest(self, identity: str) -> Effect | None:
+        view = self.db.execute(rows.LATEST, (rows.blob(identity),)).get
+        return None if view is None else rows.decode_effect(view)
+
+    def load_run(self, run: str) -> Run | None:
+        row = self.db.execute(rows.RUN, (run,)).get
+        if row is None:
+            return None
+        self.run_n[run] = row[0]
+        return rows.decode_run(row[1])
+
+    def load_lease(self, resource: str) -> Lease | None:
+        row = self.db.execute(rows.LEASE, (resource,)).get
+        if row is None:
+            return None
+        return Lease(resource=row[0], effect=row[1], holder=row[2], token=row[3], until_ms=row[4])
+
+    def load_approval(self, approval: str) -> Approval | None:
+        view = self.db.execute(rows.APPROVAL, (approval,)).get
+        return None if view is None else rows.decode_approval(view)
+
+    def load_fact(self, scope: str) -> Fact | None:
+        """Most stores have a handful of facts and every dispatch asks for six: they are read at once."""
+        if self._facts is None:
+            found: list[Any] = self.db.execute(rows.FACTS, (_FACTS_AT_ONCE + 1,)).fetchall()
+            self._all_facts = len(found) <= _FACTS_AT_ONCE
+            self._facts = {row[0]: as_fact(row) for row in found}
+        fact = self._facts.get(scope)
+        if fact is None and not self._all_facts:
+            row = self.db.execute(rows.FACT, (scope,)).get
+            fact = None if row is None else as_fact(row)
+        return fact
+
+    def load_last_token(self) -> int:
+        return int(self.meta[3])
+
+    def load_restored(self) -> bool:
+        return bool(self.meta[2] == "restored")
+
+    def salt(self) -> bytes:
+        """Fresh random bytes, drawn from the system many at a time."""
+        if not self._salts:
+            self._salts = os.urandom(SALT_BYTES * _SALTS_AT_ONCE)
+        salt, self._salts = self._salts[:SALT_BYTES], self._salts[SALT_BYTES:]
+        return salt
+
+    # -- the same rows for a look outside a unit (guard.Rows) --
+
+    effect = load_effect
+    run = load_run
+    lease = load_lease
+    approval = load_approval
+    fact = load_fact
+    restored = load_restored
+
+
+def as_fact(row: Any) -> Fact:
+    return Fact(scope=row[0], epoch=row[1], raised=bool(row[2]), value=row[3], by=row[4], reason=row[5])

@@ -1,0 +1,453 @@
+"""The store on one SQLite file: opening, the store port, and letting go.
+
+Write-ahead log with full sync, one writing connection and one reading connection a process; any number of processes
+share a file. Opening migrates, binds the file to this machine and inode, compares it with the head that is remembered
+outside, and marks it *restored* where they do not fit (DESIGN §1.6).
+
+Does not promise to work on a network file system: SQLite's locks do not hold there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from holdfast.kernel.commit import Change, Note, Verdict
+from holdfast.kernel.due import is_open
+from holdfast.kernel.errors import AmbiguousId, BadConfig, BadValue, StoreReadOnly, UnknownId
+from holdfast.kernel.guard import Fact
+from holdfast.kernel.model import Approval, Effect, Lease, Run, State
+from holdfast.kernel.ports import Seen
+from holdfast.store import rows
+from holdfast.store.audit import Audited, audit
+from holdfast.store.batch import Ledger
+from holdfast.store.clock import StoreClock, boot_ms, wall_ms
+from holdfast.store.evidence import Entry
+from holdfast.store.faults import busy, translate
+from holdfast.store.heads import HeadFile, place, state_directory, suspicion
+from holdfast.store.migrate import migrate
+from holdfast.store.reading import Reading
+from holdfast.store.seen import look
+from holdfast.store.source import SqliteSource, Words
+from holdfast.store.writer import Writer
+
+TOKENS_PER_INCARNATION = 2**32
+CHECKPOINT_PAGES = 2_000
+
+
+class SqliteStore:
+    """The store port over one file; ``reading`` is its synchronous read side."""
+
+    def __init__(
+        self, reading: Reading, read_db: apsw.Connection, writer: Writer | None, write_db: apsw.Connection | None,
+        clock: StoreClock, heads: HeadFile, doubt: str | None,
+    ) -> None:  # fmt: skip
+        """Built by :func:`open_store`."""
+        self.reading = reading
+        self.path = reading.path
+        self._read_db = read_db
+        self._write_db = write_db
+        self._writer = writer
+        self._clock = clock
+        self._heads = heads
+        self._doubt = doubt
+        self._secret = bytes(read_db.execute(rows.SECRET).get)
+
+    # -- the port --
+
+    async def read(self, effect: str) -> Seen:
+        """One consistent look, this process's own records that are not on disk yet included."""
+        return self.read_now(effect)
+
+    async def latest(self, identity: str) -> Effect | None:
+        """The highest generation of an identity."""
+        return self.latest_now(identity)
+
+    async def run_row(self, run: str) -> Run | None:
+        """One run."""
+        return self.run(run)
+
+    async def run_effects(self, run: str) -> list[Effect]:
+        """Every effect of a run, in the order of their proposals."""
+        return self.effects(run=run)
+
+    async def time(self) -> int:
+        """Store time."""
+        return self.now_ms()
+
+    async def commit(self, change: Change) -> Verdict:
+        """The verdict, once it is on disk."""
+        return await self._writing().commit(change)
+
+    async def later(self, change: Change) -> Verdict:
+        """The verdict at once; on disk with the next commit, after a few milliseconds, or at a flush."""
+        return await self._writing().later(change)
+
+    async def flush(self) -> None:
+        """All that was asked for before is on disk."""
+        if self._writer is not None:
+            await self._writer.flush()
+
+    # -- the same without an event loop --
+
+    def read_now(self, effect: str) -> Seen:
+        """As :meth:`read`."""
+        writer, now_ms = self._writer, self._clock.now_ms()
+        if writer is not None and writer.batch is not None:
+            return look(effect, writer.batch.unit, now_ms)
+        source = self.reading.source
+        flying = self._held
+        self._read_db.execute(rows.BEGIN_READ)
+        try:
+            source.begin()
+            return look(effect, source if flying is None else Overlay(flying, source), now_ms)
+        finally:
+            self._read_db.execute(rows.COMMIT)
+
+    def latest_now(self, identity: str) -> Effect | None:
+        """As :meth:`latest`."""
+        held = self._held.by_identity.get(identity) if self._held is not None else None
+        kept = self.reading.source.load_latest(identity)
+        return held if held is not None and (kept is None or kept.generation <= held.generation) else kept
+
+    # -- the read side, this process's own records included; more questions: ``reading`` --
+
+    def run(self, run: str) -> Run | None:
+        """One run by its full id."""
+        held = self._held.held_run(run) if self._held is not None else None
+        return held or self.reading.run(run)
+
+    def runs(self, limit: int = 100, intent: str | None = None) -> list[Run]:
+        """The newest runs on disk first; of one intent: in the order they began."""
+        return self.reading.runs(limit, intent)
+
+    def approval(self, approval: str) -> Approval | None:
+        """One approval by its full id."""
+        held = self._held.held_approval(approval) if self._held is not None else None
+        return held or self.reading.approval(approval)
+
+    def approvals(self, state: str | None = None, limit: int = 1_000) -> list[Approval]:
+        """Approvals on disk, all or those in one state."""
+        return self.reading.approvals(state, limit)
+
+    def fact(self, scope: str) -> Fact | None:
+        """One store-wide fact."""
+        held = self._held.held_fact(scope) if self._held is not None else None
+        return held or self.reading.fact(scope)
+
+    def facts(self) -> list[Fact]:
+        """Every store-wide fact on disk."""
+        return self.reading.facts()
+
+    def effects(
+        self, run: str | None = None, *, open_only: bool = False, state: State | None = None, limit: int = 1_000_000
+    ) -> list[Effect]:
+        """Effects of one run in order of proposal, or of all runs, newest first; filters add up."""
+        kept = self.reading.effects(run, open_only=open_only, state=state, limit=limit)
+        if self._held is None:
+            return kept
+        moved = {
+            view.id: view
+            for view in self._held.moved_effects().values()
+            if (run is None or view.run == run)
+            and (state is None or view.state is state)
+            and (not open_only or is_open(view))
+        }
+        gone = self._held.dirty_effects - moved.keys()
+        seen = [moved.pop(view.id, view) for view in kept if view.id not in gone]
+        fresh = sorted(moved.values(), key=lambda view: view.proposed_ms)
+        return (seen + fresh if run is not None else fresh[::-1] + seen)[:limit]
+
+    def open_effects(self) -> list[Effect]:
+        """Effects that somebody still has to move, the longest due first; by index, not by a scan."""
+        return self.effects(open_only=True)
+
+    def entries(self, of: str, limit: int = rows.NO_LIMIT) -> list[Entry]:
+        """The entries on disk of a run (``ru_…``) or of an effect (``ef_…``), in order."""
+        return self.reading.entries(of, limit)
+
+    def find(self, prefix: str, kind: str | None = None) -> str:
+        """The one full id that begins so. Raises UnknownId or AmbiguousId. ``kind``: run, effect or approval."""
+        ids = set(self.reading.ids(prefix, kind)) if prefix else set()
+        if self._held is not None and prefix and kind is None:
+            ids |= {id_ for id_ in self._held.ids() if id_.startswith(prefix)}
+        if prefix in ids:
+            return prefix
+        if not ids:
+            raise UnknownId(given=prefix, kind=kind or "record")
+        if len(ids) > 1:
+            raise AmbiguousId(given=prefix, matches=tuple(sorted(ids)[:10]))
+        return ids.pop()
+
+    @property
+    def _held(self) -> Ledger | None:
+        return self._writer.held if self._writer is not None else None
+
+    # -- writing and judging without an event loop --
+
+    def commit_now(self, change: Change) -> Verdict:
+        """As :meth:`commit`, blocking."""
+        verdict = self._writing().commit_now(change)
+        assert verdict is not None, "a change always has a verdict"
+        return verdict
+
+    def now_ms(self) -> int:
+        """Store time."""
+        return self._clock.now_ms()
+
+    def clock_jumped_ms(self) -> int:
+        """By how much the clock jumped while this was open; dispatching commits are refused until it is accepted."""
+        return self._clock.jumped_ms()
+
+    def accept_clock(self) -> None:
+        """Somebody looked at the machine's clock and found it right."""
+        self._clock.accept()
+
+    @property
+    def secret(self) -> bytes:
+        """The 32 bytes that keys, ids and digests of this store are minted with."""
+        return self._secret
+
+    def status(self) -> dict[str, Any]:
+        """How the store stands, as plain data (see :meth:`Reading.status`)."""
+        status = self.reading.status(self._clock.now_ms())
+        if self._doubt is not None:
+            status |= {"mode": "restored", "why": self._doubt}
+        return status | {"head_remembered": self._heads.kept, "clock_jumped_ms": self._clock.jumped_ms()}
+
+    def verify(self) -> Audited:
+        """Check every chain and every folded row; raises ChainBroken at the first that does not fit."""
+        return audit(self._read_db, self.reading)
+
+    def restored(self) -> bool:
+        """Whether nothing may be dispatched until a named human releases the store."""
+        self.reading.source.begin()
+        return self._doubt is not None or self.reading.source.load_restored()
+
+    def release(self, by: str, reason: str) -> Verdict:
+        """End restored mode, as a named human who reconciled the open effects. Raises BadValue without either."""
+        for name, value in (("by", by), ("reason", reason)):
+            if not value.strip():
+                raise BadValue(path=name, why="a release needs a name and a reason", value_type="str")
+        self.reading.source.begin()
+        incarnation, bound_to = self.reading.source.meta[1], self.reading.source.meta[5]
+        note = Note(kind="store_released", by=by, body={"reason": reason, "incarnation": incarnation})
+        verdict = self._writing().commit_now(
+            Change(run=rows.STORE_RUN, notes=(note,)), ("normal", incarnation, 0, bound_to)
+        )
+        assert verdict is not None, "a change always has a verdict"
+        return verdict
+
+    def count(self) -> dict[str, int]:
+        """How much was made durable since opening: syncs, batches, changes."""
+        writer = self._writing()
+        return {"syncs": writer.syncs, "batches": writer.batches, "changes": writer.changes}
+
+    def time_parts(self) -> dict[str, int]:
+        """Start to add up nanoseconds by part (plan, sql, sync), for benchmarks; the dict that is added to."""
+        writer = self._writing()
+        writer.parts = {}
+        return writer.parts
+
+    # -- the end --
+
+    async def close(self) -> None:
+        """Everything on disk, then let go."""
+        if self._writer is not None and not self._writer.dead:
+            await self._writer.flush()
+        self.close_now()
+
+    def close_now(self) -> None:
+        """As :meth:`close`, blocking. May be called twice; raises if the last records did not reach the disk."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        finally:
+            self._read_db.close()
+            if self._write_db is not None:
+                self._write_db.close()  # the last one to close copies the log back into the file
+            self._heads.close()
+
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise StoreReadOnly(store=self.path)
+        return self._writer
+
+
+class Overlay:
+    """What a batch in flight holds, and below it what is on disk (guard.Rows)."""
+
+    def __init__(self, unit: Ledger, source: SqliteSource) -> None:
+        """Over a batch that is being committed by a thread and so can no longer be asked to read."""
+        self._unit = unit
+        self._source = source
+
+    def effect(self, effect: str) -> Effect | None:
+        return self._unit.held_effect(effect) or self._source.load_effect(effect)
+
+    def run(self, run: str) -> Run | None:
+        return self._unit.held_run(run) or self._source.load_run(run)
+
+    def lease(self, resource: str) -> Lease | None:
+        return self._source.load_lease(resource)
+
+    def approval(self, approval: str) -> Approval | None:
+        return self._unit.held_approval(approval) or self._source.load_approval(approval)
+
+    def fact(self, scope: str) -> Fact | None:
+        return self._unit.held_fact(scope) or self._source.load_fact(scope)
+
+    def restored(self) -> bool:
+        return self._source.load_restored()
+
+
+def open_store(
+    where: str | os.PathLike[str], *, wall: Callable[[], int] = wall_ms, boot: Callable[[], int] = boot_ms,
+    state_dir: str | os.PathLike[str] | None = None, read_only: bool = False, busy_ms: int = 10_000,
+    flush_ms: int = 3, vfs: str | None = None,
+) -> SqliteStore:  # fmt: skip
+    """Open a store, making it if it is not there (mode 0600). ``wall`` and ``boot`` give milliseconds.
+
+    ``where`` is a path or ``sqlite:PATH``. Raises BadConfig, StoreReadOnly, StoreCorrupt, StoreBusy, StoreFull, StoreFailed, SchemaFromFuture, MigrationChanged.
+    """
+    name = _path(where)
+    clock = StoreClock(wall, boot)
+    opened: list[apsw.Connection] = []
+    try:
+        if read_only:
+            reader = _connect(name, vfs, opened, writes=False, busy_ms=busy_ms)
+            return _reading_only(name, reader, clock, state_dir)
+        _make_file(name)
+        db = _connect(name, vfs, opened, writes=True, busy_ms=busy_ms)
+        migrate(db, name, clock.now_ms(), place(name))
+        words = Words(db)
+        source = SqliteSource(db)
+        heads = HeadFile(_directory(state_dir), source.meta[0])
+        clock.opened(source.meta[4])
+        db.set_busy_timeout(0)
+        writer = Writer(db, words, clock, heads, name, busy_ms=busy_ms, flush_ms=flush_ms)
+        _settle_identity(writer, SqliteSource(db), heads, name)
+        reader = _connect(name, vfs, opened, writes=False, busy_ms=busy_ms)
+        return SqliteStore(Reading(reader, Words(reader), name), reader, writer, db, clock, heads, None)
+    except (apsw.Error, OSError) as error:
+        for connection in opened:
+            connection.close()
+        if isinstance(error, apsw.BusyError):
+            raise busy(name, busy_ms) from error
+        if isinstance(error, apsw.CantOpenError | PermissionError) and Path(name).exists():
+            raise StoreReadOnly(store=name) from error
+        raise translate(error, name) from error
+    except BaseException:
+        for connection in opened:
+            connection.close()
+        raise
+
+
+def _path(where: str | os.PathLike[str]) -> str:
+    text = os.fspath(where)
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme.isalpha() and isinstance(where, str):
+        if scheme != "sqlite" or not rest:
+            why = f'"{text}" is no store; write sqlite: and a path'
+            raise BadConfig(file="open_store", key="where", nearest="sqlite:holdfast.db", why=why)
+        text = rest
+    return str(Path(text).absolute())
+
+
+def _reading_only(
+    name: str, reader: apsw.Connection, clock: StoreClock, state_dir: str | os.PathLike[str] | None
+) -> SqliteStore:
+    """No lock, no migration, no mark on the file; a doubt about it is only reported."""
+    migrate(reader, name, 0, "")
+    source = SqliteSource(reader)
+    clock.opened(source.meta[4])
+    heads = HeadFile(_directory(state_dir), source.meta[0])
+    doubt = _doubt(source, heads, name)
+    return SqliteStore(Reading(reader, Words(reader), name), reader, None, None, clock, heads, doubt)
+
+
+def _directory(state_dir: str | os.PathLike[str] | None) -> Path:
+    return Path(state_dir) if state_dir is not None else state_directory()
+
+
+def _make_file(name: str) -> None:
+    """Nobody else may read what agents do: the file is private from its first byte, and its log files follow it."""
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+
+
+def _connect(
+    name: str, vfs: str | None, opened: list[apsw.Connection], *, writes: bool, busy_ms: int
+) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE if writes else apsw.SQLITE_OPEN_READONLY
+    db = apsw.Connection(name, flags=flags, vfs=vfs, statementcachesize=200)
+    opened.append(db)
+    db.set_busy_timeout(busy_ms)
+    if not writes:
+        db.pragma("query_only", True)
+        return db
+    if db.readonly("main"):
+        raise StoreReadOnly(store=name)
+    _use_log(db, busy_ms)
+    db.pragma("synchronous", "FULL")
+    db.pragma("foreign_keys", False)
+    db.wal_autocheckpoint(CHECKPOINT_PAGES)
+    return db
+
+
+def _use_log(db: apsw.Connection, busy_ms: int) -> None:
+    """Switch to the write-ahead log. SQLite does not wait by itself where two processes switch a new file at once."""
+    since = time.monotonic()
+    while True:
+        try:
+            mode = db.pragma("journal_mode", "WAL")
+        except apsw.BusyError:
+            if (time.monotonic() - since) * 1000 > busy_ms:
+                raise
+            time.sleep(0.005)  # the other process is switching this very file; it takes a moment
+            continue
+        if mode != "wal":
+            raise apsw.IOError(f"this file system cannot keep a write-ahead log (journal mode {mode})")
+        return
+
+
+def _doubt(source: SqliteSource, heads: HeadFile, name: str) -> str | None:
+    """Why the file must open restored. The head is read first: what it names was committed before."""
+    remembered = heads.read()
+    source.begin()
+    _, incarnation, _, _, _, bound_to = source.meta
+    there = source.db.execute(rows.HASH_AT, (remembered.pos,)).get if remembered is not None else None
+    return suspicion(
+        incarnation=incarnation,
+        last_pos=source.db.execute(rows.LAST_POS).get,
+        hash_there=there,
+        bound_to=bound_to,
+        here=place(name),
+        remembered=remembered,
+    )
+
+
+def _settle_identity(writer: Writer, source: SqliteSource, heads: HeadFile, name: str) -> None:
+    """Mark a copy or a store that is behind as restored, with a new incarnation and tokens nobody can have seen."""
+    if _doubt(source, heads, name) is None:
+        return
+    writer.begin_now()
+    # Judged again under the lock: another process may have marked the same file just before.
+    why = _doubt(source, heads, name)
+    if why is None:
+        writer.commit_now(None)
+        return
+    _, old, _, last_token, _, _ = source.meta
+    remembered = heads.read()
+    new = max(old, remembered.incarnation if remembered is not None else 0) + 1
+    token = last_token + (new - old) * TOKENS_PER_INCARNATION
+    note = Note(kind="restored", by="store", body={"why": why, "incarnation": new, "before": old})
+    writer.commit_now(Change(run=rows.STORE_RUN, notes=(note,)), ("restored", new, token, place(name)))

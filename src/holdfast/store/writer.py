@@ -1,0 +1,415 @@
+"""One writer per process: requests of one loop tick become one transaction and one sync (group commit).
+
+Lives in the event loop's thread. A change is applied to the open transaction as soon as it is asked for and gets its
+own verdict; durable callers are answered after the commit, :meth:`Writer.later` at once. While a commit is with the
+disk, requests queue and become the next batch. There is no delay timer for durable callers.
+
+Promises: no answer to a durable caller before its bytes are on disk; a failed write or sync ends this writer for good
+and every caller of that batch learns it. Does not promise that a cancelled caller's change was not recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import apsw
+
+from holdfast.kernel.commit import Change, Verdict
+from holdfast.kernel.errors import IntegrityError, NotOpen, StoreRestored
+from holdfast.store import rows
+from holdfast.store.batch import Batch, Ledger
+from holdfast.store.clock import StoreClock
+from holdfast.store.faults import busy, translate
+from holdfast.store.heads import Head, HeadFile
+from holdfast.store.source import SqliteSource, Words
+
+MOST_CHANGES = 256
+FAST_SYNC_NS = 1_000_000
+IDLE_S = 0.5
+
+Waiter = asyncio.Future[Verdict | None]
+
+
+class Asked(NamedTuple):
+    """A request that waits for the writer; no change: a flush."""
+
+    change: Change | None
+    durable: bool
+    waiter: Waiter
+
+
+class Writer:
+    """Group commit over one connection. ``syncs``, ``batches`` and ``changes`` count what was made durable."""
+
+    def __init__(
+        self, db: apsw.Connection, words: Words, clock: StoreClock, heads: HeadFile, path: str, *,
+        busy_ms: int = 10_000, flush_ms: int = 3,
+    ) -> None:  # fmt: skip
+        """Over a connection nobody else uses; its busy timeout is off, since the loop must not sleep in SQLite."""
+        self._db = db
+        self._source = SqliteSource(db)
+        self._words = words
+        self._clock = clock
+        self._heads = heads
+        self._path = path
+        self._busy_ms = busy_ms
+        self._flush_s = flush_ms / 1000
+        self._queue: deque[Asked] = deque()
+        self._waiters: list[tuple[Waiter, Verdict | None]] = []
+        self._pool: ThreadPoolExecutor | None = None
+        self._landing: tuple[ThreadFuture[Exception | None], Callable[[], None]] | None = None
+        self._closing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._locked_since = 0.0
+        self._dead: IntegrityError | NotOpen | None = None
+        self._sync_ns = 0
+        self.batch: Batch | None = None  # open: takes changes
+        self.flying: Batch | None = None  # written, its commit is with the disk
+        self.syncs = self.batches = self.changes = 0
+        self.parts: dict[str, int] | None = None  # nanoseconds of plan, sql and sync, for benchmarks
+
+    # -- asking --
+
+    async def commit(self, change: Change) -> Verdict:
+        """The verdict, once the change is on disk."""
+        loop = asyncio.get_running_loop()
+        waiter: Waiter = loop.create_future()
+        if self._ready(loop):
+            self._waiters.append((waiter, self._apply(change)))
+            self._close_soon(loop)
+        else:
+            self._queue.append(Asked(change, True, waiter))
+        verdict = await waiter
+        assert verdict is not None, "a change always has a verdict"
+        return verdict
+
+    async def later(self, change: Change) -> Verdict:
+        """The verdict at once; durable with whatever commits next, or after a few milliseconds."""
+        loop = asyncio.get_running_loop()
+        if self._ready(loop):
+            verdict: Verdict | None = self._apply(change)
+            if self._timer is None and not self._closing:
+                self._timer = loop.call_later(self._flush_s, self._close, loop)
+        else:
+            waiter: Waiter = loop.create_future()
+            self._queue.append(Asked(change, False, waiter))
+            verdict = await waiter
+        assert verdict is not None, "a change always has a verdict"
+        return verdict
+
+    async def flush(self) -> None:
+        """Everything asked for before is on disk."""
+        if self._dead is not None:
+            raise self._said()
+        if self.batch is None and self._landing is None and not self._queue:
+            return
+        loop = asyncio.get_running_loop()
+        waiter: Waiter = loop.create_future()
+        if self.batch is not None and not self._queue:
+            self._waiters.append((waiter, None))
+            self._close_soon(loop)
+        else:
+            self._queue.append(Asked(None, True, waiter))
+        await waiter
+
+    def commit_now(self, change: Change | None, mode: tuple[str, int, int, str] | None = None) -> Verdict | None:
+        """As :meth:`commit`, without an event loop; ``mode`` replaces (mode, incarnation, last token, bound to)."""
+        self._land_now()
+        if self._dead is not None:
+            raise self._said()
+        if self.batch is None:
+            self._begin_waiting()
+        verdict = None if change is None else self._apply(change)
+        assert self.batch is not None, "a batch was just begun"
+        self.batch.mode = mode or self.batch.mode
+        self._close(None)
+        if self._dead is not None:
+            raise self._said()
+        return verdict
+
+    @property
+    def held(self) -> Ledger | None:
+        """What this process recorded and is not on disk yet."""
+        batch = self.batch or self.flying
+        return batch.unit if batch is not None else None
+
+    def begin_now(self) -> None:
+        """Take the write lock, blocking."""
+        if self.batch is None:
+            self._begin_waiting()
+
+    @property
+    def dead(self) -> bool:
+        """Whether it failed or was closed: nothing is written any more."""
+        return self._dead is not None
+
+    def close(self) -> None:
+        """Make everything durable and let go of the connection; later calls raise NotOpen."""
+        try:
+            if self._dead is None and (self.batch is not None or self._landing is not None):
+                self._land_now()
+                self._close(None)
+        finally:
+            failure = self._dead
+            self._dead = self._dead or NotOpen(what=f"store {self._path}")
+            for timer in (self._timer, self._idle):
+                if timer is not None:
+                    timer.cancel()
+            for asked in self._queue:
+                _raise_in(asked.waiter, self._said())
+            self._queue.clear()
+            if self._pool is not None:
+                self._pool.shutdown()
+        if failure is not None:
+            raise self._said()
+
+    # -- one transaction --
+
+    def _ready(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether a change can be applied now: a transaction is open, or opens without waiting."""
+        if self._dead is not None:
+            raise self._said()
+        if self._landing is not None or self._queue:
+            return False
+        if self.batch is not None and len(self.batch) >= MOST_CHANGES:
+            self._close(loop)
+            return self._ready(loop)
+        if self.batch is not None or self._begin():
+            return True
+        self._locked_since = time.monotonic()
+        loop.call_later(0.001, self._try_lock, loop)
+        return False
+
+    def _begin(self) -> bool:
+        try:
+            self._db.execute(rows.BEGIN)
+        except apsw.BusyError:
+            return False
+        except apsw.Error as error:
+            self._dead = translate(error, self._path)
+            raise self._said() from error
+        self.batch = Batch(self._source, self._words, self._clock)
+        return True
+
+    def _begin_waiting(self) -> None:
+        since = time.monotonic()
+        while not self._begin():
+            waited_ms = int((time.monotonic() - since) * 1000)
+            if waited_ms > self._busy_ms:
+                raise busy(self._path, waited_ms)
+            time.sleep(0.001)  # SQLite's lock has no queue to stand in; another process ends its transaction soon
+
+    def _try_lock(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Another process holds the write lock; the queue waits, the loop goes on."""
+        if self._dead is not None or self._landing is not None:
+            return
+        try:
+            if self.batch is not None or self._begin():
+                self._drain(loop)
+                return
+        except IntegrityError as broken:
+            self._bury(broken, [])
+            return
+        waited_ms = int((time.monotonic() - self._locked_since) * 1000)
+        if waited_ms > self._busy_ms:
+            error = busy(self._path, waited_ms)
+            waiting, self._queue = self._queue, deque()
+            for asked in waiting:
+                _raise_in(asked.waiter, error)
+            return
+        loop.call_later(min(0.001 + waited_ms / 20_000, 0.02), self._try_lock, loop)
+
+    def _apply(self, change: Change) -> Verdict:
+        assert self.batch is not None, "only called when ready"
+        if self.parts is None:
+            return self.batch.apply(change)
+        start = time.perf_counter_ns()
+        try:
+            return self.batch.apply(change)
+        finally:
+            self._spent("plan", start)
+
+    def _close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """At the end of this tick: everybody who is ready to run may still join."""
+        if not self._closing:
+            self._closing = True
+            loop.call_soon(self._close, loop)
+
+    def _close(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Write the open batch and commit it: here when that is quick or nobody else could run, else in a thread."""
+        self._closing = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        batch = self.batch
+        if batch is None or self._landing is not None:
+            return
+        self.batch = None
+        waiters, self._waiters = self._waiters, []
+        start = time.perf_counter_ns()
+        try:
+            batch.write()
+        except Exception as error:  # noqa: BLE001  Whatever it is: nothing of this batch may be answered as done.
+            self._fail(batch, waiters, error)
+            return
+        if self.parts is not None:
+            self._spent("sql", start)
+        if loop is None or len(waiters) <= 1 or self._sync_ns < FAST_SYNC_NS:
+            self._landed(loop, batch, waiters, self._commit(batch))
+        else:
+            self._take_off(loop, batch, waiters)
+
+    def _take_off(
+        self, loop: asyncio.AbstractEventLoop, batch: Batch, waiters: list[tuple[Waiter, Verdict | None]]
+    ) -> None:
+        """Let a thread wait for the disk; SQLite gives the interpreter free meanwhile."""
+        self.flying = batch
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "holdfast-sync")
+        flight = self._pool.submit(self._commit, batch)
+
+        def land() -> None:
+            if self._landing is not None and self._landing[0] is flight:
+                self._landing = self.flying = None
+                self._landed(loop, batch, waiters, flight.result())
+
+        self._landing = (flight, land)
+        flight.add_done_callback(lambda _: loop.call_soon_threadsafe(land))
+
+    def _commit(self, batch: Batch) -> Exception | None:
+        """The durable step; its failure as a value, since a thread may carry it."""
+        try:
+            took_ns = batch.commit()
+        except Exception as error:  # noqa: BLE001  Judged in one place, whichever thread it came from.
+            return error
+        self._sync_ns += (took_ns - self._sync_ns) // 8
+        if self.parts is not None:
+            self.parts["sync"] = self.parts.get("sync", 0) + took_ns
+        return self._remember(batch)
+
+    def _remember(self, batch: Batch) -> Exception | None:
+        """Raise the remembered head. A store that is still restored leaves it alone: a human has to release it."""
+        incarnation, mode = (batch.mode[1], batch.mode[0]) if batch.mode else self._source.meta[1:3]
+        if batch.head is None or mode != "normal":
+            return None
+        known = self._heads.rise(Head(incarnation, *batch.head))
+        if known.incarnation > incarnation:
+            why = f"incarnation {known.incarnation} of it was released elsewhere; this is incarnation {incarnation}"
+            return StoreRestored(store=self._path, why=why)
+        return None
+
+    # -- after the disk --
+
+    def _landed(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        batch: Batch,
+        waiters: list[tuple[Waiter, Verdict | None]],
+        error: Exception | None,
+    ) -> None:
+        if error is not None:
+            self._fail(batch, waiters, error)
+            return
+        self.batches += 1
+        self.changes += len(batch)
+        self.syncs += batch.wrote
+        for waiter, verdict in waiters:
+            if not waiter.done():
+                waiter.set_result(verdict)
+        if loop is not None:
+            if self._idle is None:
+                self._idle = loop.call_later(IDLE_S, self._when_idle, loop, self.batches)
+            if self._queue:
+                self._locked_since = time.monotonic()
+                self._try_lock(loop)
+
+    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the queue to the batch that just opened, in order."""
+        batch = self.batch
+        assert batch is not None, "only called with an open batch"
+        while self._queue and len(batch) < MOST_CHANGES:
+            asked = self._queue.popleft()
+            if asked.waiter.done():  # cancelled before it was looked at: never recorded
+                continue
+            try:
+                verdict = None if asked.change is None else self._apply(asked.change)
+            except Exception as error:  # noqa: BLE001  It belongs to the one who asked, not to the writer.
+                _raise_in(asked.waiter, error)
+                continue
+            if asked.durable:
+                self._waiters.append((asked.waiter, verdict))
+            else:
+                asked.waiter.set_result(verdict)
+        if self._waiters or self._queue:
+            self._close_soon(loop)
+        elif self._timer is None:
+            self._timer = loop.call_later(self._flush_s, self._close, loop)
+
+    def _land_now(self) -> None:
+        """Wait for a commit that is with the disk, without the loop."""
+        if self._landing is not None:
+            flight, land = self._landing
+            flight.result()
+            land()
+
+    def _when_idle(self, loop: asyncio.AbstractEventLoop, batches: int) -> None:
+        """Nothing was committed for a while: copy the log back into the file, off the loop and out of the way."""
+        self._idle = None
+        if batches != self.batches:
+            self._idle = loop.call_later(IDLE_S, self._when_idle, loop, self.batches)
+        elif self._dead is None and self.batch is None and self._landing is None:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, "holdfast-sync")
+            flight = self._pool.submit(self._checkpoint)
+
+            def land() -> None:
+                if self._landing is not None and self._landing[0] is flight:
+                    self._landing = None
+                    if self._queue:
+                        self._try_lock(loop)
+
+            self._landing = (flight, land)
+            flight.add_done_callback(lambda _: loop.call_soon_threadsafe(land))
+
+    def _checkpoint(self) -> Exception | None:
+        """A checkpoint moves what is durable already; where it fails the log simply stays longer."""
+        try:
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            return error
+        return None
+
+    # -- failing --
+
+    def _fail(self, batch: Batch, waiters: list[tuple[Waiter, Verdict | None]], error: Exception) -> None:
+        batch.roll_back()
+        self._bury(translate(error, self._path), waiters)
+
+    def _bury(self, error: IntegrityError, waiters: list[tuple[Waiter, Verdict | None]]) -> None:
+        """This writer is dead for good: nothing is ever written again as if the failure had not been."""
+        self._dead = error
+        waiting = [waiter for waiter, _ in waiters] + [asked.waiter for asked in self._queue]
+        self._queue.clear()
+        for waiter in waiting:
+            _raise_in(waiter, self._said())
+
+    def _said(self) -> IntegrityError | NotOpen:
+        """The reason it is dead, as a fresh error: each caller's traceback is its own."""
+        assert self._dead is not None, "only called when dead"
+        return type(self._dead)(**self._dead.values)
+
+    def _spent(self, part: str, since_ns: int) -> None:
+        if self.parts is not None:
+            self.parts[part] = self.parts.get(part, 0) + time.perf_counter_ns() - since_ns
+
+
+def _raise_in(waiter: Waiter, error: Exception) -> None:
+    if not waiter.done():
+        waiter.set_exception(error)
