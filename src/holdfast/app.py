@@ -33,7 +33,8 @@ from holdfast.runtime.clock import WallClock
 from holdfast.runtime.peers import Peers, my_name
 from holdfast.runtime.recover import Recoverer
 from holdfast.runtime.run import RunHandle
-from holdfast.store import Store, open_store
+from holdfast.store import SqliteStore as Store
+from holdfast.store import open_store
 from holdfast.tools.body import Bodies
 from holdfast.tools.call import Call
 from holdfast.tools.define import Tool

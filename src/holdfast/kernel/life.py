@@ -173,6 +173,8 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
             changes["holder"], changes["lease_until_ms"] = "", 0
         if to in ENDS_TODO and "due_ms" not in changes:
             changes["owner"], changes["next"], changes["due_ms"] = "", "", 0
+        if to is S.COMMITTED:
+            changes["cause"] = ""  # the doubt is over; the entry that raised it stays in the log
         if to is S.DISPATCHED:
             attempt = draft.body["attempt"]
             changes["attempts"] = (*view.attempts, Attempt(**attempt, token=stamp.token or view.token, at_ms=stamp.at_ms))
