@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import sqlite3
@@ -71,7 +72,8 @@ def test_refund_is_one_line_in_the_books(service: PaymentsClient) -> None:
     assert change.pop("at_ms") == made["at_ms"] >= before
     assert change == {
         "id": 1, "kind": "refund", "key": "k1", "fence": 7, "invoice": "in_1", "amount": 1_200,
-        "currency": "EUR", "note": "twice billed", "version": 2, "source": "request", "client": "payments-client",
+        "currency": "EUR", "note": "twice billed", "version": 2, "source": "request",
+        "client": "payments-client",
     }  # fmt: skip
     assert made["refund_id"] == "re_000001"
     assert books["invoices"][0] == {
@@ -143,7 +145,7 @@ def test_same_key_from_many_threads_at_once_is_one_change(service: PaymentsClien
     assert changes(service) == [("k1", 5)]
 
 
-# ---- fences, send-by, versions, refusals -----------------------------------------------------------------------
+# ---- fences, send-by, versions, refusals ---------------------------------------------------------
 
 
 def test_lower_token_is_fenced_and_an_equal_one_is_not(service: PaymentsClient) -> None:
@@ -176,6 +178,7 @@ def test_raised_fence_makes_absence_final(service: PaymentsClient, resource: str
 
 def test_fence_is_not_raised_by_a_stale_prober_or_for_nothing(service: PaymentsClient) -> None:
     """A prober with a lower token learns that it is stale; an unknown invoice is refused, not ignored."""
+    service.raise_fence("invoice:in_1", 3)
     service.raise_fence("invoice:in_1", 9)
     with pytest.raises(payments.Fenced):
         service.raise_fence("invoice:in_1", 8)
@@ -760,6 +763,17 @@ def test_forked_client_does_not_use_its_parents_connection(service: PaymentsClie
     assert changes(service) == [(None, 1), (None, 2), (None, 3)]
 
 
+def test_program_in_the_readme_runs(tmp_path: Path) -> None:
+    """The program that README.md shows does what its last line asserts."""
+    readme = (SERVICE.parent / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False, timeout=LIMIT_S
+    )
+    assert (done.returncode, (tmp_path / "books.sqlite").exists()) == (0, True)
+
+
 def test_refusals_travel_between_processes() -> None:
     """A refusal keeps its type, status and facts when it is pickled."""
     refusal = payments.Fenced(412, {"error": "fenced", "message": "too low", "highest": 9})
@@ -774,19 +788,37 @@ def test_refusals_travel_between_processes() -> None:
 
 def test_service_and_holdfast_share_no_import() -> None:
     """The outside knows nothing of holdfast, nor holdfast of it; it needs the standard library only."""
-    own = sys.stdlib_module_names | {"examples"}
-    for path in sorted((ROOT / "examples" / "payments").glob("*.py")):
-        assert imported(path) <= own, path.name
+    outside = reached("service", "client", "spawn")
+    assert {"service", "wire", "books", "switches", "client", "spawn"} <= set(outside)
+    for name, packages in outside.items():
+        assert packages <= sys.stdlib_module_names, name
     for path in sorted((ROOT / "src" / "holdfast").rglob("*.py")):
-        assert "examples" not in imported(path), path.name
+        assert "examples" not in imports(path)[0], path.name
 
 
-def imported(path: Path) -> set[str]:
-    """The top-level packages that a module imports."""
-    names: set[str] = set()
+def reached(*starts: str) -> dict[str, set[str]]:
+    """The modules of the service's folder that these import, directly or not, with the packages each needs."""
+    found: dict[str, set[str]] = {}
+    waiting = ["__init__", *starts]
+    while waiting:
+        name = waiting.pop()
+        path = SERVICE.with_name(f"{name}.py")
+        # `from .books import Answer` names a module; `from . import switches` may name one.
+        if name not in found and path.exists():
+            found[name], siblings = imports(path)
+            waiting += siblings
+    return found
+
+
+def imports(path: Path) -> tuple[set[str], set[str]]:
+    """The top-level packages that a module imports, and the names it imports from its own package."""
+    packages: set[str] = set()
+    siblings: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
+            packages |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names.add(node.module.partition(".")[0])
-    return names
+            packages.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            siblings |= {node.module} if node.module else {alias.name for alias in node.names}
+    return packages, siblings
