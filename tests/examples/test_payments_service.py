@@ -797,7 +797,7 @@ def test_service_and_holdfast_share_no_import() -> None:
 
 
 def reached(*starts: str) -> dict[str, set[str]]:
-    """The modules of the service's folder that these import, directly or not, with the packages each needs."""
+    """The modules beside the service that these import, directly or not, with the packages of each."""
     found: dict[str, set[str]] = {}
     waiting = ["__init__", *starts]
     while waiting:
