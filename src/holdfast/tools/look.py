@@ -33,7 +33,7 @@ _NO_EFFECT: Final = ""
 
 
 def is_unreadable(state: str) -> bool:
-    """Whether a state text says that the state could not be read; it then equals no state, not even itself."""
+    """Whether the state could not be read; the text then equals no state, not even another like it."""
     return state.startswith(UNREADABLE)
 
 
