@@ -32,7 +32,7 @@ def refused(args: Any) -> tuple[str, ...]:
 
 
 def test_defaults_are_filled_in_and_the_caller_keeps_nothing() -> None:
-    """The result is whole, and later changes of what came in do not reach it, nor one call another's default."""
+    """The result is whole; neither later changes of what came in nor another call's default reach it."""
     tags = ["a"]
     taken = CHECK.check({"to": "x", "amount": 1.0, "tags": tags})
     tags.append("b")
@@ -151,7 +151,7 @@ def test_hostile_pattern_ends() -> None:
     ],
 )
 def test_schema_that_cannot_judge_is_refused(schema: dict[str, Any]) -> None:
-    """Remote and broken references, unknown types, inexact numbers and defaults that do not fit are problems."""
+    """Broken references, unknown types, inexact numbers and defaults that do not fit are problems."""
     assert schema_problems(schema)
 
 

@@ -49,7 +49,7 @@ def said(contract: Contract) -> str:
 
 
 def test_whole_contract_gets_its_version_and_honest_defaults() -> None:
-    """Completing fills in credentials and enforcement point, sets the version, and is stable when repeated."""
+    """Completing fills in credentials and enforcement point and the version, and is stable."""
     whole = complete(WHOLE)
     assert (whole.acts_with, whole.enforced_at) == (ACTS_WITH, ENFORCED_AT)
     assert whole.version == version_of(whole)
@@ -124,7 +124,10 @@ def test_read_needs_neither_identity_nor_owner_nor_probe() -> None:
         ({"only_from_trusted": ("note",)}, "volatile and only_from_trusted both name note"),
         ({"volatile": ("nothing",)}, 'volatile: there is no argument "nothing"'),
         ({"cost": Cost(argument="price", currency="EUR")}, 'cost: there is no argument "price"'),
-        ({"cost": Cost(argument="invoice_id", currency="EUR")}, "cost: argument invoice_id is not an integer"),
+        (
+            {"cost": Cost(argument="invoice_id", currency="EUR")},
+            "cost: argument invoice_id is not an integer",
+        ),
         ({"cost": Cost(argument="amount", currency="euro")}, "no currency code"),
         ({"volatile": ("note", "amount"), "only_from_trusted": ()}, "cost: amount is volatile"),
         ({"attempts": 0}, "attempts: 0"),
@@ -144,7 +147,7 @@ def test_contradiction_is_refused_by_name(changes: dict[str, Any], names: str) -
 
 
 def test_last_resend_must_be_able_to_land_inside_the_key_window() -> None:
-    """All resends, landing and clock skew fit into the time that the outside honours the key, to the millisecond."""
+    """All resends, landing and skew fit into the time the key is honoured, to the millisecond."""
     # Three resends: 3 * 10 s of timeouts, pauses of 1, 2 and 4 s; then 120 s to land and 2 s of skew.
     needed_ms = 30_000 + 7_000 + 120_000 + 2_000
     assert said(but(keyed_ms=needed_ms)) == ""
@@ -164,7 +167,7 @@ def test_last_resend_must_be_able_to_land_inside_the_key_window() -> None:
     ],
 )
 def test_grown_contract_is_another_version_and_may_not_claim_the_old_one(changes: dict[str, Any]) -> None:
-    """A wider pattern, another description, another argument: another version, refused under the reviewed one."""
+    """A wider pattern or another argument is another version, refused under the reviewed one."""
     reviewed = complete(WHOLE)
     assert complete(but(**changes)).version != reviewed.version
     with pytest.raises(BadContract) as caught:
@@ -179,7 +182,7 @@ def test_version_does_not_depend_on_the_order_of_a_schema() -> None:
 
 
 def test_default_is_part_of_the_version() -> None:
-    """A field that has its default value is hashed as written out, so that a later default is another version."""
+    """A default is hashed as if written out, so that a later default is another version."""
     fields = {n: getattr(WHOLE, n) for n in WHOLE.__struct_fields__}
     assert version_of(Contract(**fields)) == version_of(WHOLE)
     assert version_of(but(probes=9)) != version_of(but(probes=8)) == version_of(WHOLE)

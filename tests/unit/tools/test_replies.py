@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 from typing import Any
 
@@ -19,11 +19,11 @@ from holdfast.tools.running import CutOff, NotEntered, Raised, Returned
 from holdfast.tools.signals import DidNotHappen, batch
 
 
-class Declined(Exception):
+class DeclinedError(Exception):
     pass
 
 
-class Mute(Exception):
+class MuteError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
@@ -39,7 +39,7 @@ class Receipt(msgspec.Struct):
 
 @dataclasses.dataclass
 class Slip:
-    at: datetime.date
+    at: dt.date
 
 
 def doubt(ending: Any, **options: Any) -> Doubt:
@@ -55,7 +55,7 @@ def doubt(ending: Any, **options: Any) -> Doubt:
         ("ok", "ok"),
         (None, None),
         (Receipt("r1"), {"id": "r1", "colour": "red"}),
-        (Slip(datetime.date(2026, 1, 2)), {"at": "2026-01-02"}),
+        (Slip(dt.date(2026, 1, 2)), {"at": "2026-01-02"}),
         ({"s": {"b", "a"}}, {"s": ["a", "b"]}),
         (Ack({"id": 2}), {"id": 2}),
     ],
@@ -111,9 +111,9 @@ def test_long_operation_and_honest_no_are_replies_of_their_own() -> None:
     """Accepted, DidNotHappen and declared errors are neither acknowledged nor doubted."""
     assert reply_of(Returned(Accepted("op-7"))) == Accepted("op-7")
     assert reply_of(Raised(DidNotHappen("card declined"))) == Refusal("card declined")
-    declared = reply_of(Raised(Declined("limit")), did_not_happen=(Declined,))
-    assert declared == Refusal("Declined: limit")
-    assert doubt(Raised(Declined("limit"))).cause == "error"
+    declared = reply_of(Raised(DeclinedError("limit")), did_not_happen=(DeclinedError,))
+    assert declared == Refusal("DeclinedError: limit")
+    assert doubt(Raised(DeclinedError("limit"))).cause == "error"
 
 
 @pytest.mark.req("2.2e", mutant=None, reason="the outcomes of the items are compared whole")
@@ -145,7 +145,7 @@ def test_batch_keeps_one_outcome_per_item() -> None:
         (SystemExit(1), "error"),
         (NotOpen(what="x"), "error"),
         (ExceptionGroup("several", [DidNotHappen("one part")]), "error"),
-        (Mute(), "error"),
+        (MuteError(), "error"),
     ],
 )
 def test_error_that_proves_nothing_is_a_doubt(error: BaseException, cause: str) -> None:
