@@ -1,1 +1,1 @@
-"""The harness: worlds, faults, and the explorer that drives the shipped verbs on virtual ports."""
+"""The harness: the shipped verbs driven on virtual ports, every wait a crash point, judged by the laws."""

@@ -94,7 +94,7 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
         if isinstance(came, Blocked):
             at_ms = came.until_ms + 1 if came.until_ms else seen.now_ms + BLOCKED_MS
             if came.part in STANDS or at_ms > until_ms:
-                return await _tell(ports, seen, came)
+                return await publish(ports, seen, came)
             await ports.clock.until(at_ms)
             continue
         if follow and view.successor:
@@ -103,11 +103,11 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
         # What another driver holds, here or elsewhere, may move at any moment; everything else says when.
         at_ms = seen.now_ms + BLOCKED_MS if view.state in HELD else wake_ms(view)
         if not at_ms or at_ms > until_ms or view.state is State.WAITING:
-            return await _tell(ports, seen, None)
+            return await publish(ports, seen, None)
         await ports.clock.until(max(at_ms, seen.now_ms + 1))
 
 
-async def _tell(ports: Ports, seen: Seen, blocked: Blocked | None) -> Rest:
+async def publish(ports: Ports, seen: Seen, blocked: Blocked | None) -> Rest:
     """On disk first, then told."""
     assert seen.effect is not None
     await ports.store.flush()

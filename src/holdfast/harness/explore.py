@@ -1,0 +1,147 @@
+"""The explorer: every schedule of a scenario within its bounds, one by one.
+
+Two ways that must agree: *by re-execution*, each schedule from its first step (the reference), and *from snapshots*,
+each step of the tree of choices executed once. Both stop a branch at its first violation.
+
+Promises: within the bounds and the alphabet that are printed, every schedule is executed. Promises nothing beyond.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from holdfast.harness.machine import GO, Machine, Snapshot
+from holdfast.harness.scenario import Scenario
+from holdfast.kernel.laws import Broken
+
+Script = tuple[tuple[str, str], ...]
+"""A schedule as (address, option) pairs: everything else goes on."""
+
+
+class Finding(NamedTuple):
+    """A law that a schedule broke, and the schedule."""
+
+    broken: Broken
+    script: Script
+
+
+class Explored(NamedTuple):
+    """What an exploration came to."""
+
+    scenario: str
+    executed: int
+    choices: int
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """Schedules executed in a second."""
+        return self.executed / self.seconds if self.seconds else 0.0
+
+
+def explore(
+    scenario: Scenario, *, stop_after: int = 1, limit: int | None = None, audit_every: int = 64
+) -> Explored:
+    """Every schedule, from snapshots. Stops after so many findings, or so many schedules.
+
+    ``audit_every``: how many schedules share one full reading of the evidence.
+    """
+    machine = Machine(scenario)
+    stack: list[tuple[Snapshot, str]] = []
+    choices = 0
+
+    def choose(machine: Machine, options: tuple[str, ...]) -> str:
+        nonlocal choices
+        choices += 1
+        here = machine.save()
+        stack.extend((here, option) for option in reversed(options[1:]))
+        return options[0]
+
+    findings: list[Finding] = []
+    executed = 0
+    started = time.perf_counter()
+    first = ""
+    while True:
+        broken = machine.run(choose) if not first else _from(machine, first, choose)
+        executed += 1
+        if broken is None and executed % audit_every == 0:
+            broken = audit(machine)
+        if broken is not None:
+            findings.append(Finding(broken, machine.trail))
+        if not stack or len(findings) >= stop_after or executed == limit:
+            break
+        here, first = stack.pop()
+        machine.load(here)
+    return Explored(scenario.name, executed, choices, tuple(findings), time.perf_counter() - started)
+
+
+def _from(machine: Machine, first: str, choose: Callable[[Machine, tuple[str, ...]], str]) -> Broken | None:
+    """Go on from where the machine stands by taking one given option."""
+    pending = [first]
+    return machine.run(lambda m, options: pending.pop() if pending else choose(m, options))
+
+
+def audit(machine: Machine) -> Broken | None:
+    """Read all evidence that a schedule left behind."""
+    from holdfast.harness.machine import Ended
+
+    try:
+        machine.read_evidence()
+    except Ended:
+        return machine.broken
+    return None
+
+
+def explore_again(scenario: Scenario, *, stop_after: int = 1, limit: int | None = None) -> Explored:
+    """Every schedule, each from its first step: the reference for the above."""
+    executed, choices = 0, 0
+    findings: list[Finding] = []
+    started = time.perf_counter()
+    prefix: list[int] = []
+    while True:
+        taken: list[tuple[int, int]] = []
+
+        def choose(_: Machine, options: tuple[str, ...], prefix: list[int] = prefix, taken: list[tuple[int, int]] = taken) -> str:
+            index = prefix[len(taken)] if len(taken) < len(prefix) else 0
+            taken.append((index, len(options)))
+            return options[index]
+
+        machine = Machine(scenario)
+        broken = machine.run(choose)
+        executed += 1
+        choices += len(taken)
+        if broken is not None:
+            findings.append(Finding(broken, machine.trail))
+        while taken and taken[-1][0] + 1 == taken[-1][1]:
+            taken.pop()
+        if not taken or len(findings) >= stop_after or executed == limit:
+            break
+        prefix = [index for index, _ in taken]
+        prefix[-1] += 1
+    return Explored(scenario.name, executed, choices, tuple(findings), time.perf_counter() - started)
+
+
+def play(scenario: Scenario, script: Iterable[tuple[str, str]]) -> tuple[Machine, Broken | None]:
+    """One schedule: the events of a script at their addresses, everything else as if nothing goes wrong.
+
+    An event whose address is not met, or which is not offered there, does not happen.
+    """
+    todo: Mapping[str, list[str]] = {}
+    todo = {}
+    for address, option in script:
+        todo.setdefault(address, []).append(option)
+
+    def choose(machine: Machine, options: tuple[str, ...]) -> str:
+        wanted = todo.get(machine.address())
+        if wanted and wanted[0] in options:
+            return wanted.pop(0)
+        return GO
+
+    machine = Machine(scenario)
+    broken = machine.run(choose)
+    if broken is None:
+        broken = audit(machine)
+    return machine, broken

@@ -1,0 +1,372 @@
+"""The machine: one scenario being driven, with every port call and every boundary between verbs a place to choose.
+
+Everything that can be branched on is a frozen value, so a snapshot is a tuple of references. What runs is the shipped
+code: :func:`holdfast.runtime.drive.step`, :func:`holdfast.effect.admit.propose` and what tells a record.
+
+Decides what may happen at a wait and what it does; whoever drives decides which of it happens. Promises that equal
+choices give equal schedules. Does not explore how a store writes: the in-memory store's semantics are assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from holdfast.effect import admit
+from holdfast.harness import outside as world
+from holdfast.harness.moves import Moves
+from holdfast.harness.outside import Outside
+from holdfast.harness.replies import Replies
+from holdfast.harness.scenario import SECRET, START_MS, TOOLS, Scenario
+from holdfast.harness.virtual import Job, Suspended, Wait, ports, resumed
+from holdfast.kernel.due import due, is_open, wake_ms
+from holdfast.kernel.errors import KeyReused, RunStopped
+from holdfast.kernel.laws import Broken, Fold, States
+from holdfast.kernel.laws.events import Asked, AtRest, Evidence, Idle
+from holdfast.kernel.model import Effect, State
+from holdfast.kernel.ports import Blocked, Ports, Seen
+from holdfast.runtime import drive
+from holdfast.store.evidence import check_chain
+from holdfast.store.memory import Books, MemoryStore
+
+GO = "go"
+JOBS_LIMIT = 400
+"""Programs one schedule may start before it is called a driver that never rests."""
+
+Chooser = Callable[["Machine", tuple[str, ...]], str]
+
+
+class Snapshot(NamedTuple):
+    """Everything that may differ between two schedules, by reference."""
+
+    durable: Books
+    current: Books
+    writer: str
+    clock_ms: int
+    outside: Outside
+    running: tuple[str, ...]
+    dead: frozenset[str]
+    born: int
+    jobs: tuple[Suspended, ...]
+    paused: tuple[Suspended, ...]
+    disturbed: tuple[bool, ...]
+    queue: tuple[int, ...]
+    plan: int
+    told: tuple[tuple[str, int], ...]
+    blocked: tuple[tuple[str, int], ...]
+    last: str
+    started: int
+    crashes: int
+    faults: int
+    fresh: bool
+    states: States
+    counts: dict[str, int]
+    trail: tuple[tuple[str, str], ...]
+
+
+class Ended(Exception):  # noqa: N818 - the end of a schedule is not an error
+    """The schedule is over: everything rests, or a law is broken."""
+
+
+class Machine(Moves, Replies):
+    """One schedule of one scenario at a time; ``broken`` says which law ended it, if one did."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        """Open the run and stand before the first choice."""
+        self.scenario = scenario
+        self.fold = Fold(TOOLS, SECRET)
+        self._ports: dict[str, Ports] = {}
+        self.clock_ms = START_MS
+        self.store = MemoryStore(lambda: self.clock_ms, secret=SECRET)
+        self.outside = Outside()
+        self.running: tuple[str, ...] = ("w1",)
+        self.dead: frozenset[str] = frozenset()
+        self.born = 1
+        self.jobs: list[Job] = []
+        self.paused: tuple[Suspended, ...] = ()
+        self.queue: tuple[int, ...] = tuple(range(len(scenario.calls)))
+        self.plan = 0
+        self.told: tuple[tuple[str, int], ...] = ()
+        self.blocked: tuple[tuple[str, int], ...] = ()
+        self.last = ""
+        self.started = 0
+        self.crashes = scenario.bounds.crashes
+        self.faults = scenario.bounds.faults
+        self.fresh = True
+        self.counts: dict[str, int] = {}
+        self.trail: tuple[tuple[str, str], ...] = ()
+        self.states: States = self.fold.start()
+        self.broken: Broken | None = None
+        self.run_id = self.open_run()
+        self.start = self.save()
+
+    # -- snapshots --
+
+    def save(self) -> Snapshot:
+        """This instant, by reference."""
+        jobs = self.jobs
+        return Snapshot(
+            self.store.durable,
+            self.store.current,
+            self.store.writer,
+            self.clock_ms,
+            self.outside,
+            self.running,
+            self.dead,
+            self.born,
+            tuple([job.suspended() for job in jobs]),
+            self.paused,
+            tuple([job.disturbed for job in jobs]),
+            self.queue,
+            self.plan,
+            self.told,
+            self.blocked,
+            self.last,
+            self.started,
+            self.crashes,
+            self.faults,
+            self.fresh,
+            self.states,
+            self.counts,
+            self.trail,
+        )
+
+    def load(self, at: Snapshot) -> None:
+        """Go back to an instant; programs under way are fed the answers they had."""
+        store = self.store
+        (
+            store.durable, store.current, store.writer, self.clock_ms, self.outside, self.running, self.dead,
+            self.born, jobs, self.paused, disturbed, self.queue, self.plan, self.told, self.blocked, self.last,
+            self.started, self.crashes, self.faults, self.fresh, self.states, self.counts, self.trail,
+        ) = at  # fmt: skip
+        for job in self.jobs:
+            job.close()
+        self.broken = None
+        self.jobs = []
+        for held, was_disturbed in zip(jobs, disturbed, strict=True):
+            job = resumed(held, self.program(held.program, held.worker, held.subject))
+            job.disturbed = was_disturbed
+            self.jobs.append(job)
+
+    # -- programs --
+
+    def of(self, worker: str) -> Ports:
+        """The ports of one worker."""
+        found = self._ports.get(worker)
+        if found is None:
+            found = self._ports[worker] = ports(worker, TOOLS, SECRET)
+        return found
+
+    def program(self, name: str, worker: str, subject: Any) -> Any:
+        """A fresh coroutine of shipped code."""
+        if name == "step":
+            return drive.step(self.of(worker), subject)
+        if name == "tell":
+            return drive.publish(self.of(worker), *subject)
+        run = self.store.seen_by(worker).runs[self.run_id]
+        return admit.propose(self.of(worker), self.proposal(subject, run))
+
+    def begin(self, name: str, worker: str, subject: Any) -> None:
+        """Start a program on top of whatever runs."""
+        self.started += 1
+        if self.started > JOBS_LIMIT:
+            self.see(Idle(str(subject), "the driver"))
+        self.jobs.append(Job(name, worker, subject, self.program(name, worker, subject)))
+
+    # -- one schedule --
+
+    def run(self, choose: Chooser) -> Broken | None:
+        """Drive until everything rests or a law is broken. ``choose`` picks among more than one option."""
+        try:
+            while True:
+                options = self.options()
+                option = options[0]
+                if len(options) > 1:
+                    option = choose(self, options)
+                self.take(option)
+        except Ended:
+            pass
+        for job in self.jobs:
+            job.close()
+        self.jobs = []
+        return self.broken
+
+    def address(self) -> str:
+        """Where we stand, by what is done and not by position: effect, verb, port call, how many before."""
+        if not self.jobs:
+            return f"- idle #{self.counts.get('- idle', 0)}"
+        label = self.label(self.jobs[-1])
+        return f"{label} #{self.counts.get(label, 0)}"
+
+    def label(self, job: Job) -> str:
+        """Effect, verb and port call of a job's wait."""
+        wait = job.wait
+        if job.program == "propose":
+            name = job.subject if isinstance(job.subject, str) else self.scenario.calls[job.subject].order
+        else:
+            name = self.names(job.subject if job.program == "step" else job.subject[0].effect.id)
+        return f"{name} {job.verb()} {wait.port}.{wait.method}"
+
+    def names(self, effect: str) -> str:
+        """An effect as the planner's order and its generation: A1, A2, B1."""
+        view = self.store.current.effects.get(effect)
+        return f"{view.args['order']}{view.generation}" if view is not None else "?"
+
+    def options(self) -> tuple[str, ...]:
+        """What may happen here; the first is what happens if nothing goes wrong."""
+        while not self.jobs:
+            if not self.next_program():
+                return (GO, *self.events(None))
+        job = self.jobs[-1]
+        return (GO, *self.variants(job), *self.events(job))
+
+    def take(self, option: str) -> None:
+        """Let one option happen."""
+        job = self.jobs[-1] if self.jobs else None
+        label = self.label(job) if job is not None else "- idle"
+        count = self.counts.get(label, 0)
+        if option != GO:
+            self.trail = (*self.trail, (f"{label} #{count}", option))
+            if job is not None:
+                job.disturbed = True
+        if option == GO or not self.event(option, job):
+            self.counts = {**self.counts, label: count + 1}
+            if job is None:
+                self.pass_time()
+            else:
+                self.feed(job, self.reply(job, job.wait, option))
+
+    def feed(self, job: Job, answer: Any) -> None:
+        """Hand a program its answer; conclude it if that was its last wait."""
+        try:
+            job.feed(answer)
+        except StopIteration as stop:
+            self.jobs.remove(job)
+            self.concluded(job, stop.value)
+        except KeyReused as reused:
+            self.jobs.remove(job)
+            self.asked(job, None, reused.fields["effect"])
+        except RunStopped:
+            self.jobs.remove(job)
+
+    def concluded(self, job: Job, came: Any) -> None:
+        """What a program's result means for what runs next."""
+        if job.program == "propose":
+            self.asked(job, came, "")
+            return
+        if job.program == "tell":
+            view: Effect = job.subject[0].effect
+            self.told = (*(row for row in self.told if row[0] != view.id), (view.id, view.version))
+            return
+        effect: str = job.subject
+        self.last = effect
+        if isinstance(came, Blocked):
+            at_ms = came.until_ms + 1 if came.until_ms else self.store.now_ms() + drive.BLOCKED_MS
+            at_ms = 0 if came.part in drive.STANDS else at_ms
+            self.blocked = (*(row for row in self.blocked if row[0] != effect), (effect, at_ms))
+        elif isinstance(came, str) and not job.disturbed:
+            seen: Seen = job.answers[0]
+            now = self.store.seen_by(job.worker).effects.get(effect)
+            if seen.effect is not None and now is not None and seen.effect.version == now.version:
+                self.see(Idle(effect, came))
+
+    def asked(self, job: Job, effect: str | None, reused: str) -> None:
+        """The planner has its answer."""
+        effects = self.store.seen_by(job.worker).effects
+        call = self.call(job.subject)
+        purpose = self.store.current.runs[self.run_id].purpose
+        met, other = effects.get(effect or ""), effects.get(reused)
+        self.see(Asked(purpose, call.tool, call.args, met, other))
+
+    # -- what runs next --
+
+    def next_program(self) -> bool:
+        """Start what is due, in a fixed order. False: nothing is due, time moves next."""
+        worker = self.running[0]
+        if self.queue:
+            index, self.queue = self.queue[0], self.queue[1:]
+            self.begin("propose", worker, index)
+            return True
+        now_ms = self.store.now_ms()
+        found = self._due(now_ms)
+        if found is not None:
+            self.begin("step", *found)
+            return True
+        books = self.store.seen_by(worker)
+        for view in books.effects.values():
+            if (view.id, view.version) not in self.told and not view.successor:
+                self.begin("tell", worker, (Seen(now_ms=now_ms, effect=view), None))
+                return True
+        return False
+
+    def _due(self, now_ms: int) -> tuple[str, str] | None:
+        """The next (worker, effect) for whom a verb is due: effects in turn, their holder before others."""
+        stuck = {effect for effect, at_ms in self.blocked if not at_ms or at_ms > now_ms}
+        effects = [e for e in self.store.current.effects if e not in stuck]
+        if self.last in effects:
+            turn = effects.index(self.last) + 1
+            effects = effects[turn:] + effects[:turn]
+        for effect in effects:
+            for worker in self.running:
+                view = self.store.seen_by(worker).effects.get(effect)
+                if view is None or self.busy(effect):
+                    continue
+                dead = view.holder if view.holder in self.dead and view.state in drive.OWNED else ""
+                if due(view, worker, now_ms, dead) is not None:
+                    return worker, effect
+        return None
+
+    def busy(self, effect: str) -> bool:
+        """Whether a program of a running worker already stands in the middle of this effect."""
+        return any(job.program == "step" and job.subject == effect for job in self.jobs)
+
+    def pass_time(self) -> None:
+        """Nothing is due: people do their part, the buffer is flushed, and time goes to the next instant of interest."""
+        if self.store.current is not self.store.durable:
+            self.store.flush()
+            return
+        if self.people_act():
+            return
+        now_ms = self.store.now_ms()
+        instants = [flight.by_ms for flight in self.outside.flights]
+        instants += [at_ms for _, at_ms in self.blocked if at_ms]
+        instants += [wake_ms(v) for v in self.store.durable.effects.values() if is_open(v)]
+        later = [at_ms for at_ms in instants if at_ms > now_ms]
+        if later:
+            self.clock_ms = max(self.clock_ms, min(later))
+            self.blocked = tuple(row for row in self.blocked if not row[1] or row[1] > min(later))
+            self.land_due()
+        elif self.outside.flights:
+            self.land(self.outside.flights[0])
+        elif self.paused:
+            self.resume(self.paused[0])
+        else:
+            self.rest()
+
+    def rest(self) -> None:
+        """Faults have ceased and nothing is due."""
+        books = self.store.durable
+        self.see(AtRest(tuple(v for v in books.effects.values() if is_open(v))))
+        raise Ended
+
+    def read_evidence(self) -> None:
+        """Read every chain from its first entry to its head."""
+        books = self.store.durable
+        for run in books.runs.values():
+            try:
+                check_chain(run.id, [e for e in books.entries if e.run == run.id], run.head)
+                why = ""
+            except Exception as error:  # noqa: BLE001 - whatever a reader meets is the finding
+                why = str(error)
+            self.see(Evidence(run.id, why))
+
+    def see(self, event: Any) -> None:
+        """Fold one event; a broken law ends the schedule."""
+        after = self.fold.step(self.states, event)
+        if isinstance(after, Broken):
+            self.broken = after
+            raise Ended
+        self.states = after
+
+
+__all__ = ["GO", "Ended", "Machine", "Snapshot", "State", "Wait", "world"]

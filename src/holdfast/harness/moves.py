@@ -1,0 +1,245 @@
+"""Events that are nobody's port call: a crash, a pause, a jump of the clock, what the planner and people do besides.
+
+Promises: an event happens at one instant of a schedule, before the call that waits there. Which events are offered
+follows from the scenario's alphabet and what is left of its bounds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.effect.admit import Proposal
+from holdfast.harness import outside as world
+from holdfast.harness.scenario import JUMPS, TOOLS, Call
+from holdfast.kernel import identity as names
+from holdfast.kernel.commit import Change, Note
+from holdfast.kernel.errors import ApprovalInvalid, NotAllowedNow
+from holdfast.kernel.guard import Fact
+from holdfast.kernel.model import Principal, Run, State
+from holdfast.runtime import people
+from holdfast.harness.scenario import SECRET
+
+if TYPE_CHECKING:
+    from holdfast.harness.machine import Machine
+    from holdfast.harness.virtual import Job, Suspended
+
+ENVIRONMENT = "test"
+PLANNER_MOVES = ("repeat", "amend", "other")
+
+
+class Moves:
+    """What may happen between two answers."""
+
+    def open_run(self: Machine) -> str:
+        """The run every call of this scenario is proposed under, with policy and contracts in force."""
+        scenario = self.scenario
+        intent = names.intent_id(SECRET, "main", ENVIRONMENT, scenario.name)
+        run = Run(
+            id=names.run_id(SECRET, intent, 1),
+            tenant="main",
+            environment=ENVIRONMENT,
+            intent=intent,
+            purpose=scenario.name,
+            goal="explore",
+            principal=Principal(name="planner"),
+            budget=scenario.budget,
+            deadline_ms=scenario.deadline_ms,
+        )
+        facts = (Fact(scope=f"policy:{ENVIRONMENT}", value="p1"),)
+        used = sorted({call.tool for call in scenario.calls})
+        facts += tuple(Fact(scope=f"contract:{name}", value=TOOLS[name].version) for name in used)
+        change = Change(run=run.id, opens=run, facts=facts, notes=(Note(kind="intent", by="setup"),))
+        self.write("setup", change, durable=True)
+        return run.id
+
+    def call(self: Machine, subject: int | str) -> Call:
+        """A call of the plan by its number, or a move of the planner on the first of them by its name."""
+        if isinstance(subject, int):
+            return self.scenario.calls[subject]
+        first = self.scenario.calls[0]
+        if subject == "amend":
+            return first._replace(amount=first.amount + 1)
+        if subject == "other":
+            return first._replace(account="z")
+        return first._replace(noted=7)
+
+    def proposal(self: Machine, subject: int | str, run: Run) -> Proposal:
+        """The proposal of a call, as the application would make it."""
+        call = self.call(subject)
+        return Proposal(
+            run=run, tool=call.tool, args=call.args, resource=f"account:{call.account}", by=run.principal.name
+        )
+
+    def events(self: Machine, job: Job | None) -> tuple[str, ...]:
+        """What may happen here besides the call that waits, in a fixed order."""
+        found: list[str] = []
+        writing = job is None or (job.wait.port == "store" and job.wait.method in ("commit", "later"))
+        looking = job is None or job.wait.port in ("look", "body")
+        if self.outside.flights and looking:
+            found.append("land")
+        if self.paused and (writing or (job is not None and len(job.answers) == 0)):
+            found.append("resume")
+        if self.crashes:
+            found += self._crashes(job)
+        if self.faults:
+            found += self._faults(job)
+        return tuple(found)
+
+    def _crashes(self: Machine, job: Job | None) -> list[str]:
+        """Reads change nothing, so dying before any of a row of reads is dying before the first of them."""
+        worker = job.worker if job is not None else self.running[0]
+        found = ["crash"] if self.fresh else []
+        if self.fresh and self.store.writer == worker and self.store.current is not self.store.durable:
+            found.append("crash flushed")
+        if job is not None and job.wait.port == "body" and not job.sending:
+            found.append("crash in flight")
+        return found
+
+    def _faults(self: Machine, job: Job | None) -> list[str]:
+        found: list[str] = []
+        for move in self.scenario.moves:
+            if move == "pause":
+                if job is not None and not self.paused:
+                    found.append("pause")
+                    if job.wait.port == "body":
+                        found.append("pause past the check")
+            elif move in PLANNER_MOVES:
+                if job is None or job.program != "propose":
+                    found.append(move)
+            elif move == "decline":
+                if any(v.state is State.WAITING for v in self.store.durable.effects.values()):
+                    found.append(move)
+            else:
+                found.append(move)
+        return found
+
+    def event(self: Machine, option: str, job: Job | None) -> bool:
+        """Let an event happen. False: the option is a variant of the call itself."""
+        if option == "land":
+            self.land(self.outside.flights[0])
+        elif option == "resume":
+            self.resume(self.paused[0])
+        elif option.startswith("crash"):
+            self.crashes -= 1
+            self._crash(option, job)
+        else:
+            self.faults -= 1
+            if option.startswith("pause"):
+                assert job is not None
+                self._pause(job, sending=option == "pause past the check")
+            elif option.startswith("jump"):
+                self.clock_ms += JUMPS[option]
+                self.land_due()
+            elif option in PLANNER_MOVES:
+                self.fresh = True
+                self.begin("propose", self.running[0], option)
+            elif option == "halt":
+                self.fresh = True
+                people.halt(self.desk(), "store", who="ada", reason="explored")
+            elif option == "decline":
+                self.decide("refuse")
+            elif option == "moved":
+                place = world.place(self.scenario.calls[0].args)
+                self.outside = self.outside._replace(moved=(*self.outside.moved, place))
+            else:
+                return False
+        return True
+
+    # -- workers --
+
+    def _crash(self: Machine, option: str, job: Job | None) -> None:
+        worker = job.worker if job is not None else self.running[0]
+        if option == "crash flushed":
+            self.store.flush()
+        if option == "crash in flight":
+            assert job is not None
+            request = job.wait.args[0]
+            self.leave(request)
+            lands_ms = self.clock_ms + TOOLS[request.tool].lands_within_ms
+            self.outside = world.take_off(self.outside, request, lands_ms)
+        self.store.crash(worker)
+        self.fresh = False
+        self.told = tuple(row for row in self.told if row[0] in self.store.durable.effects)
+        gone = [j for j in self.jobs if j.worker == worker]
+        for j in gone:
+            j.close()
+            self.jobs.remove(j)
+        self.dead |= {worker}
+        self.running = tuple(w for w in self.running if w != worker)
+        self._again([(j.program, j.subject) for j in gone])
+        self._replace_worker()
+
+    def _pause(self: Machine, job: Job, *, sending: bool) -> None:
+        """The worker stops where it is. Somebody else goes on, once leases and proofs allow it."""
+        job.sending = sending
+        self.paused = (*self.paused, job.suspended())
+        job.close()
+        self.jobs.remove(job)
+        self.running = tuple(w for w in self.running if w != job.worker)
+        self._again([(job.program, job.subject)])
+        self._replace_worker()
+
+    def _again(self: Machine, programs: list[tuple[str, int | str]]) -> None:
+        """A planner whose call was cut off makes it again."""
+        lost = tuple(subject for program, subject in programs if program == "propose" and isinstance(subject, int))
+        # Calls that the dead worker had buffered and nobody has on disk are made again as well.
+        known = {e.args["order"] for e in self.store.current.effects.values()}
+        orders = [call.order for call in self.scenario.calls]
+        gone = tuple(i for i, order in enumerate(orders) if order not in known)
+        self.queue = tuple(sorted({*lost, *gone, *self.queue}))
+
+    def _replace_worker(self: Machine) -> None:
+        if not self.running:
+            self.born += 1
+            self.running = (f"w{self.born}",)
+
+    def resume(self: Machine, held: Suspended) -> None:
+        """The paused worker goes on as if nothing had happened."""
+        from holdfast.harness.virtual import resumed
+
+        self.paused = tuple(p for p in self.paused if p is not held)
+        job = resumed(held, self.program(held.program, held.worker, held.subject))
+        job.disturbed = True
+        for other in self.jobs:
+            other.disturbed = True
+        self.jobs.append(job)
+        self.running = (*self.running, held.worker)
+
+    # -- people --
+
+    def desk(self: Machine) -> _Desk:
+        """A terminal of its own, through which people write."""
+        return _Desk(self)
+
+    def people_act(self: Machine) -> bool:
+        """Whoever is asked says yes, when nothing else is left to do."""
+        return any(v.state is State.WAITING for v in self.store.durable.effects.values()) and self.decide("approve")
+
+    def decide(self: Machine, how: str) -> bool:
+        """Answer the first open request."""
+        for approval in self.store.durable.approvals.values():
+            if approval.state != "open":
+                continue
+            try:
+                if how == "approve":
+                    people.approve(self.desk(), approval.id, who="ada", vouched_by="the scenario")
+                else:
+                    people.refuse(self.desk(), approval.id, who="ada", vouched_by="the scenario", reason="no")
+            except (ApprovalInvalid, NotAllowedNow):
+                continue
+            self.fresh = True
+            return True
+        return False
+
+
+class _Desk:
+    """What people's decisions need of a store, shown to the laws like everything else."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._face = machine.store.face("desk")
+        self.read_now = self._face.read_now
+        self.approval = self._face.approval
+
+    def commit_now(self, change: Change) -> object:
+        return self._machine.write("desk", change, durable=True)

@@ -1,0 +1,215 @@
+"""What a wait is answered with: each port's virtual side, and the ways one call of it may go wrong.
+
+Promises: an answer is what the store, the gate or the outside would have given at that instant of virtual time, and
+every transition it caused has been shown to the laws. A fault variant is a name, chosen by whoever drives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast.harness import outside as world
+from holdfast.harness.outside import Flight, Landing
+from holdfast.harness.scenario import OPEN_MS, TOOLS
+from holdfast.kernel.answers import CannotTell, Differs, Doubt, NeverLeft, Refusal, Reply
+from holdfast.kernel.commit import Change, Verdict
+from holdfast.kernel.guard import scopes
+from holdfast.kernel.laws.events import Changed, Heard, Left, Recorded, ToldTo, TurnedAway
+from holdfast.kernel.model import Effect
+from holdfast.kernel.ports import Request, Ruling
+from holdfast.store.memory import Books
+
+if TYPE_CHECKING:
+    from holdfast.harness.machine import Machine
+    from holdfast.harness.virtual import Job, Wait
+
+SEND_FAULTS = ("lost reply", "never left", "late", "vanish", "refused", "garbage")
+PROBE_FAULTS = ("cannot tell",)
+
+
+class Replies:
+    """The virtual side of the ports."""
+
+    def variants(self: Machine, job: Job) -> tuple[str, ...]:
+        """How the call at this wait may go wrong, if a fault is still allowed."""
+        wait = job.wait
+        port = wait.port
+        if not self.faults or port in ("store", "gate", "peers", "tell", "clock") or job.sending:
+            return ()
+        if port == "body":
+            return SEND_FAULTS
+        contract = TOOLS[wait.args[0].tool]
+        stale = ("stale",) if contract.visible_within_ms else ()
+        if wait.method == "probe":
+            return (*stale, *PROBE_FAULTS)
+        if wait.method == "verify":
+            return (*stale, "differs", *PROBE_FAULTS)
+        return ("no state",)
+
+    def reply(self: Machine, job: Job, wait: Wait, option: str) -> Any:
+        """The answer of this wait under this option."""
+        port = wait.port
+        if port == "store":
+            return self._store(job, wait)
+        if port == "gate":
+            return self._rule()
+        if port == "peers":
+            return wait.args[0] in self.dead and self.scenario.provable
+        if port == "tell":
+            view: Effect = wait.args[0]
+            self.see(ToldTo(view, self.store.durable.effects.get(view.id)))
+            return None
+        self.clock_ms += 1
+        self.fresh = True
+        if port == "body":
+            return self._send(job, wait.args[0], option)
+        return self._look(wait, option)
+
+    def _rule(self: Machine) -> Ruling:
+        answer = self.scenario.ruling
+        return Ruling(answer=answer, rules=("virtual",), reason="as the scenario says", policy="p1", expires_ms=OPEN_MS)
+
+    # -- store --
+
+    def _store(self: Machine, job: Job, wait: Wait) -> Any:
+        face = self.store.face(job.worker)
+        method = wait.method
+        if method == "read":
+            return face.read_now(wait.args[0])
+        if method == "latest":
+            return face.latest_now(wait.args[0])
+        self.fresh = True
+        self.clock_ms += 1
+        if method == "flush":
+            face.flush_now()
+            return None
+        return self.write(job.worker, wait.args[0], durable=method == "commit")
+
+    def write(self: Machine, worker: str, change: Change, *, durable: bool) -> Verdict:
+        """One change by one worker, its entries shown to the laws."""
+        store = self.store
+        before = store.current
+        verdict = store.apply(worker, change)
+        if durable:
+            store.flush()
+        after = store.current
+        if after is not before:
+            self.recorded(before, after)
+        return verdict
+
+    def recorded(self: Machine, before: Books, after: Books) -> None:
+        """Show the laws every entry that one book has and the other has not."""
+        for entry in after.entries[len(before.entries) :]:
+            if not entry.effect:
+                continue
+            view = after.effects[entry.effect]
+            halted = ""
+            if entry.kind == "dispatched":
+                facts = (before.facts.get(scope) for scope in scopes(view))
+                halted = next((f.sentence for f in facts if f is not None and f.raised), "")
+            self.see(
+                Recorded(
+                    entry.kind,
+                    entry.at_ms,
+                    entry.by,
+                    before.effects.get(entry.effect),
+                    view,
+                    after.runs.get(view.run),
+                    after.approvals.get(view.approval) if view.approval else None,
+                    halted,
+                )
+            )
+
+    # -- the outside --
+
+    def _send(self: Machine, job: Job, request: Request, option: str) -> Reply:
+        contract = TOOLS[request.tool]
+        now_ms = self.store.now_ms()
+        if not job.sending and now_ms > request.send_by_ms:
+            reply: Reply = NeverLeft("its send-by had passed")
+        elif option == "never left":
+            reply = NeverLeft("the connection was refused")
+        elif job.sending and self._forgotten(request):
+            reply = Doubt("lost_reply", "its connection was gone")
+        else:
+            reply = self._left(request, option)
+        self.see(Heard(request.effect, "reply", type(reply).__struct_config__.tag or ""))
+        return reply
+
+    def _forgotten(self: Machine, request: Request) -> bool:
+        """A bound of the model: what a paused sender still sends leaves while the outside remembers its key."""
+        contract = TOOLS[request.tool]
+        if contract.keyed_ms is None:
+            return False
+        view = self.store.current.effects[request.effect]
+        return self.clock_ms > view.first_dispatch_ms + contract.keyed_ms
+
+    def _left(self: Machine, request: Request, option: str) -> Reply:
+        contract = TOOLS[request.tool]
+        self.leave(request)
+        if option == "refused":
+            return Refusal("declined")
+        if option in ("late", "vanish"):
+            if option == "late":
+                self.outside = world.take_off(self.outside, request, self.clock_ms + contract.lands_within_ms)
+            self.clock_ms += request.timeout_ms
+            return Doubt("timeout")
+        if contract.name == "long":
+            landing = world.accept(self.outside, contract, request, self.clock_ms)
+            self.outside = landing.outside
+        else:
+            landing = self.arrive(request)
+        if option == "lost reply":
+            return Doubt("lost_reply")
+        return Doubt("unintelligible") if option == "garbage" else landing.reply
+
+    def leave(self: Machine, request: Request) -> None:
+        """The first byte crosses the boundary."""
+        held = self.store.durable.effects.get(request.effect)
+        self.see(Left(request.effect, request.key, request.token, request.attempt, self.clock_ms, held))
+
+    def arrive(self: Machine, request: Request) -> Landing:
+        """A request reaches the outside now."""
+        contract = TOOLS[request.tool]
+        landing = world.land(self.outside, contract, request, self.clock_ms)
+        before, self.outside = self.outside, landing.outside
+        effects = self.store.current.effects.values()
+        view = next((e for e in effects if e.key == request.key), None)
+        if landing.turned is not None:
+            turned = landing.turned
+            self.see(TurnedAway(turned.token, turned.floor, self.clock_ms, view))
+        if landing.outside.log is not before.log:
+            row = landing.outside.log[-1]
+            self.see(Changed(row.key, row.token, row.resource, row.at_ms, view, row.floor if contract.fenced else 0))
+        return landing
+
+    def land(self: Machine, flight: Flight) -> None:
+        """A request that was under way arrives; nobody waits for its reply."""
+        self.outside = self.outside._replace(flights=tuple(f for f in self.outside.flights if f is not flight))
+        self.arrive(flight.request)
+
+    def land_due(self: Machine) -> None:
+        """Whatever had to land by now has landed."""
+        for flight in self.outside.flights:
+            if flight.by_ms <= self.clock_ms:
+                self.land(flight)
+
+    def _look(self: Machine, wait: Wait, option: str) -> Any:
+        question = wait.args[0]
+        contract = TOOLS[question.tool]
+        if wait.method == "state":
+            return "" if option == "no state" else world.state(self.outside, world.place(question.args))
+        answer: Any
+        if option == "cannot tell":
+            answer = CannotTell("the read timed out")
+        elif wait.method == "probe":
+            self.outside, answer = world.probe(
+                self.outside, contract, question, self.clock_ms, stale=option == "stale"
+            )
+        elif option == "differs":
+            answer = Differs("somebody else changed it")
+        else:
+            answer = world.verify(self.outside, contract, question, self.clock_ms, stale=option == "stale")
+        kind = type(answer).__struct_config__.tag or ""
+        self.see(Heard(question.effect, wait.method, kind, getattr(answer, "final", False)))
+        return answer

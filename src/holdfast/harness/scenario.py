@@ -1,0 +1,127 @@
+"""What is explored: virtual tools with their protections, the calls of a planner, what people do, and the bounds.
+
+Data only. A scenario is a plan (what happens if nothing goes wrong) and the alphabet of what else may; the bounds say
+how often. Spans are short so that every one of them can pass within a schedule.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from holdfast.kernel.amounts import Budget
+from holdfast.kernel.model import Contract, EffectClass
+
+SECRET = b"an identity secret for virtual stores"
+START_MS = 1_000_000
+OPEN_MS = 20_000
+"""How long a request to a human stays open."""
+
+
+def _contract(name: str, **more: Any) -> Contract:
+    return Contract(
+        name=name,
+        version=f"v1-{name}",
+        effect=EffectClass.COMPENSABLE,
+        resource="account:{account}",
+        identity=("order", "account"),
+        volatile=("noted",),
+        owner="ops",
+        timeout_ms=1_000,
+        lands_within_ms=5_000,
+        skew_ms=100,
+        retry_after_ms=100,
+        probes=4,
+        verifies=2,
+        resends=2,
+        attempts=3,
+        answer_within_ms=3_600_000,
+        **more,
+    )
+
+
+TOOLS: dict[str, Contract] = {
+    c.name: c
+    for c in (
+        _contract("fenced", fenced=True, has_probe=True, has_verify=True),
+        _contract("keyed", keyed_ms=60_000, no_probe="its key answers", has_verify=True),
+        _contract("probed", has_probe=True, has_verify=True, visible_within_ms=200),
+        _contract("bare", no_probe="it cannot be asked"),
+        # Beyond the four: what they become when a contract promises more, or the outside takes its time.
+        _contract("lagging", fenced=True, has_probe=True, visible_within_ms=200),
+        _contract("looked", keyed_ms=60_000, has_probe=True, visible_within_ms=200),
+        _contract("timed", enforces_send_by=True, has_probe=True),
+        _contract("conditional", conditional=True, has_state=True, has_probe=True, has_verify=True),
+        _contract("long", has_probe=True, has_verify=True),
+    )
+}
+"""Virtual tools by name. The first four are the protections every contract has one of."""
+
+FOUR = ("fenced", "keyed", "probed", "bare")
+
+
+class Call(NamedTuple):
+    """One call of the planner. ``order`` names it in addresses; ``amount`` is material, ``noted`` volatile."""
+
+    tool: str
+    order: str = "A"
+    account: str = "x"
+    amount: int = 5
+    noted: int = 0
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The arguments as the tool takes them."""
+        return {"order": self.order, "account": self.account, "amount": self.amount, "noted": self.noted}
+
+
+class Bounds(NamedTuple):
+    """How much may go wrong in one schedule. A fault is anything but a crash, planner and people included."""
+
+    crashes: int = 2
+    faults: int = 1
+
+
+class Scenario(NamedTuple):
+    """One thing to explore. ``moves`` is the alphabet of events that need no port call to go wrong.
+
+    Moves: ``pause``, ``halt``, ``repeat``, ``amend`` (a changed material argument), ``other`` (the same call with another
+    identity argument), ``decline``, ``moved`` (somebody else changes the target), ``jump:lease``, ``jump:approval``,
+    ``jump:window``, ``jump:back``.
+    """
+
+    name: str
+    calls: tuple[Call, ...]
+    ruling: str = "allow"
+    bounds: Bounds = Bounds()
+    moves: tuple[str, ...] = ()
+    calls_may_fail: bool = True
+    provable: bool = True
+    """Whether a crashed worker can be proved dead (same host and boot), or only its lease runs out."""
+    budget: Budget = Budget()
+    deadline_ms: int | None = None
+
+
+JUMPS = {
+    "jump:lease": 6_500,
+    "jump:approval": OPEN_MS + 1_000,
+    "jump:window": 70_000,
+    "jump:back": -30_000,
+}
+
+EVERY_MOVE = ("pause", "halt", "repeat", "amend", "other", *JUMPS)
+
+
+def one(tool: str, *, ruling: str = "allow", **more: Any) -> Scenario:
+    """One effect of one tool with the whole alphabet."""
+    moves = EVERY_MOVE if ruling == "allow" else (*EVERY_MOVE, "decline")
+    if TOOLS[tool].has_state:
+        moves = (*moves, "moved")
+    return Scenario(f"{tool}/{ruling}", (Call(tool),), ruling, **({"moves": moves} | more))
+
+
+def two(first: str, second: str, *, same: bool, **more: Any) -> Scenario:
+    """Two effects in flight, on one resource or on two."""
+    calls = (Call(first), Call(second, order="B", account="x" if same else "y"))
+    where = "one resource" if same else "two resources"
+    moves = ("pause", "halt", "jump:lease", "jump:window")
+    return Scenario(f"{first}+{second}, {where}", calls, **({"moves": moves} | more))

@@ -1,0 +1,278 @@
+"""The laws about what is recorded and what is said: no guess, in bounds, approval, silent replay, done, live, and so on.
+
+Promises: judged from entries and rows alone. What needs parts that do not exist yet (sources of values, replay, the
+planner's reach) answers *cannot tell* and says why, instead of holding by silence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.kernel import identity as names
+from holdfast.kernel.laws.events import Asked, AtRest, Event, Heard, Idle, Recorded, ToldTo
+from holdfast.kernel.laws.law import Law
+from holdfast.kernel.model import Approval, Effect, Run, State
+
+
+class NoGuess(Law):
+    """Unknown leaves only by evidence or a named human, and a doubt never becomes a no."""
+
+    id, name, watches = "L3", "no-guess", (Recorded, Heard)
+
+    def start(self) -> Any:
+        """Per effect, the last thing that was heard from the outside: (effect, what, answer, final)."""
+        return ()
+
+    def step(self, state: Any, event: Event) -> Any:
+        if isinstance(event, Heard):
+            return (*(row for row in state if row[0] != event.effect), tuple(event))
+        assert isinstance(event, Recorded)
+        view, was = event.view, event.was
+        if was is None or view.attested_by or was.state is view.state:
+            return state
+        heard = next((row for row in state if row[0] == view.id), None)
+        no = ""
+        if was.state in (State.UNKNOWN, State.PENDING):
+            no = self._leaving(was, view, heard)
+        elif was.state is State.DISPATCHED and view.state is State.FAILED:
+            if heard is None or heard[2] not in ("refusal", "never_left", "items"):
+                no = "it was recorded as failed without a no from the outside"
+        elif was.state is State.DISPATCHED and view.state is State.COMMITTED and (
+            heard is None or heard[2] not in ("ack", "items")
+        ):
+            no = "it was recorded as committed without an acknowledgement"
+        return self.broken(f"{view.id}: {no}") if no else state
+
+    def _leaving(self, was: Effect, view: Effect, heard: tuple[Any, ...] | None) -> str:
+        contract = self.contracts.get(view.tool)
+        if view.state is State.COMMITTED:
+            found = heard is not None and heard[1:3] == ("probe", "happened")
+            return "" if was.late_seen or found else "it left unknown as committed without having been found"
+        if view.state is State.FAILED:
+            absent = heard is not None and heard[1:3] == ("probe", "absent")
+            return "" if absent and view.basis else "it left unknown as failed without a final absence"
+        if view.state is State.DISPATCHED:
+            keyed = contract is not None and contract.keyed_ms is not None
+            return "" if keyed and view.attempts[-1].resend else "it was sent again without a key that makes that safe"
+        if view.state is State.ABANDONED:
+            return "it was abandoned by nobody"
+        return ""
+
+
+class InBounds(Law):
+    """Everything dispatched was allowed by the recorded policy, within grant and budget."""
+
+    id, name, watches = "L4", "in-bounds", (Recorded,)
+    blind = "grants that leave the process are not built; policy and budget are judged"
+
+    def step(self, state: Any, event: Event) -> Any:
+        assert isinstance(event, Recorded)
+        view, was, run = event.view, event.was, event.run
+        if event.kind != "dispatched" or was is None:
+            return state
+        if view.answer not in ("allow", "ask") or (view.answer == "ask" and not view.approval):
+            return self.broken(f"{view.id} was dispatched although it was decided {view.answer or 'not at all'}")
+        if run is not None and was.state is State.CLAIMED and _over(run):
+            return self.broken(f"{view.id} went over the budget of {run.id}")
+        return state
+
+
+def _over(run: Run) -> bool:
+    """Whether more is spent than the run may; asked right after a debit."""
+    limit, spent = run.budget, run.spent
+    if limit.effects is not None and spent.effects > limit.effects:
+        return True
+    used = dict(spent.cost)
+    return limit.cost is not None and used.get(limit.cost.currency, 0) > limit.cost.minor
+
+
+class ApprovalSpent(Law):
+    """An approval is spent at most once, for exactly its digest, in its window, by a quorum who did not propose it."""
+
+    id, name, watches = "L5", "approval", (Recorded,)
+
+    def start(self) -> Any:
+        """The latest instant anything was recorded at, and the approvals spent so far."""
+        return (0, ())
+
+    def step(self, state: Any, event: Event) -> Any:
+        assert isinstance(event, Recorded)
+        high_ms, spent = max(state[0], event.at_ms), state[1]
+        view, approval = event.view, event.approval
+        if event.kind != "dispatched":
+            return high_ms, spent
+        if not view.approval:
+            if view.answer == "ask":
+                return self.broken(f"{view.id} was to be asked about and was dispatched without a request")
+            return high_ms, spent
+        if approval is None:
+            return self.broken(f"{view.id} was dispatched under {view.approval}, which is not recorded")
+        again = view.attempts[-1].resend
+        no = self._invalid(view, approval, high_ms)
+        if not no and approval.id in spent and not again:
+            no = "it was spent before"
+        if not no and not again and approval.spent_by != view.attempts[-1].id:
+            no = f"it was spent by {approval.spent_by or 'nobody'}"
+        if no:
+            return self.broken(f"{view.id} was dispatched under {approval.id}: {no}")
+        return high_ms, spent if again else (*spent, approval.id)
+
+    def _invalid(self, view: Effect, approval: Approval, high_ms: int) -> str:
+        if high_ms > approval.expires_ms:
+            return f"the store had recorded a time {high_ms - approval.expires_ms} ms past its end"
+        people = {name for name in approval.yes if name != approval.proposer}
+        if len(people) < approval.quorum:
+            return f"{len(people)} of {approval.quorum} people said yes"
+        if approval.effect != view.id or approval.generation != view.generation:
+            return f"it was for {approval.effect}, generation {approval.generation}"
+        if self.secret is not None and approval.digest != _digest(self.secret, view, approval):
+            return "it is for other bytes"
+        if view.fingerprint != approval.fingerprint and not view.attempts[-1].resend:
+            return "the target was not as it was approved"
+        return ""
+
+
+def _digest(secret: bytes, view: Effect, approval: Approval) -> str:
+    return names.approval_digest(
+        secret,
+        nonce=approval.nonce,
+        tool=view.tool,
+        contract=view.contract,
+        args=view.args,
+        environment=view.environment,
+        resource=view.resource,
+        fingerprint=approval.fingerprint,
+        expects=approval.expects,
+        policy=approval.policy,
+        generation=view.generation,
+    )
+
+
+class NoHands(Law):
+    """The planner reaches tools, ledger, policy and approvals only by proposing."""
+
+    id, name = "L9", "no-hands"
+    blind = "it is a law about imports and operating-system users, not about entries; the layer contracts hold it"
+
+
+class SilentReplay(Law):
+    """Replay and counterfactuals dispatch nothing."""
+
+    id, name = "L10", "silent replay"
+    blind = "there is no replay yet to watch"
+
+
+class NoLaunder(Law):
+    """A trusted argument has a positive typed match to a trusted source; labels follow stored data."""
+
+    id, name, watches = "L11", "no-launder", (Recorded,)
+    blind = "values are not traced to sources yet; that a call with trusted-only arguments is never simply allowed is"
+
+    def step(self, state: Any, event: Event) -> Any:
+        assert isinstance(event, Recorded)
+        view = event.view
+        if event.kind != "dispatched":
+            return state
+        contract = self.contracts.get(view.tool)
+        if contract is not None and contract.only_from_trusted and view.answer != "ask":
+            return self.broken(f"{view.id} has arguments that only trusted sources may fill, and nobody was asked")
+        return state
+
+
+class DoneMeansVerified(Law):
+    """What is shown is on disk; verified means that an independent read held; attested is never verified."""
+
+    id, name, watches = "L12", "done-means-verified", (Recorded, ToldTo, Heard)
+
+    def start(self) -> Any:
+        """Effects whose last verification held."""
+        return ()
+
+    def step(self, state: Any, event: Event) -> Any:
+        if isinstance(event, Heard):
+            if event.what != "verify":
+                return state
+            rest = tuple(effect for effect in state if effect != event.effect)
+            return (*rest, event.effect) if event.answer == "holds" else rest
+        if isinstance(event, ToldTo):
+            held = event.on_disk
+            if held is None or held.version < event.view.version:
+                return self.broken(f"{event.view.id} was shown as {event.view.state.value}, which was not on disk")
+            return state
+        assert isinstance(event, Recorded)
+        if event.kind == "verified" and event.view.id not in state:
+            return self.broken(f"{event.view.id} was recorded as verified and no read had held")
+        if event.kind == "verified" and event.view.attested_by:
+            return self.broken(f"{event.view.id} was attested by {event.view.attested_by} and shown as verified")
+        return state
+
+
+class Live(Law):
+    """After faults cease, every effect ends or has an owner, a next act and a due time; nothing due is idle."""
+
+    id, name, watches = "L13", "live", (AtRest, Idle)
+
+    def step(self, state: Any, event: Event) -> Any:
+        if isinstance(event, Idle):
+            return self.broken(f"{event.verb} was due on {event.effect} and changed nothing")
+        assert isinstance(event, AtRest)
+        for view in event.open:
+            if not (view.owner and view.next and view.due_ms):
+                return self.broken(
+                    f"{view.id} is {view.state.value} with owner {view.owner or '-'}, next {view.next or '-'}, "
+                    f"due {view.due_ms or '-'}"
+                )
+        return state
+
+
+class NoSuppression(Law):
+    """A call that is not the same intent is never answered from an earlier effect, nor turned away as one."""
+
+    id, name, watches = "L14", "no-suppression", (Asked, Recorded)
+
+    def start(self) -> Any:
+        """Identity arguments by effect, to know what a superseded one was."""
+        return ()
+
+    def step(self, state: Any, event: Event) -> Any:
+        if isinstance(event, Asked):
+            return self._asked(state, event)
+        assert isinstance(event, Recorded)
+        view = event.view
+        if event.kind == "proposed":
+            return (*state, (view.id, *self._same(view.tool, view.purpose, view.args), view.previous))
+        return state
+
+    def _asked(self, state: Any, event: Asked) -> Any:
+        met = event.effect or event.reused
+        if met is None:
+            return state
+        wanted = self._same(event.tool, event.purpose, event.args)
+        if wanted != self._same(met.tool, met.purpose, met.args):
+            return self.broken(f"a call of {event.tool} was taken for {met.id}, which is another intent")
+        rows = {row[0]: row for row in state}
+        before = rows.get(met.previous)
+        if before is not None and before[1:4] != wanted:
+            return self.broken(f"{met.id} took the place of {met.previous}, which is another intent")
+        contract = self.contracts[event.tool]
+        material = set(event.args) - set(contract.volatile)
+        if event.effect is not None and any(event.args[n] != met.args.get(n) for n in material):
+            return self.broken(f"a call of {event.tool} was answered with {met.id}, whose material arguments differ")
+        return state
+
+    def _same(self, tool: str, purpose: str, args: dict[str, Any]) -> tuple[str, str, tuple[tuple[str, Any], ...]]:
+        contract = self.contracts[tool]
+        return tool, purpose, tuple((name, args[name]) for name in contract.identity if name in args)
+
+
+__all__ = [
+    "ApprovalSpent",
+    "DoneMeansVerified",
+    "InBounds",
+    "Live",
+    "NoGuess",
+    "NoHands",
+    "NoLaunder",
+    "NoSuppression",
+    "SilentReplay",
+]
