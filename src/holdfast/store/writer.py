@@ -151,7 +151,9 @@ class Writer:
         return self._dead is not None
 
     def close(self) -> None:
-        """Make everything durable and let go of the connection; later calls raise NotOpen."""
+        """Make everything durable and let go of the connection; later calls raise NotOpen, closing again does not."""
+        if isinstance(self._dead, NotOpen):
+            return
         try:
             if self._dead is None and (self.batch is not None or self._landing is not None):
                 self._land_now()

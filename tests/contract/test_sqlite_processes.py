@@ -1,0 +1,118 @@
+"""Several real processes on one file: one lock, one sequence of tokens, and what kill -9 may take."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import apsw
+import pytest
+
+from holdfast.kernel.errors import StoreBusy
+from holdfast.kernel.model import State
+from tests.contract.acts import Acts, applied
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(place, name: str, count: int) -> subprocess.Popen[str]:
+    """A writing process on the store of ``place``."""
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.contract.writing", str(place.path), str(place.state), name, str(count)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+
+
+@pytest.mark.req("1.4a", mutant=None, reason="tokens are minted by two processes at once")
+def test_two_processes_on_a_new_file_share_one_sequence_of_tokens(sqlite) -> None:
+    """Two processes make, open and fill one new file at the same time: no token twice, every chain whole."""
+    workers = [start(sqlite, name, 40) for name in ("a", "b")]
+    said = [worker.communicate(timeout=60)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0]
+    tokens = [[int(line.split()[1]) for line in out.splitlines()] for out in said]
+    assert all(row == sorted(row) for row in tokens)
+    assert len({token for row in tokens for token in row}) == 80
+    store = sqlite.open()
+    audited = store.verify()
+    assert (audited.effects, audited.not_folded) == (80, 0)
+    assert store.status()["states"] == {"verified": 80}
+    assert not store.restored()
+
+
+@pytest.mark.req("1.1b", mutant=None, reason="the process is killed between a durable answer and what follows it")
+@pytest.mark.parametrize("after", [1, 7, 23])
+def test_a_killed_writer_loses_only_what_nobody_was_told(sqlite, after) -> None:
+    """After kill -9 every effect that was said to be on disk is there and left; what is lost is a tail of the run."""
+    worker = start(sqlite, "a", 1_000)
+    assert worker.stdout is not None
+    told = [worker.stdout.readline().split() for _ in range(after)]
+    worker.send_signal(signal.SIGKILL)
+    told += [line.split() for line in worker.stdout.read().splitlines() if len(line.split()) == 2]
+    worker.wait()
+    worker.stdout.close()
+    store, acts = sqlite.open(), Acts(now_ms=0, name="a")
+    assert not store.restored()
+    for n, token in told:
+        view = store.read_now(acts.id(int(n))).effect
+        assert view is not None
+        assert view.token == int(token)
+        assert view.attempts
+    assert store.verify().effects >= len(told)
+    numbers = [n for n in range(1_000) if store.read_now(acts.id(n)).effect is not None]
+    assert numbers == list(range(len(numbers)))
+    assert len(store.open_effects()) == len(store.effects(state=State.DISPATCHED)) + len(
+        store.effects(state=State.PROPOSED)
+    ) + len(store.effects(state=State.ADMITTED))
+
+
+async def test_a_lock_that_is_never_let_go_is_named(sqlite, acts) -> None:
+    """Where another process keeps the write lock, a commit ends with who holds it, and the writer stays usable."""
+    store = sqlite.open(busy_ms=80)
+    await store.commit(acts.begin())
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import apsw, sys; db = apsw.Connection(sys.argv[1]); db.execute('BEGIN IMMEDIATE');"
+            "print('held', flush=True); sys.stdin.read()",
+            str(sqlite.path),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StoreBusy) as busy:
+            await store.commit(acts.propose(1))
+        assert str(holder.pid) in busy.value.holder
+        with pytest.raises(StoreBusy):
+            store.commit_now(acts.propose(1))
+    finally:
+        holder.communicate("", timeout=30)
+    assert applied(await store.commit(acts.propose(1))).state is State.PROPOSED
+
+
+async def test_a_held_lock_is_waited_for_without_stopping_the_loop(sqlite, acts) -> None:
+    """While another connection holds the lock, requests queue in order and go through once it is free."""
+    import asyncio
+
+    store = sqlite.open()
+    await store.commit(acts.begin())
+    other = apsw.Connection(str(sqlite.path))
+    other.execute("BEGIN IMMEDIATE")
+    asked = [asyncio.ensure_future(store.later(acts.propose(1))), asyncio.ensure_future(store.commit(acts.admit(1)))]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not any(task.done() for task in asked)
+    other.execute("ROLLBACK")
+    other.close()
+    assert [applied(verdict).state for verdict in await asyncio.gather(*asked)] == [State.PROPOSED, State.ADMITTED]
