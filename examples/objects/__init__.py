@@ -1,0 +1,1 @@
+"""Object storage under holdfast; see README.md."""
