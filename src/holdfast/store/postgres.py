@@ -1,0 +1,313 @@
+"""The store port on PostgreSQL: many workers on many machines, one ledger.
+
+One transaction a batch. It locks what the guards look at, in the one order that all use
+(:mod:`.postgres_rows`), reads the store's time and draws its tokens while it holds those locks, plans with
+the same pure code as every store, and writes arrays, each statement naming the version it replaces. Four
+round trips: names and effects; what stands around them; the rows; the commit.
+
+Promises: an answer to ``commit`` means that the entry is on the server's disk; two workers never both win a
+claim, an approval or the last of a budget; a lease passes on only with a higher token; heads, tokens, epochs
+and the mode are read inside the transaction that uses them. ``later`` is ``commit`` here, so ``flush`` has
+nothing left to do: a promise kept early is still kept.
+
+Statements run on a thread of their own over psycopg's blocking connection, not its asynchronous one: a task
+that is cancelled while it waits must not cut a transaction between its writes and the answer about its
+commit, and planning is synchronous code in the middle of that transaction. A cancelled caller's change may
+therefore still be recorded.
+
+Does not promise: group commit, finding out by itself that the database was restored or failed over to a
+standby that lacks its tail (:meth:`PostgresStore.restore` says it), nor that times of different runs rise in
+the order of commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from holdfast.kernel.commit import Change, Note, Verdict
+from holdfast.kernel.errors import BadValue, NotOpen, StoreBusy, StoreFailed
+from holdfast.kernel.model import Effect, Lease, Run
+from holdfast.kernel.ports import Seen
+from holdfast.store import postgres_rows as rows
+from holdfast.store import postgres_sql as sql
+from holdfast.store.postgres_open import Place, check_settings, connect, driver, migrate, said, translate
+from holdfast.store.postgres_reading import PostgresReading
+from holdfast.store.postgres_rows import Locked, Minting, Wanted
+from holdfast.store.postgres_writes import Moved, write
+
+if TYPE_CHECKING:
+    import psycopg
+
+T = TypeVar("T")
+MOST_CHANGES = 256
+MOST_REDOS = 8
+DEFAULT_SCHEMA = "holdfast"
+LOCK_MS = 10_000
+
+
+class PostgresStore(PostgresReading):
+    """The store port over one database schema. Built by :func:`open_postgres`; one writer and one reader
+    connection.
+
+    ``redone`` counts transactions that were planned anew because another one came between.
+    """
+
+    def __init__(
+        self, writer: psycopg.Connection[Any], reader: psycopg.Connection[Any], place: Place
+    ) -> None:
+        """Over two connections that nobody else uses."""
+        super().__init__(reader, place)
+        self.redone = 0
+        self._db = writer
+        self._writing = ThreadPoolExecutor(1, "holdfast-postgres-write")
+
+    # -- the port --
+
+    async def read(self, effect: str) -> Seen:
+        """One consistent look at what is committed."""
+        return await asyncio.to_thread(self.seen, effect)
+
+    async def latest(self, identity: str) -> Effect | None:
+        """The highest generation of an identity."""
+        return await asyncio.to_thread(self.newest, identity)
+
+    async def run_row(self, run: str) -> Run | None:
+        """One run."""
+        return await asyncio.to_thread(self.run, run)
+
+    async def run_effects(self, run: str) -> list[Effect]:
+        """Every effect of a run, in the order of their recording."""
+        return await asyncio.to_thread(self.effects_of, run)
+
+    async def time(self) -> int:
+        """The store's time: the server's clock, and never before anything that is recorded."""
+        return await asyncio.to_thread(self.now_ms)
+
+    async def commit(self, change: Change) -> Verdict:
+        """The verdict, once it is on the server's disk."""
+        return _only(await self.commit_all([change]))
+
+    async def later(self, change: Change) -> Verdict:
+        """As :meth:`commit`: what is promised for later is done at once."""
+        return await self.commit(change)
+
+    async def flush(self) -> None:
+        """Everything asked for before is on disk: waits for the transactions that are under way."""
+        await asyncio.wrap_future(self._ask(lambda: None))
+
+    # -- more than the port --
+
+    async def commit_all(self, changes: Sequence[Change]) -> list[Verdict | Exception]:
+        """One transaction for up to 256 changes, each judged on what those before it left, each with its own
+        verdict.
+
+        A change that raises (a draft the state table does not know) gets its exception as its verdict and
+        leaves no trace in the batch. Raises IntegrityError when the transaction as a whole did not go
+        through.
+        """
+        assert len(changes) <= MOST_CHANGES, "a batch has a bound"
+        return await asyncio.wrap_future(self._ask(lambda: self._transact(changes)))
+
+    def commit_now(self, change: Change) -> Verdict:
+        """As :meth:`commit`, blocking."""
+        return _only(self._ask(lambda: self._transact([change])).result())
+
+    def restore(self, why: str) -> Verdict:
+        """Say that the database is behind what was last seen: nothing is dispatched until :meth:`release`.
+        Blocking.
+        """
+        return self._change_mode("restored", Note(kind="restored", by="store", body={"why": why}))
+
+    def release(self, by: str, reason: str) -> Verdict:
+        """End restored mode, as a named human who reconciled the open effects. Blocking. Raises BadValue
+        without.
+        """
+        for name, value in (("by", by), ("reason", reason)):
+            if not value.strip():
+                raise BadValue(path=name, why="a release needs a name and a reason", value_type="str")
+        return self._change_mode("normal", Note(kind="store_released", by=by, body={"reason": reason}))
+
+    async def close(self) -> None:
+        """Finish the transactions under way, then let go of both connections. May be called twice."""
+        await asyncio.to_thread(self.close_now)
+
+    def close_now(self) -> None:
+        """As :meth:`close`, blocking."""
+        self._dead = self._dead or NotOpen(what=f"store {self.name}")
+        self._writing.shutdown()
+        self._db.close()
+        super().close_now()
+
+    # -- one transaction, on the writing thread --
+
+    def _ask(self, work: Callable[[], T]) -> Future[T]:
+        """Put work behind all that was asked for before. What it does, it does whole, whoever still waits
+        for it.
+        """
+        if self._dead is not None:
+            raise self._dead
+        return self._writing.submit(work)
+
+    def _transact(self, changes: Sequence[Change], mode: str = "") -> list[Verdict | Exception]:
+        """Try until no other transaction came between; each attempt starts from nothing and leaves
+        nothing.
+        """
+        errors = self._psycopg.errors
+        # Two inserted the same new row, or a circle of waiting was cut: this one left no trace, so it is
+        # planned anew.
+        again = (errors.UniqueViolation, errors.DeadlockDetected, errors.SerializationFailure, Moved)
+        why = ""
+        for _ in range(MOST_REDOS):
+            if self._dead is not None:
+                raise self._dead
+            try:
+                return self._attempt(changes, mode)
+            except again as lost:
+                self._roll_back()
+                self.redone += 1
+                why = said(lost)
+            except Exception as error:  # noqa: BLE001 - nothing leaves here without its transaction undone
+                self._roll_back()
+                raise self._named(error) from None
+        raise StoreBusy(store=self.name, holder=f"other workers ({why})", waited_ms=0)
+
+    def _attempt(self, changes: Sequence[Change], mode: str) -> list[Verdict | Exception]:
+        wanted = Wanted(changes)
+        if mode:
+            wanted.names[rows.MODE] = True
+        locked, tokens, now_ms = self._lock(wanted)
+        unit = Minting(locked, tokens)
+        done: list[Change] = []
+        verdicts: list[Verdict | Exception] = []
+        for change in changes:
+            try:
+                verdicts.append(unit.do(change, now_ms))
+                done.append(change)
+            except Exception as error:  # noqa: BLE001 - whatever planning raises is this change's answer
+                verdicts.append(error)
+                # It may have left half of itself: all before it are planned again, on the same rows and time.
+                unit = Minting(locked, tokens)
+                for earlier in done:
+                    unit.do(earlier, now_ms)
+        if mode or not unit.untouched:
+            write(self._db, unit, locked)
+            if mode:
+                self._db.execute(sql.MOVE_MODE, (mode, int(mode == "restored")))
+            # A connection that breaks here leaves it open whether this took place: StoreFailed says so, and
+            # no more.
+            self._db.execute(sql.COMMIT)
+        else:
+            self._roll_back()
+        return verdicts
+
+    def _lock(self, wanted: Wanted) -> tuple[Locked, list[int], int]:
+        """Lock and read everything wanted, then read the store's time and draw tokens: in that order, on
+        purpose.
+        """
+        db = self._db
+        keys, exclusive = wanted.keys(self._place.schema)
+        with db.pipeline():
+            db.execute(sql.BEGIN)
+            if keys:
+                db.execute(sql.LOCK_NAMES, (keys, exclusive))
+            effects_there = db.execute(sql.LOCK_EFFECTS, (sorted(wanted.effects),))
+        effects = _mapped(wanted.effects, effects_there.fetchall(), rows.decode_effect)
+        wanted.follow(view for view in effects.values() if view is not None)
+        with db.pipeline():
+            runs = db.execute(sql.LOCK_RUNS, (sorted(wanted.runs),))
+            if wanted.takes:
+                db.execute(sql.MAKE_LEASES, (sorted(wanted.takes),))
+            leases = db.execute(sql.LOCK_LEASES, (sorted(wanted.resources),))
+            approvals = db.execute(sql.LOCK_APPROVALS, (sorted(wanted.approvals),))
+            facts = db.execute(sql.FACTS, (sorted(wanted.scopes),))
+            store = db.execute(sql.STORE)
+            minted = db.execute(sql.MINT, (wanted.tokens,))
+        restored, fsync, wall_ms, high_ms = store.fetchall()[0]
+        if fsync != "on":
+            raise StoreFailed(store=self.name, why="fsync was turned off on the server")
+        self._high_ms = max(self._high_ms, wall_ms, high_ms)
+        held = {row[0]: (_lease(row), row[3]) for row in leases.fetchall()}
+        known = {row[0]: rows.fact(row) for row in facts.fetchall()}
+        locked = Locked(
+            effects=effects,
+            runs=_mapped(wanted.runs, runs.fetchall(), rows.decode_run),
+            leases={name: held.get(name, (None, 0)) for name in wanted.resources},
+            approvals=_mapped(wanted.approvals, approvals.fetchall(), rows.decode_approval),
+            facts={scope: known.get(scope) for scope in wanted.scopes},
+            restored=restored,
+        )
+        return locked, [row[0] for row in minted.fetchall()], self._high_ms
+
+    def _roll_back(self) -> None:
+        """Leave nothing behind; silent where the connection is gone, since the server has then done so
+        itself.
+        """
+        try:
+            if self._db.info.transaction_status is not self._psycopg.pq.TransactionStatus.IDLE:
+                self._db.execute(sql.ROLLBACK)
+        except self._psycopg.Error:
+            return
+
+    def _named(self, error: Exception) -> Exception:
+        """The error for the caller. An integrity error that leaves the writer's state in doubt ends it for
+        good.
+        """
+        if isinstance(error, self._psycopg.Error):
+            named = translate(error, self._place)
+            if self._db.closed or isinstance(named, StoreFailed):
+                self._dead = named
+            return named
+        if isinstance(error, StoreFailed):
+            self._dead = error
+        return error
+
+    def _change_mode(self, mode: str, note: Note) -> Verdict:
+        change = Change(run=rows.STORE_RUN, notes=(note,))
+        return _only(self._ask(lambda: self._transact([change], mode)).result())
+
+
+def _only(verdicts: list[Verdict | Exception]) -> Verdict:
+    """The verdict of a batch of one."""
+    (verdict,) = verdicts
+    if isinstance(verdict, Exception):
+        raise verdict
+    return verdict
+
+
+def _mapped(
+    names: Iterable[str], found: list[tuple[Any, ...]], decode: Callable[[str], T]
+) -> dict[str, T | None]:
+    """Every name that was locked, with its record or None."""
+    there = {row[0]: decode(row[1]) for row in found}
+    return {name: there.get(name) for name in names}
+
+
+def _lease(row: tuple[Any, ...]) -> Lease | None:
+    """A row of LOCK_LEASES; a resource that nobody holds is kept as a row without an effect."""
+    resource, effect, holder, token, until_ms = row
+    if not effect:
+        return None
+    return Lease(resource=resource, effect=effect, holder=holder, token=token, until_ms=until_ms)
+
+
+def open_postgres(dsn: str, *, schema: str = DEFAULT_SCHEMA, lock_ms: int = LOCK_MS) -> PostgresStore:
+    """Open a store in one schema of a PostgreSQL database, making it if it is not there. Blocking.
+
+    ``dsn`` is a libpq connection string or URI; ``lock_ms`` bounds how long one commit waits for another's
+    locks. Raises BadConfig (driver, connection string, a setting of the server), StoreFailed, StoreReadOnly,
+    SchemaFromFuture, MigrationChanged.
+    """
+    writer, place = connect(dsn, schema, lock_ms)
+    try:
+        check_settings(writer, place)
+        migrate(writer, place)
+        reader, _ = connect(dsn, schema, lock_ms)
+    except Exception as error:
+        writer.close()
+        if isinstance(error, driver().Error):
+            raise translate(error, place) from None
+        raise
+    return PostgresStore(writer, reader, place)

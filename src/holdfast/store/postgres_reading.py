@@ -1,0 +1,158 @@
+"""The read side of the PostgreSQL store: what is committed, for recovery, command line and tests. Blocking,
+no locks.
+
+Promises that one answer comes from one snapshot, and that the store's time in it is not below anything the
+snapshot holds. Any thread may ask; they take turns on one connection. Does not show what a transaction under
+way will write.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from holdfast.kernel.errors import AmbiguousId, HoldfastError, NotOpen, UnknownId
+from holdfast.kernel.guard import scopes
+from holdfast.kernel.model import Approval, Effect, Run
+from holdfast.kernel.ports import Seen
+from holdfast.store import postgres_rows as rows
+from holdfast.store import postgres_sql as sql
+from holdfast.store.evidence import Checked, Entry, check_chain
+from holdfast.store.postgres_open import Place, driver, translate
+
+if TYPE_CHECKING:
+    import psycopg
+
+T = TypeVar("T")
+Queries = Sequence[tuple[str, tuple[Any, ...]]]
+AFTER_EVERY_ID = "\x7f"
+
+
+class PostgresReading:
+    """Over one connection that nobody else uses."""
+
+    def __init__(self, db: psycopg.Connection[Any], place: Place) -> None:
+        """``place`` names the store in errors."""
+        self.name = place.name
+        self._place = place
+        self._read_db = db
+        self._turn = threading.Lock()
+        self._psycopg = driver()
+        self._dead: HoldfastError | None = None
+        self._high_ms = 0
+
+    def seen(self, effect: str) -> Seen:
+        """One consistent look at an effect: its run, its approval, the epochs of its scopes, and the
+        store's time.
+        """
+        return self._snapshot(lambda db: self._seen(db, effect))
+
+    def newest(self, identity: str) -> Effect | None:
+        """The highest generation of an identity."""
+        return self._one(sql.LATEST, identity, rows.decode_effect)
+
+    def run(self, run: str) -> Run | None:
+        """One run."""
+        return self._one(sql.RUN, run, rows.decode_run)
+
+    def approval(self, approval: str) -> Approval | None:
+        """One approval request."""
+        return self._one(sql.APPROVAL, approval, rows.decode_approval)
+
+    def effects_of(self, run: str) -> list[Effect]:
+        """Every effect of a run, in the order of their recording."""
+        return [rows.decode_effect(row[0]) for row in self._fetch([(sql.EFFECTS_OF_RUN, (run,))])[0]]
+
+    def open_effects(self) -> list[Effect]:
+        """Effects on which somebody still has something to do, those due first."""
+        return [rows.decode_effect(row[0]) for row in self._fetch([(sql.OPEN_EFFECTS, ())])[0]]
+
+    def entries(self, run: str) -> list[Entry]:
+        """The entries of one run, in order."""
+        return [Entry(*row) for row in self._fetch([(sql.ENTRIES_OF_RUN, (run,))])[0]]
+
+    def verify(self, run: str) -> Checked:
+        """Check one run's hash chain against its head. Raises ChainBroken at the first entry that does not
+        fit.
+        """
+        heads, entries = self._fetch([(sql.RUN, (run,)), (sql.ENTRIES_OF_RUN, (run,))])
+        head = rows.decode_run(heads[0][0]).head if heads else None
+        return check_chain(run, (Entry(*row) for row in entries), head)
+
+    def find(self, prefix: str) -> str:
+        """The one id that starts with ``prefix``. Raises UnknownId, AmbiguousId."""
+        bounds = (prefix, prefix + AFTER_EVERY_ID) * 3
+        found = [row[0] for row in self._fetch([(sql.IDS_LIKE, bounds)])[0]]
+        if not found:
+            raise UnknownId(given=prefix, kind="id")
+        if len(found) > 1:
+            raise AmbiguousId(given=prefix, matches=tuple(sorted(found)))
+        return str(found[0])
+
+    def now_ms(self) -> int:
+        """The store's time."""
+        return self._risen(self._fetch([(sql.TIME, ())])[0][0][0])
+
+    def secret(self) -> bytes:
+        """The 32 bytes that keys, ids and digests of this store are minted with."""
+        return bytes(self._fetch([(sql.SECRET, ())])[0][0][0])
+
+    def close_now(self) -> None:
+        """Let go of the connection. May be called twice."""
+        with self._turn:
+            self._read_db.close()
+
+    def _risen(self, now_ms: int) -> int:
+        """The highest time this process has seen: a later answer is never earlier."""
+        self._high_ms = max(self._high_ms, now_ms)
+        return self._high_ms
+
+    def _fetch(self, queries: Queries) -> list[list[tuple[Any, ...]]]:
+        """The rows of each query, all from one snapshot."""
+        return self._snapshot(
+            lambda db: [db.execute(text.encode(), given).fetchall() for text, given in queries]
+        )
+
+    def _one(self, query: str, given: str, decode: Callable[[str], T]) -> T | None:
+        found = self._fetch([(query, (given,))])[0]
+        return decode(found[0][0]) if found else None
+
+    def _snapshot(self, ask: Callable[[psycopg.Connection[Any]], T]) -> T:
+        with self._turn:
+            if isinstance(self._dead, NotOpen):
+                raise self._dead
+            db = self._read_db
+            try:
+                db.execute(sql.BEGIN_READ)
+                answer = ask(db)
+                db.execute(sql.ROLLBACK)
+                return answer
+            except self._psycopg.Error as error:
+                if (
+                    not db.closed
+                    and db.info.transaction_status is not self._psycopg.pq.TransactionStatus.IDLE
+                ):
+                    db.rollback()
+                raise translate(error, self._place) from None
+
+    def _seen(self, db: psycopg.Connection[Any], effect: str) -> Seen:
+        there = db.execute(sql.EFFECT, (effect,)).fetchone()
+        view = rows.decode_effect(there[0]) if there is not None else None
+        around = scopes(view) if view is not None else ()
+        with db.pipeline():
+            run = db.execute(sql.RUN, (view.run if view is not None else "",))
+            approval = db.execute(sql.APPROVAL, (view.approval if view is not None else "",))
+            facts = db.execute(sql.FACTS, (list(around),))
+            time = db.execute(sql.TIME)
+        known = {row[0]: rows.fact(row) for row in facts.fetchall()}
+        raised = next((known[scope] for scope in around if scope in known and known[scope].raised), None)
+        run_row, approval_row = run.fetchone(), approval.fetchone()
+        return Seen(
+            now_ms=self._risen(time.fetchall()[0][0]),
+            effect=view,
+            run=rows.decode_run(run_row[0]) if run_row is not None else None,
+            approval=rows.decode_approval(approval_row[0]) if approval_row is not None else None,
+            epochs=tuple((scope, known[scope].epoch if scope in known else 0) for scope in around),
+            halted=raised.sentence if raised is not None else "",
+        )

@@ -1,0 +1,209 @@
+"""What one transaction on PostgreSQL has to lock before it may decide, and how records become rows.
+
+Decides which rows a batch of changes can look at or write (:class:`Wanted`), in which order they are locked,
+and how records become rows. Promises that planning never reads a row that this transaction has not locked:
+one outside the locked set raises :class:`OurBug` instead of being read. Does not decide what a change means
+(kernel.commit does).
+
+The order of locks is the same in every transaction, so two of them never wait for each other in a circle:
+names that may have no row by key, then effects, runs, leases and approvals, each by id in the "C" collation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from holdfast.kernel.commit import Change
+from holdfast.kernel.errors import OurBug
+from holdfast.kernel.guard import Fact
+from holdfast.kernel.model import Approval, Effect, Lease, Run
+from holdfast.store.evidence import Entry
+from holdfast.store.unit import Unit
+
+STORE_RUN = "ru_store"
+SALT_BYTES = 16
+MODE = "mode"
+"""The name under which restored mode is locked; all other names have a colon."""
+
+T = TypeVar("T")
+
+encode = msgspec.json.Encoder().encode
+decode_effect = msgspec.json.Decoder(Effect).decode
+decode_run = msgspec.json.Decoder(Run).decode
+decode_approval = msgspec.json.Decoder(Approval).decode
+
+
+def text(record: Effect | Run | Approval) -> str:
+    """A record as the row keeps it: JSON text, in which control characters are escaped."""
+    return encode(record).decode()
+
+
+def fact(row: tuple[Any, ...]) -> Fact:
+    """A row of FACTS as the record."""
+    scope, epoch, raised, value, by, reason = row
+    return Fact(scope=scope, epoch=epoch, raised=raised, value=value, by=by, reason=reason)
+
+
+def columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows turned into one array a column, as ``unnest`` takes them; ``width`` arrays also where there is
+    no row.
+    """
+    turned = [list(column) for column in zip(*rows, strict=True)]
+    return turned or [[] for _ in range(width)]
+
+
+class Wanted:
+    """The names of everything that a batch may look at or write; effects first, the rest once those are
+    read.
+    """
+
+    def __init__(self, changes: Iterable[Change]) -> None:
+        """Collect what the changes name themselves."""
+        self.effects: set[str] = set()
+        self.runs: set[str] = set()
+        self.resources: set[str] = set()
+        self.takes: set[str] = set()  # resources that may be taken, so must have a row
+        self.approvals: set[str] = set()
+        self.scopes: set[str] = set()  # facts that are looked at or written
+        self.names: dict[str, bool] = {}  # what may have no row yet -> whether it is written
+        self.tokens = 0
+        for change in changes:
+            self._add(change)
+        self.effects.discard("")
+
+    def _add(self, change: Change) -> None:
+        guard = change.guard
+        self.effects.update((guard.effect, *guard.absent, *(draft.effect for draft in change.drafts)))
+        self.runs.update((change.run, guard.run_open, change.opens.id if change.opens is not None else ""))
+        self.approvals.update((guard.approval, *(ask.id for ask in change.asks)))
+        if guard.resource:
+            self.takes.add(guard.resource)
+        for new in (*guard.absent, *(draft.effect for draft in change.drafts if draft.kind == "proposed")):
+            self.names["effect:" + new] = True
+        if change.opens is not None:
+            self.names["run:" + change.opens.id] = True
+        for draft in change.drafts:
+            self.resources.add(str(draft.body.get("resource", "")))
+            self.approvals.add(str(draft.body.get("approval", "")))
+            self.tokens += 1 if draft.body.get("holder") else 0
+        if guard.released:
+            self.names.setdefault(MODE, False)
+        for scope, _ in (*guard.epochs, *guard.in_force):
+            self.scopes.add(scope)
+            self.names.setdefault("fact:" + scope, False)
+        for set_now in change.facts:
+            self.scopes.add(set_now.scope)
+            self.names["fact:" + set_now.scope] = True
+
+    def follow(self, found: Iterable[Effect]) -> None:
+        """Add what stands around the effects that were found: their runs, resources and approvals."""
+        for view in found:
+            self.runs.add(view.run)
+            self.resources.add(view.resource)
+            self.approvals.add(view.approval)
+        self.resources |= self.takes
+        for names in (self.runs, self.resources, self.approvals):
+            names.discard("")
+
+    def keys(self, schema: str) -> tuple[list[int], list[bool]]:
+        """Advisory lock keys in ascending order, and which are exclusive. Two names on one key only wait
+        longer.
+        """
+        keys: dict[int, bool] = {}
+        for name, written in self.names.items():
+            raw = hashlib.blake2b(
+                f"{schema}\0{name}".encode(), digest_size=8, person=b"holdfast-name"
+            ).digest()
+            key = int.from_bytes(raw, signed=True)
+            keys[key] = keys.get(key, False) or written
+        ordered = sorted(keys)
+        return ordered, [keys[key] for key in ordered]
+
+
+class Locked(NamedTuple):
+    """The rows one transaction holds; None stands for a row that is not there
+    (:class:`holdfast.store.unit.Source`).
+    """
+
+    effects: Mapping[str, Effect | None]
+    runs: Mapping[str, Run | None]
+    leases: Mapping[str, tuple[Lease | None, int]]  # and the last token of the resource, free or not
+    approvals: Mapping[str, Approval | None]
+    facts: Mapping[str, Fact | None]
+    restored: bool
+
+    def load_effect(self, effect: str) -> Effect | None:
+        """The locked effect."""
+        return _held(self.effects, "effect", effect)
+
+    def load_run(self, run: str) -> Run | None:
+        """The locked run."""
+        return _held(self.runs, "run", run)
+
+    def load_lease(self, resource: str) -> Lease | None:
+        """The locked lease; None where the resource is free."""
+        return _held(self.leases, "lease", resource)[0]
+
+    def load_approval(self, approval: str) -> Approval | None:
+        """The locked approval request."""
+        return _held(self.approvals, "approval", approval)
+
+    def load_fact(self, scope: str) -> Fact | None:
+        """The fact as it stands under the lock of its name."""
+        return _held(self.facts, "fact", scope)
+
+    def load_restored(self) -> bool:
+        """Whether nothing may be dispatched."""
+        return self.restored
+
+    def load_last_token(self) -> int:
+        """Never asked for: tokens come from the sequence (:class:`Minting`)."""
+        raise OurBug(where="the PostgreSQL store", what="a token was counted instead of drawn")
+
+    def salt(self) -> bytes:
+        """Fresh random bytes."""
+        return os.urandom(SALT_BYTES)
+
+
+def _held(rows: Mapping[str, T], table: str, name: str) -> T:
+    if name not in rows:
+        raise OurBug(where="the PostgreSQL store", what=f"{table} {name} was read without its lock")
+    return rows[name]
+
+
+class Minting(Unit):
+    """A unit whose tokens were drawn from the store's sequence while the locks were held."""
+
+    def __init__(self, source: Locked, tokens: list[int]) -> None:
+        """``tokens`` rise and are as many as the batch can need."""
+        super().__init__(source)
+        self._left = list(reversed(tokens))
+
+    def mint(self) -> int:
+        """The next drawn token. What is left over is a gap in the sequence, which nobody minds."""
+        self._token = self._left.pop()
+        return self._token
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing is to be written."""
+        dirty = (
+            self.dirty_effects,
+            self.dirty_runs,
+            self.dirty_leases,
+            self.dirty_approvals,
+            self.dirty_facts,
+        )
+        return not self.entries and not any(dirty)
+
+
+def entry_row(entry: Entry) -> tuple[Any, ...]:
+    """An entry as ADD_ENTRIES takes it: digests as raw bytes."""
+    said = (entry.run, entry.seq, entry.effect, entry.kind, entry.before, entry.after, entry.at_ms, entry.by)
+    digests = (bytes.fromhex(entry.commitment), bytes.fromhex(entry.hash))
+    return (*said, entry.token, entry.tenant, *digests)
