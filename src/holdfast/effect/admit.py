@@ -47,7 +47,9 @@ def meets(latest: Effect | None, args_digest: str) -> str:
     if latest is None:
         return "new"
     if latest.state in (State.REFUSED, State.FAILED, State.SUPERSEDED):
-        return "same" if latest.successor or latest.unsettled else "next"
+        # What its settling will propose again is the same wish only if it is the same in every material argument.
+        owed = latest.args_digest == args_digest and (latest.successor or latest.unsettled)
+        return "same" if owed else "next"
     if latest.args_digest == args_digest:
         return "same"
     return "supersede" if latest.state in BEFORE_DISPATCH else "reused"

@@ -32,6 +32,8 @@ async def reconcile(ports: Ports, effect: str) -> Sent | Blocked | None:
     seen = await ports.store.read(effect)
     view = seen.effect
     assert view is not None
+    if view.state not in (State.UNKNOWN, State.PENDING):
+        return None  # Another worker has learned what it did since this was found due.
     contract = ports.contracts[view.tool]
     if view.late_seen:
         body = {"value": view.late_value, "basis": "late reply", **check_next(contract, seen.now_ms)}

@@ -12,8 +12,8 @@ from typing import Any
 from holdfast.kernel import identity as names
 from holdfast.kernel.commit import Change
 from holdfast.kernel.guard import Guard, Rejected
-from holdfast.kernel.life import Draft
-from holdfast.kernel.model import Contract, Effect
+from holdfast.kernel.life import LEGAL, Draft
+from holdfast.kernel.model import Contract, Effect, State
 from holdfast.kernel.ports import Blocked, Ports, Seen
 
 
@@ -22,11 +22,28 @@ async def settle(ports: Ports, effect: str) -> Blocked | None:
     seen = await ports.store.read(effect)
     view = seen.effect
     assert view is not None
+    if not view.unsettled:
+        return None  # Another worker has settled it since this was found due.
+    if view.unsettled == "compensates":
+        return await _offsets(ports, view)
     contract = ports.contracts.get(view.tool)
     successor = _next_generation(ports, seen, view, contract)
     verdict = await ports.store.later(_settling(ports, view, successor))
     if isinstance(verdict, Rejected) and verdict.part == "exists":
         verdict = await ports.store.later(_settling(ports, view, None))
+    if isinstance(verdict, Rejected) and verdict.part not in ("state", "version"):
+        return Blocked(part=verdict.part, why=verdict.why)
+    return None
+
+
+async def _offsets(ports: Ports, view: Effect) -> Blocked | None:
+    """This effect is committed and offsets another: that one is compensated, in the same commit."""
+    other = (await ports.store.read(view.compensates)).effect
+    drafts = [Draft(effect=view.id, kind="settled", by=ports.me, body={"unsettled": ""})]
+    if other is not None and (other.state, State.COMPENSATED) in LEGAL:
+        drafts.append(Draft(effect=other.id, kind="compensated", by=ports.me, body={"compensated_by": view.id}))
+    guard = Guard(effect=view.id, states=(view.state,), version=view.version)
+    verdict = await ports.store.later(Change(run=view.run, guard=guard, drafts=tuple(drafts)))
     if isinstance(verdict, Rejected) and verdict.part not in ("state", "version"):
         return Blocked(part=verdict.part, why=verdict.why)
     return None

@@ -25,6 +25,8 @@ async def verify(ports: Ports, effect: str) -> Blocked | None:
     seen = await ports.store.read(effect)
     view = seen.effect
     assert view is not None
+    if view.state not in (State.COMMITTED, State.UNCONFIRMED) or view.next != "verify":
+        return None  # Another worker has verified it since this was found due.
     contract = ports.contracts[view.tool]
     if view.holder != ports.me or seen.now_ms > view.lease_until_ms:
         held = await take(ports, view, seen.now_ms)

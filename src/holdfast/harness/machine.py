@@ -20,7 +20,7 @@ from holdfast.harness.replies import Replies
 from holdfast.harness.scenario import SECRET, START_MS, TOOLS, Scenario
 from holdfast.harness.virtual import Job, Suspended, Wait, ports, resumed
 from holdfast.kernel.due import due, is_open, wake_ms
-from holdfast.kernel.errors import KeyReused, RunStopped
+from holdfast.kernel.errors import HoldfastError, KeyReused, RunStopped
 from holdfast.kernel.laws import Broken, Fold, States
 from holdfast.kernel.laws.events import Asked, AtRest, Evidence, Idle
 from holdfast.kernel.model import Effect, State
@@ -43,6 +43,7 @@ class Snapshot(NamedTuple):
     current: Books
     writer: str
     clock_ms: int
+    offset_ms: int
     outside: Outside
     running: tuple[str, ...]
     dead: frozenset[str]
@@ -77,7 +78,8 @@ class Machine(Moves, Replies):
         self.fold = Fold(TOOLS, SECRET)
         self._ports: dict[str, Ports] = {}
         self.clock_ms = START_MS
-        self.store = MemoryStore(lambda: self.clock_ms, secret=SECRET)
+        self.offset_ms = 0
+        self.store = MemoryStore(lambda: self.clock_ms + self.offset_ms, secret=SECRET)
         self.outside = Outside()
         self.running: tuple[str, ...] = ("w1",)
         self.dead: frozenset[str] = frozenset()
@@ -110,6 +112,7 @@ class Machine(Moves, Replies):
             self.store.current,
             self.store.writer,
             self.clock_ms,
+            self.offset_ms,
             self.outside,
             self.running,
             self.dead,
@@ -135,8 +138,8 @@ class Machine(Moves, Replies):
         """Go back to an instant; programs under way are fed the answers they had."""
         store = self.store
         (
-            store.durable, store.current, store.writer, self.clock_ms, self.outside, self.running, self.dead,
-            self.born, jobs, self.paused, disturbed, self.queue, self.plan, self.told, self.blocked, self.last,
+            store.durable, store.current, store.writer, self.clock_ms, self.offset_ms, self.outside, self.running,
+            self.dead, self.born, jobs, self.paused, disturbed, self.queue, self.plan, self.told, self.blocked, self.last,
             self.started, self.crashes, self.faults, self.fresh, self.states, self.counts, self.trail,
         ) = at  # fmt: skip
         for job in self.jobs:
@@ -234,20 +237,24 @@ class Machine(Moves, Replies):
             if job is None:
                 self.pass_time()
             else:
-                self.feed(job, self.reply(job, job.wait, option))
+                self.answer(job, option)
 
-    def feed(self, job: Job, answer: Any) -> None:
-        """Hand a program its answer; conclude it if that was its last wait."""
+    def answer(self, job: Job, option: str) -> None:
+        """Hand a program the answer of its wait; conclude it if that was its last."""
         try:
-            job.feed(answer)
+            job.feed(self.reply(job, job.wait, option))
         except StopIteration as stop:
             self.jobs.remove(job)
             self.concluded(job, stop.value)
         except KeyReused as reused:
             self.jobs.remove(job)
-            self.asked(job, None, reused.fields["effect"])
+            self.asked(job, None, reused.effect)
         except RunStopped:
             self.jobs.remove(job)
+        except (AssertionError, HoldfastError) as error:
+            # Whatever else a verb raises is its own defect, and as such a finding.
+            self.broken = Broken("verb", f"{type(error).__name__}: {error}")
+            raise Ended from error
 
     def concluded(self, job: Job, came: Any) -> None:
         """What a program's result means for what runs next."""
@@ -328,16 +335,16 @@ class Machine(Moves, Replies):
         if self.people_act():
             return
         now_ms = self.store.now_ms()
-        instants = [flight.by_ms for flight in self.outside.flights]
-        instants += [at_ms for _, at_ms in self.blocked if at_ms]
+        instants = [at_ms for _, at_ms in self.blocked if at_ms]
         instants += [wake_ms(v) for v in self.store.durable.effects.values() if is_open(v)]
-        later = [at_ms for at_ms in instants if at_ms > now_ms]
-        if later:
-            self.clock_ms = max(self.clock_ms, min(later))
-            self.blocked = tuple(row for row in self.blocked if not row[1] or row[1] > min(later))
+        wall_ms = self.clock_ms + self.offset_ms
+        spans = [at_ms - wall_ms for at_ms in instants if at_ms > now_ms]
+        spans += [flight.by_ms - self.clock_ms for flight in self.outside.flights]
+        if spans:
+            self.clock_ms += max(0, min(spans))
+            now_ms = self.store.now_ms()
+            self.blocked = tuple(row for row in self.blocked if not row[1] or row[1] > now_ms)
             self.land_due()
-        elif self.outside.flights:
-            self.land(self.outside.flights[0])
         elif self.paused:
             self.resume(self.paused[0])
         else:

@@ -128,8 +128,7 @@ class Moves:
                 assert job is not None
                 self._pause(job, sending=option == "pause past the check")
             elif option.startswith("jump"):
-                self.clock_ms += JUMPS[option]
-                self.land_due()
+                self._jump(JUMPS[option])
             elif option in PLANNER_MOVES:
                 self.fresh = True
                 self.begin("propose", self.running[0], option)
@@ -144,6 +143,14 @@ class Moves:
             else:
                 return False
         return True
+
+    def _jump(self: Machine, span_ms: int) -> None:
+        """Forward, time passes and nobody did anything. Back, only this machine's own clock was set."""
+        if span_ms < 0:
+            self.offset_ms += span_ms
+        else:
+            self.clock_ms += span_ms
+            self.land_due()
 
     # -- workers --
 

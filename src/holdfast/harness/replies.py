@@ -133,7 +133,7 @@ class Replies:
             reply = Doubt("lost_reply", "its connection was gone")
         else:
             reply = self._left(request, option)
-        self.see(Heard(request.effect, "reply", type(reply).__struct_config__.tag or ""))
+        self.see(Heard(request.effect, "reply", request.token, type(reply).__struct_config__.tag or ""))
         return reply
 
     def _forgotten(self: Machine, request: Request) -> bool:
@@ -158,7 +158,7 @@ class Replies:
             landing = world.accept(self.outside, contract, request, self.clock_ms)
             self.outside = landing.outside
         else:
-            landing = self.arrive(request)
+            landing = self.arrive(request, self.clock_ms)
         if option == "lost reply":
             return Doubt("lost_reply")
         return Doubt("unintelligible") if option == "garbage" else landing.reply
@@ -168,16 +168,16 @@ class Replies:
         held = self.store.durable.effects.get(request.effect)
         self.see(Left(request.effect, request.key, request.token, request.attempt, self.clock_ms, held))
 
-    def arrive(self: Machine, request: Request) -> Landing:
-        """A request reaches the outside now."""
+    def arrive(self: Machine, request: Request, at_ms: int) -> Landing:
+        """A request reaches the outside."""
         contract = TOOLS[request.tool]
-        landing = world.land(self.outside, contract, request, self.clock_ms)
+        landing = world.land(self.outside, contract, request, at_ms)
         before, self.outside = self.outside, landing.outside
         effects = self.store.current.effects.values()
         view = next((e for e in effects if e.key == request.key), None)
         if landing.turned is not None:
             turned = landing.turned
-            self.see(TurnedAway(turned.token, turned.floor, self.clock_ms, view))
+            self.see(TurnedAway(turned.token, turned.floor, at_ms, view))
         if landing.outside.log is not before.log:
             row = landing.outside.log[-1]
             self.see(Changed(row.key, row.token, row.resource, row.at_ms, view, row.floor if contract.fenced else 0))
@@ -186,7 +186,7 @@ class Replies:
     def land(self: Machine, flight: Flight) -> None:
         """A request that was under way arrives; nobody waits for its reply."""
         self.outside = self.outside._replace(flights=tuple(f for f in self.outside.flights if f is not flight))
-        self.arrive(flight.request)
+        self.arrive(flight.request, min(flight.by_ms, self.clock_ms))
 
     def land_due(self: Machine) -> None:
         """Whatever had to land by now has landed."""
@@ -211,5 +211,5 @@ class Replies:
         else:
             answer = world.verify(self.outside, contract, question, self.clock_ms, stale=option == "stale")
         kind = type(answer).__struct_config__.tag or ""
-        self.see(Heard(question.effect, wait.method, kind, getattr(answer, "final", False)))
+        self.see(Heard(question.effect, wait.method, question.token, kind, getattr(answer, "final", False)))
         return answer

@@ -63,10 +63,12 @@ class TurnedAway(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """An answer reached a worker: ``what`` is reply, probe or verify, ``answer`` its kind (``ack``, ``doubt`` …)."""
+    """An answer reached the worker that asked under ``token``: ``what`` is reply, probe or verify, ``answer`` its kind
+    (``ack``, ``doubt`` …)."""
 
     effect: str
     what: str
+    token: int
     answer: str
     final: bool = False
 

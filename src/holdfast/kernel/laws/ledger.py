@@ -20,37 +20,34 @@ class NoGuess(Law):
     id, name, watches = "L3", "no-guess", (Recorded, Heard)
 
     def start(self) -> Any:
-        """Per effect, the last thing that was heard from the outside: (effect, what, answer, final)."""
+        """Per effect, kind of answer and token, the last that was heard: (effect, what, token, answer, final)."""
         return ()
 
     def step(self, state: Any, event: Event) -> Any:
         if isinstance(event, Heard):
-            return (*(row for row in state if row[0] != event.effect), tuple(event))
+            return (*(row for row in state if row[:3] != event[:3]), tuple(event))
         assert isinstance(event, Recorded)
         view, was = event.view, event.was
         if was is None or view.attested_by or was.state is view.state:
             return state
-        heard = next((row for row in state if row[0] == view.id), None)
+        reply = next((row[3] for row in state if row[:3] == (view.id, "reply", was.token)), "")
+        probe = next((row[3] for row in state if row[:3] == (view.id, "probe", was.token)), "")
         no = ""
         if was.state in (State.UNKNOWN, State.PENDING):
-            no = self._leaving(was, view, heard)
+            no = self._leaving(was, view, probe)
         elif was.state is State.DISPATCHED and view.state is State.FAILED:
-            if heard is None or heard[2] not in ("refusal", "never_left", "items"):
-                no = "it was recorded as failed without a no from the outside"
-        elif was.state is State.DISPATCHED and view.state is State.COMMITTED and (
-            heard is None or heard[2] not in ("ack", "items")
-        ):
-            no = "it was recorded as committed without an acknowledgement"
+            if reply not in ("refusal", "never_left", "items"):
+                no = f"it was recorded as failed on {reply or 'nothing'}, which is no no from the outside"
+        elif was.state is State.DISPATCHED and view.state is State.COMMITTED and reply not in ("ack", "items"):
+            no = f"it was recorded as committed on {reply or 'nothing'}, which is no acknowledgement"
         return self.broken(f"{view.id}: {no}") if no else state
 
-    def _leaving(self, was: Effect, view: Effect, heard: tuple[Any, ...] | None) -> str:
+    def _leaving(self, was: Effect, view: Effect, probe: str) -> str:
         contract = self.contracts.get(view.tool)
         if view.state is State.COMMITTED:
-            found = heard is not None and heard[1:3] == ("probe", "happened")
-            return "" if was.late_seen or found else "it left unknown as committed without having been found"
+            return "" if was.late_seen or probe == "happened" else "it left unknown as committed without having been found"
         if view.state is State.FAILED:
-            absent = heard is not None and heard[1:3] == ("probe", "absent")
-            return "" if absent and view.basis else "it left unknown as failed without a final absence"
+            return "" if probe == "absent" and view.basis else "it left unknown as failed without a final absence"
         if view.state is State.DISPATCHED:
             keyed = contract is not None and contract.keyed_ms is not None
             return "" if keyed and view.attempts[-1].resend else "it was sent again without a key that makes that safe"
