@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from msgspec import to_builtins
 
+from holdfast.blocking import BlockingApp
 from holdfast.effect.admit import question
 from holdfast.gate import Judge, PolicySet
 from holdfast.gate.rulings import Rulings
 from holdfast.kernel.answers import Ack, Reply
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.errors import BadConfig, NotOpen, SealRefused
+from holdfast.kernel.errors import BadConfig, BadContract, NotOpen, SealRefused
 from holdfast.kernel.guard import Fact, Guard
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import DEFAULT_TENANT, Effect, State
@@ -74,7 +75,9 @@ class App:
         self._bodies: Bodies | None = None
         self._looks: Looks | None = None
         self._busy: set[asyncio.Task[Any]] = set()
-        self.stopping = asyncio.Event()
+        self._main: asyncio.Task[Any] | None = None
+        self._carried = 0
+        self.winding_down = ""
 
     # -- opening and closing --
 
@@ -113,22 +116,56 @@ class App:
         if self._wants_recovery:
             self._recoverer.start()
         if self._wants_signals:
+            self._main = asyncio.current_task()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self.stopping.set)
+                loop.add_signal_handler(number, self._signalled, number)
+
+    def _signalled(self, number: int) -> None:
+        """Take no new call, let the attempts under way end within a grace, then leave the block with an exit."""
+        if not self.winding_down:
+            self.winding_down = f"the process was asked to end by {signal.Signals(number).name}"
+            self._keep(self._wind_down())
+
+    async def _wind_down(self) -> None:
+        end = asyncio.get_running_loop().time() + CLOSE_GRACE_S
+        while self._carried and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.01)
+        if self._main is not None:
+            self._main.cancel()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the callers, and wait for it when closing."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop recovery, let attempts under way end within a grace, flush, and close the store."""
         await self.close()
+        if self.winding_down and kind is asyncio.CancelledError:
+            raise SystemExit(128 + signal.SIGTERM)
+
+    def __enter__(self) -> BlockingApp:
+        """The same application for programs without an event loop: ``with hf.open(...) as app``."""
+        self._blocking = BlockingApp(self)
+        return self._blocking.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it again."""
+        self._blocking.__exit__(kind, error, trace)
 
     async def close(self) -> None:
         """Close everything; harmless when closed already."""
         if self._recoverer is not None:
             await self._recoverer.stop(CLOSE_GRACE_S)
-        if self._busy:
-            await asyncio.wait(self._busy, timeout=CLOSE_GRACE_S)
+        beside = {task for task in self._busy if task is not asyncio.current_task()}
+        if beside:
+            await asyncio.wait(beside, timeout=CLOSE_GRACE_S)
         if self._wants_signals:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -224,9 +261,24 @@ class App:
         """The tools that a planner may name."""
         return tuple(sorted(self.registry.contracts))
 
-    def is_read(self, tool: str) -> bool:
-        """Whether the tool is declared to change nothing."""
-        return self.registry.contracts[tool].effect == "read"
+    async def undo_of(self, view: Effect) -> Call:
+        """The call that offsets a committed effect, as its tool says. Raises BadContract where it has none."""
+        contract = self.registry.tool(view.tool).contract
+        looks = self._looks
+        call = await looks.undo(question(view, contract)) if contract.has_undo and looks is not None else None
+        if not isinstance(call, Call):
+            why = f"its undo gave no call: {call}" if contract.has_undo else "it declares no undo"
+            raise BadContract(tool=view.tool, missing=("undo",), problems=(why,))
+        return call
+
+    @contextlib.contextmanager
+    def driving(self) -> Iterator[None]:
+        """Held while a call is carried, so that a stop can wait for it."""
+        self._carried += 1
+        try:
+            yield
+        finally:
+            self._carried -= 1
 
     # -- what the door out needs --
 
@@ -239,11 +291,8 @@ class App:
 
     def _on_late(self, request: Request, reply: Reply) -> None:
         """A body that had been given up came back after all: a late yes is evidence."""
-        if self._store is None:
-            return
-        task = asyncio.get_running_loop().create_task(self._keep_late(request, reply))
-        self._busy.add(task)
-        task.add_done_callback(self._busy.discard)
+        if self._store is not None:
+            self._keep(self._keep_late(request, reply))
 
     async def _keep_late(self, request: Request, reply: Reply) -> None:
         seen = await self.store.read(request.effect)
@@ -286,9 +335,10 @@ def open_app(
 
     ``url`` is ``sqlite:PATH``; ``policy`` a Cedar file, a directory of them, or policy text (default: the starter
     policy: reads pass, changes ask). ``environment`` is part of every key. With ``handle_signals`` SIGTERM and SIGINT
-    set ``app.stopping`` instead of killing the process. Raises BadContract, BadPolicy or an IntegrityError.
+    let the calls under way end within a grace and then leave the block with exit code 143. Raises BadContract, BadPolicy or an IntegrityError.
     """
-    if not isinstance(url, str) or ":" not in url:
+    place: object = url
+    if not isinstance(place, str) or ":" not in place:
         raise BadConfig(file="hf.open", key="url", nearest="sqlite:holdfast.db", why="a store needs a scheme and a place")
     return App(
         url,

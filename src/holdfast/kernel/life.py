@@ -175,6 +175,8 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
             changes["owner"], changes["next"], changes["due_ms"] = "", "", 0
         if to is S.COMMITTED:
             changes["cause"] = ""  # the doubt is over; the entry that raised it stays in the log
+            if view.compensates:
+                changes["unsettled"] = "compensates"
         if to is S.DISPATCHED:
             attempt = draft.body["attempt"]
             changes["attempts"] = (*view.attempts, Attempt(**attempt, token=stamp.token or view.token, at_ms=stamp.at_ms))

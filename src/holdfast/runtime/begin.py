@@ -41,7 +41,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 def checked(intent: Intent) -> Intent:
     """The intent with its purpose in one normal form and its principal as a record; raises BadPurpose or BadValue."""
-    purpose = intent.purpose
+    purpose: object = intent.purpose  # whatever a caller put there
     if not isinstance(purpose, str) or not purpose.strip():
         raise BadPurpose(purpose=repr(purpose), why="it is empty")
     purpose = unicodedata.normalize("NFC", purpose.strip())

@@ -52,16 +52,16 @@ class Rest(Record, frozen=True, kw_only=True):
     blocked: Blocked | None = None
 
 
-async def step(ports: Ports, effect: str) -> Seen | Blocked | str:
-    """One round: the verb that ran, what blocked it, or (nothing is due here now) the record as it was seen."""
+async def step(ports: Ports, effect: str) -> tuple[Seen, str, Blocked | None]:
+    """One round: the record as it was before, the verb that ran (empty: none is due here now), what blocked it."""
     seen = await ports.store.read(effect)
     verb = await due_here(ports, seen)
     if verb is None:
-        return seen
+        return seen, "", None
     came = await VERBS[verb](ports, effect)
     if isinstance(came, Sent):
         came = await observe(ports, effect, came)
-    return came if isinstance(came, Blocked) else verb
+    return seen, verb, came if isinstance(came, Blocked) else None
 
 
 async def due_here(ports: Ports, seen: Seen) -> str | None:

@@ -7,6 +7,7 @@ planner's answers are recorded before they are acted on. After a stop nothing is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -18,8 +19,9 @@ from holdfast.effect.observe import observe
 from holdfast.kernel.amounts import parse_duration
 from holdfast.kernel.answers import Doubt
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.errors import HoldfastError, RunStopped
+from holdfast.kernel.errors import HoldfastError, NotAllowedNow, ReasonMissing, RunStopped
 from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.life import LEGAL
 from holdfast.kernel.model import Effect, Run, State
 from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Unknown, Waiting, outcome_of
 from holdfast.kernel.ports import Ports, Sent
@@ -65,7 +67,10 @@ class Call(Protocol):
 class Desk(Protocol):
     """What a run needs of the application around it."""
 
-    ports: Ports
+    @property
+    def ports(self) -> Ports:
+        """The wired ports."""
+        ...
 
     def prepared(self, tool: str, args: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
         """Complete checked arguments, resource and cost of a call; raises UsageError."""
@@ -75,8 +80,17 @@ class Desk(Protocol):
         """The tools that a planner may name."""
         ...
 
-    def is_read(self, tool: str) -> bool:
-        """Whether the tool is declared to change nothing."""
+    async def undo_of(self, view: Effect) -> Call:
+        """The call that offsets a committed effect, as its tool says; raises UsageError where it has none."""
+        ...
+
+    def driving(self) -> contextlib.AbstractContextManager[None]:
+        """Held while a call is carried, so that a stop can wait for it."""
+        ...
+
+    @property
+    def winding_down(self) -> str:
+        """Why no new call is taken; empty while calls are taken."""
         ...
 
 
@@ -125,8 +139,11 @@ class RunHandle:
         patience: str | int | None = None,
         parent: str = "",
         by: str = "",
+        compensates: str = "",
     ) -> Outcome:
         """:meth:`call` with the tool's name and its arguments as data."""
+        if self._desk.winding_down:
+            return Stopped(self._desk.winding_down, run=self.id)
         checked, resource, cost = self._desk.prepared(tool, args)
         proposal = Proposal(
             run=self.record,
@@ -137,6 +154,7 @@ class RunHandle:
             cites=tuple(c.id if isinstance(c, Item) else c for c in cites),
             again=again,
             parent=parent,
+            compensates=compensates,
             by=by or self.record.principal.name,
         )
         try:
@@ -148,11 +166,26 @@ class RunHandle:
             wait_ms = parse_duration(patience, name="patience")
         return await self.carry(effect, wait_ms)
 
+    async def undo(self, effect: str, *, reason: str) -> Outcome:
+        """Offset a committed effect with the call its tool names: a new effect of its own, decided and verified.
+
+        When it is committed the first one is *compensated*; nothing is ever called rolled back.
+        """
+        view = (await self._ports.store.read(effect)).effect
+        if view is None or (view.state, State.COMPENSATED) not in LEGAL:
+            state = view.state.value if view is not None else "not recorded"
+            raise NotAllowedNow(effect=effect, state=state, asked="undo", allowed=("committed", "verified", "unconfirmed"))
+        if not reason.strip():
+            raise ReasonMissing(effect=effect, asked="undo")
+        call = await self._desk.undo_of(view)
+        return await self.propose(call.tool, dict(call.args), again=f"undo {effect}: {reason}", compensates=effect)
+
     async def carry(self, effect: str, wait_ms: int) -> Outcome:
         """Drive an effect that is recorded as far as it goes within ``wait_ms``, and say what it amounts to."""
         until_ms = await self._ports.store.time() + wait_ms
         try:
-            rest = await pursue(self._ports, effect, until_ms=until_ms)
+            with self._desk.driving():
+                rest = await pursue(self._ports, effect, until_ms=until_ms)
         except asyncio.CancelledError:
             await asyncio.shield(self._gone(effect))
             raise

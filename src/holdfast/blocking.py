@@ -1,0 +1,136 @@
+"""The synchronous face: the same application, runs and outcomes for programs without an event loop.
+
+One background thread runs the loop; every call hands a coroutine over and waits for its result. Promises the same
+semantics as the asynchronous face, since it is the same code. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from holdfast.kernel.errors import NotOpen
+from holdfast.kernel.model import Effect
+from holdfast.kernel.outcomes import Outcome, Waiting
+from holdfast.runtime.begin import Intent
+from holdfast.runtime.planner import Planner
+from holdfast.runtime.run import Call, Item, Report, RunHandle
+
+if TYPE_CHECKING:
+    from holdfast.app import App
+
+T = TypeVar("T")
+
+
+class BlockingApp:
+    """An open application, called synchronously. Made by ``with hf.open(...) as app``."""
+
+    def __init__(self, app: App) -> None:
+        """Wrap an application that is not open yet."""
+        self._app = app
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> BlockingApp:
+        """Start the loop's thread and open the application in it."""
+        loop = asyncio.new_event_loop()
+        self._loop = loop
+        self._thread = threading.Thread(target=loop.run_forever, name="holdfast-loop", daemon=True)
+        self._thread.start()
+        try:
+            self.wait(self._app.__aenter__())
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the application and end the thread."""
+        try:
+            self.wait(self._app.close())
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None and self._thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            self._thread.join()
+            loop.close()
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the application's loop and wait for its result."""
+        if self._loop is None:
+            work.close()
+            raise NotOpen(what=f"The application on {self._app.url}")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    @property
+    def app(self) -> App:
+        """The asynchronous application behind this face."""
+        return self._app
+
+    def begin(self, intent: Intent) -> BlockingRun:
+        """As :meth:`holdfast.App.begin`."""
+        return BlockingRun(self, self.wait(self._app.begin(intent)))
+
+    def resume(self, run: str) -> BlockingRun:
+        """As :meth:`holdfast.App.resume`."""
+        return BlockingRun(self, self.wait(self._app.resume(run)))
+
+    def recover(self) -> tuple[Effect, ...]:
+        """As :meth:`holdfast.App.recover`."""
+        return self.wait(self._app.recover())
+
+    def seal(self) -> None:
+        """As :meth:`holdfast.App.seal`."""
+        self._app.seal()
+
+
+class BlockingRun:
+    """A run, called synchronously."""
+
+    def __init__(self, app: BlockingApp, run: RunHandle) -> None:
+        """Wrap a run of the application."""
+        self._app = app
+        self._run = run
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._run.id
+
+    def saw(self, source: str, content: Any, *, kind: str = "observed", fresh_for: str | None = None) -> Item:
+        """As :meth:`holdfast.RunHandle.saw`."""
+        return self._app.wait(self._run.saw(source, content, kind=kind, fresh_for=fresh_for))
+
+    def call(
+        self, call: Call, *, cites: Sequence[Item | str] = (), again: str = "", patience: str | int | None = None
+    ) -> Outcome:
+        """As :meth:`holdfast.RunHandle.call`."""
+        return self._app.wait(self._run.call(call, cites=cites, again=again, patience=patience))
+
+    def settled(self, waiting: Waiting) -> Outcome:
+        """As :meth:`holdfast.Waiting.settled`."""
+        return self._app.wait(_settled(waiting))
+
+    def undo(self, effect: str, *, reason: str) -> Outcome:
+        """As :meth:`holdfast.RunHandle.undo`."""
+        return self._app.wait(self._run.undo(effect, reason=reason))
+
+    def drive(self, planner: Planner, *, max_steps: int = 100) -> Report:
+        """As :meth:`holdfast.RunHandle.drive`."""
+        return self._app.wait(self._run.drive(planner, max_steps=max_steps))
+
+    def stop(self, reason: str) -> None:
+        """As :meth:`holdfast.RunHandle.stop`."""
+        self._app.wait(self._run.stop(reason))
+
+
+async def _settled(waiting: Waiting) -> Outcome:
+    return await waiting.settled()
