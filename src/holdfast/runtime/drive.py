@@ -81,21 +81,22 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
     """
     stalls, rounds = 0, ("", -1)
     while True:
-        came = await step(ports, effect)
-        seen = came if isinstance(came, Seen) else await ports.store.read(effect)
+        seen, verb, blocked = await step(ports, effect)
+        if blocked is not None:
+            seen = await ports.store.read(effect)  # the verb waited, and what is told is the present
+            at_ms = blocked.until_ms + 1 if blocked.until_ms else seen.now_ms + BLOCKED_MS
+            if blocked.part in STANDS or at_ms > until_ms:
+                return await publish(ports, seen, blocked)
+            await ports.clock.until(at_ms)
+            continue
         view = seen.effect
         assert view is not None
-        if isinstance(came, str):
-            stalls = stalls + 1 if rounds == (came, view.version) else 0
-            rounds = (came, view.version)
+        if verb:
+            # The same verb due again at the same version: it changed nothing.
+            stalls = stalls + 1 if rounds == (verb, view.version) else 0
+            rounds = (verb, view.version)
             if stalls > STALLS:
-                raise OurBug(where="runtime.drive", what=f"{came} was due on {view.id} {stalls} times and changed nothing")
-            continue
-        if isinstance(came, Blocked):
-            at_ms = came.until_ms + 1 if came.until_ms else seen.now_ms + BLOCKED_MS
-            if came.part in STANDS or at_ms > until_ms:
-                return await publish(ports, seen, came)
-            await ports.clock.until(at_ms)
+                raise OurBug(where="runtime.drive", what=f"{verb} was due on {view.id} {stalls} times and changed nothing")
             continue
         if follow and view.successor:
             effect = view.successor
