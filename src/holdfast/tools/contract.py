@@ -50,6 +50,7 @@ def complete(contract: Contract) -> Contract:
         _typed(contract),
         acts_with=contract.acts_with or ACTS_WITH,
         enforced_at=contract.enforced_at or ENFORCED_AT,
+        schema=canon.freeze(contract.schema),
         version="",
     )
     version = version_of(whole)

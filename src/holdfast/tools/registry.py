@@ -129,8 +129,6 @@ def _registered(tool: Tool[..., Any]) -> Registered:
     if missing or problems or mine:
         raise BadContract(tool=tool.name or "(unnamed)", missing=missing, problems=(*problems, *mine))
     contract = complete(tool.contract)
-    frozen = canon.freeze(contract.schema)
-    contract = msgspec.structs.replace(contract, schema=frozen)
     tool.take_in()
     reading = tool.reading
     return Registered(
@@ -138,7 +136,7 @@ def _registered(tool: Tool[..., Any]) -> Registered:
         body=tool.body,
         companions=MappingProxyType(dict(tool.companions)),
         takes=MappingProxyType({kind: signature.takes(c) for kind, c in tool.companions.items()}),
-        arguments=Arguments(contract.name, frozen),
+        arguments=Arguments(contract.name, contract.schema),
         types=MappingProxyType(dict(reading.types) if reading else {}),
         did_not_happen=tool.did_not_happen,
         may_return_none=reading.may_return_none if reading else signature.may_return_none(tool.body),

@@ -205,10 +205,8 @@ def _ending(task: asyncio.Task[Ending]) -> Ending:
 def _leave(task: asyncio.Task[Ending], late: Callable[[Ending], None] | None) -> None:
     def ended(task: asyncio.Task[Ending]) -> None:
         _LEFT.discard(task)
-        ending = _ending(task)
-        obeyed = isinstance(ending, Raised) and isinstance(ending.error, asyncio.CancelledError)
-        if late is not None and not obeyed:
-            late(ending)
+        if late is not None:
+            late(_ending(task))
 
     _LEFT.add(task)
     task.add_done_callback(ended)
@@ -233,6 +231,9 @@ async def _in_thread(end_s: float, future: Future[Ending], late: Callable[[Endin
         if not future.cancel():
             future.add_done_callback(ended)
         raise
+    finally:
+        # A thread that ends after the loop was closed would else complain that it cannot wake this waiter.
+        waiter.cancel()
     if future.cancel():
         return NotEntered("every thread was busy until the time was up")
     if future.done():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +154,13 @@ def test_hostile_pattern_ends() -> None:
 def test_schema_that_cannot_judge_is_refused(schema: dict[str, Any]) -> None:
     """Broken references, unknown types, inexact numbers and defaults that do not fit are problems."""
     assert schema_problems(schema)
+
+
+def test_schema_reads_no_file(tmp_path: Path) -> None:
+    """A reference leads nowhere outside the schema, not even to a file that is there."""
+    there = tmp_path / "there.json"
+    there.write_text('{"type": "string"}', encoding="utf-8")
+    assert schema_problems({"type": "object", "properties": {"a": {"$ref": there.as_uri()}}})
 
 
 def test_sound_schema_has_no_problems() -> None:

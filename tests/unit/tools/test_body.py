@@ -148,10 +148,12 @@ async def test_async_body_past_its_limit_is_cancelled_and_doubted() -> None:
         finally:
             ended.append("cancelled")
 
-    reply = await sent(body, timeout_ms=20)
+    late: list[Answer] = []
+    reply = await sent(body, timeout_ms=20, late=lambda _request, reply: late.append(reply))
     assert isinstance(reply, Doubt)
     assert reply.cause == "timeout"
     assert ended == ["cancelled"]
+    assert late == [], "a cancellation that was obeyed is no news"
 
 
 async def test_send_by_cuts_a_body_off_before_its_timeout() -> None:

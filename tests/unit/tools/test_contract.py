@@ -57,6 +57,14 @@ def test_whole_contract_gets_its_version_and_honest_defaults() -> None:
     assert complete(whole) == whole
 
 
+def test_completed_schema_is_plain_data_of_its_own() -> None:
+    """What was handed in can be changed or be a tuple; the completed schema is neither affected nor one."""
+    words: dict[str, Any] = {"type": "string", "enum": ("a", "b")}
+    whole = complete(but(schema={**SCHEMA, "properties": {**SCHEMA["properties"], "memo": words}}))
+    words["enum"] = ("c",)
+    assert whole.schema["properties"]["memo"] == {"type": "string", "enum": ["a", "b"]}
+
+
 @pytest.mark.req("2.2a", mutant=None, reason="each case leaves out one declaration itself")
 @pytest.mark.parametrize(
     ("changes", "names"),

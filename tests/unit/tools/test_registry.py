@@ -125,6 +125,10 @@ def test_body_gets_its_own_types_and_copies() -> None:
     assert recorded["lines"] == [{"sku": "x"}]
     with pytest.raises(BadArguments):
         tool_.for_body({"invoice_id": 7, "amount": 1})
+    untyped = Registry([plain(lambda fx, a=None: a)]).tool("plain")
+    free: dict[str, Any] = {"a": [1]}
+    untyped.for_body(free)["a"].append(2)
+    assert free == {"a": [1]}
 
 
 def test_companion_that_asks_for_what_the_tool_does_not_have_is_refused() -> None:
