@@ -104,7 +104,7 @@ def first_record(
         "parent": proposal.parent,
         "compensates": proposal.compensates,
     }
-    return {name: value for name, value in body.items() if value}
+    return {name: value for name, value in body.items() if value or name == "args"}
 
 
 def _recording(proposal: Proposal, latest: Effect | None, relation: str, body: dict[str, Any]) -> Change:
@@ -113,6 +113,9 @@ def _recording(proposal: Proposal, latest: Effect | None, relation: str, body: d
     guard = Guard(absent=(effect,), run_open=proposal.run.id)
     if latest is not None:
         body["previous"] = latest.id
+        tries = latest.tries + (1 if latest.state is State.FAILED else 0)
+        if tries:
+            body["tries"] = tries
         if relation == "supersede":
             reason = {"successor": effect, "reason": "a material argument changed before anything left"}
             drafts.insert(0, Draft(effect=latest.id, kind="superseded", by=proposal.by, body=reason))
@@ -129,6 +132,9 @@ async def admit(ports: Ports, effect: str) -> Blocked | None:
     stop = stop_reason(seen, contract)
     if view.state is State.WAITING:
         change = _answered(ports, seen, view, stop)
+    elif contract is not None and not stop and view.tries >= contract.attempts:
+        reason = f"it was proved absent {view.tries} times, as often as its contract allows"
+        change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:attempts"], "reason": reason})
     elif stop or contract is None:
         change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:stop"], "reason": stop})
     else:
@@ -144,6 +150,9 @@ async def admit(ports: Ports, effect: str) -> Blocked | None:
             kind = "admitted" if ruling.answer == "allow" else "refused"
             change = _moved(ports, view, kind, decision(ruling))
     verdict = await ports.store.later(change)
+    if isinstance(verdict, Rejected) and verdict.part == "budget":
+        body = {"answer": "refuse", "rules": ["builtin:budget"], "reason": verdict.why}
+        verdict = await ports.store.later(_moved(ports, view, "refused", body))
     if isinstance(verdict, Rejected) and verdict.part not in ("state", "version"):
         return Blocked(part=verdict.part, why=verdict.why)
     return None

@@ -68,7 +68,7 @@ def _next_generation(ports: Ports, seen: Seen, view: Effect, contract: Contract 
     if "again" not in view.unsettled or contract is None or run is None:
         return None
     late = run.deadline_ms is not None and seen.now_ms > run.deadline_ms
-    if view.generation >= contract.attempts or run.state != "open" or late or seen.halted:
+    if view.tries + 1 >= contract.attempts or run.state != "open" or late or seen.halted:
         return None
     generation = view.generation + 1
     body: dict[str, Any] = {
@@ -82,6 +82,7 @@ def _next_generation(ports: Ports, seen: Seen, view: Effect, contract: Contract 
         "args_digest": view.args_digest,
         "resource": view.resource,
         "previous": view.id,
+        "tries": view.tries + 1,
     }
     if view.cost is not None:
         body["cost"] = {"minor": view.cost.minor, "currency": view.cost.currency}

@@ -95,6 +95,6 @@ def ask_for(
         "due_ms": approval.expires_ms + 1,
     }
     draft = Draft(effect=view.id, kind="waiting", by=me, body=body)
-    guard = Guard(effect=view.id, states=(State.PROPOSED,), version=view.version)
+    guard = Guard(effect=view.id, states=(State.PROPOSED,), version=view.version, budget=True)
     return Change(run=view.run, guard=guard, drafts=(draft,), asks=(approval,))
 

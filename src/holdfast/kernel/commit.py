@@ -13,11 +13,15 @@ from typing import Any, NamedTuple, Protocol
 from msgspec.structs import replace
 
 from holdfast.kernel import guard as guards
-from holdfast.kernel.amounts import debit, refund
+from holdfast.kernel.amounts import debit, refund, reserve, unreserve
 from holdfast.kernel.errors import IllegalTransition
 from holdfast.kernel.guard import Fact, Guard, Rejected
 from holdfast.kernel.life import KINDS, LETS_GO, Draft, Stamp, apply, propose
 from holdfast.kernel.model import Approval, Effect, Lease, Record, Run, State
+
+
+NOT_OUTSIDE = frozenset({State.FAILED, State.ABANDONED, State.REFUSED})
+"""States under which nothing of this effect should be found outside: a late yes opens a drift."""
 
 
 class Line(NamedTuple):
@@ -175,6 +179,11 @@ def _consequences(guard: Guard, draft: Draft, before: Effect | None, after: Effe
         lease = rows.lease(after.resource)
         if lease is not None and lease.effect == after.id:
             rows.drop_lease(after.resource)
+    if after.reserved != (before is not None and before.reserved):
+        run = rows.run(after.run)
+        if run is not None:
+            move = reserve if after.reserved else unreserve
+            rows.put_run(replace(run, spent=move(run.spent, after.cost)))
     if kind == "dispatched":
         _spend(guard, after, rows)
     elif kind == "settled" and before is not None:
@@ -233,4 +242,7 @@ def _late(change: Change, current: Effect, rows: Tables, now_ms: int) -> Effect:
         raise IllegalTransition(effect=current.id, from_state=current.state.value, to_state="late")
     rows.put_effect(after, current)
     rows.append(Line(current.run, current.id, "late", "", "", now_ms, draft.by, change.guard.token or 0, body))
+    if reply.get("kind") == "ack" and current.state in NOT_OUTSIDE:
+        why = {"effect": current.id, "class": "outside, though recorded as absent", "why": "a late reply says it happened"}
+        rows.append(Line(current.run, current.id, "drift", "", "", now_ms, draft.by, 0, why))
     return after

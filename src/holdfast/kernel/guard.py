@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from holdfast.kernel.amounts import room
+from holdfast.kernel.amounts import room, unreserve
 from holdfast.kernel.model import Approval, Effect, Lease, Record, Run, State
 
 
@@ -146,7 +146,8 @@ def _world(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Reject
     if guard.run_open and (run is None or run.state != "open"):
         return Rejected(part="run", why=f"the run is {run.state if run else 'not recorded'}", effect=view)
     if guard.budget and run is not None and view is not None:
-        full = room(run.budget, run.spent, view.cost)
+        spent = unreserve(run.spent, view.cost) if view.reserved else run.spent
+        full = room(run.budget, spent, view.cost)
         if full is not None:
             return Rejected(part="budget", why=f"no room left in the run's budget: {full}", effect=view)
     return None

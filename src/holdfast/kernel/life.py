@@ -104,6 +104,9 @@ LETS_GO = frozenset(
 )
 """States whose arrival frees the lease. COMMITTED frees it too where no verification is to follow (``basis`` says)."""
 
+GIVES_BACK = frozenset({S.DISPATCHED, S.REFUSED, S.SUPERSEDED})
+"""States whose arrival ends the reservation that a waiting effect holds in its run's budget."""
+
 ENDS_TODO = frozenset({S.REFUSED, S.SUPERSEDED, S.FAILED, S.ABANDONED, S.VERIFIED, S.COMPENSATED, S.COMMITTED})
 
 
@@ -147,6 +150,7 @@ def propose(run: Run, draft: Draft, stamp: Stamp) -> Effect:
         cites=tuple(body.get("cites", ())),
         parent=body.get("parent", ""),
         previous=body.get("previous", ""),
+        tries=body.get("tries", 0),
         compensates=body.get("compensates", ""),
         deadline_ms=run.deadline_ms,
         version=1,
@@ -173,6 +177,10 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
             changes["holder"], changes["lease_until_ms"] = "", 0
         if to in ENDS_TODO and "due_ms" not in changes:
             changes["owner"], changes["next"], changes["due_ms"] = "", "", 0
+        if to is S.WAITING:
+            changes["reserved"] = True
+        elif view.reserved and to in GIVES_BACK:
+            changes["reserved"] = False
         if to is S.COMMITTED:
             changes["cause"] = ""  # the doubt is over; the entry that raised it stays in the log
             if view.compensates:

@@ -194,6 +194,7 @@ class Effect(Record, frozen=True, kw_only=True):
     approval: str = ""
     quorum_met: bool = False
     declined: bool = False
+    reserved: bool = False
     fingerprint: str = ""
     # ownership
     holder: str = ""
@@ -201,6 +202,7 @@ class Effect(Record, frozen=True, kw_only=True):
     lease_until_ms: int = 0
     # attempts and what came of them
     attempts: tuple[Attempt, ...] = ()
+    tries: int = 0
     resends: int = 0
     probes: int = 0
     verifies: int = 0
