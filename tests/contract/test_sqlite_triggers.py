@@ -109,7 +109,7 @@ FORGED = {
     "body": ("DROP TRIGGER entry_body_stays", "UPDATE entry_body SET body = CAST(replace(body, '500', '900') AS BLOB) WHERE pos = 2"),
     "deleted": ("DROP TRIGGER entry_is_kept", "DELETE FROM entry WHERE pos = 4"),
     "tail": ("DROP TRIGGER entry_is_kept", "DELETE FROM entry WHERE pos = (SELECT max(pos) FROM entry)"),
-    "view": ("SELECT 1", "UPDATE effect SET view = CAST(replace(view, '500', '900') AS BLOB)"),
+    "view": ("SELECT 1", "UPDATE effect_view SET view = CAST(replace(view, '500', '900') AS BLOB)"),
     "due": ("SELECT 1", "UPDATE effect SET due_ms = 7"),
     "closed": ("SELECT 1", "UPDATE effect SET open = 0"),
 }

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
-from holdfast.kernel.canon import decode, encode
+from holdfast.kernel.canon import encode
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import ChainBroken
-from holdfast.kernel.life import Draft, Stamp, apply, propose
 from holdfast.kernel.model import Effect, Run
 from holdfast.store import rows
 from holdfast.store.evidence import Entry, check_chain
+from holdfast.store.folding import fold
 from holdfast.store.reading import PAGE, Reading
 
 
@@ -85,12 +85,16 @@ class Folds:
         if entry.body is None or (before is None and entry.effect in self._views):
             self._views[entry.effect] = None
             return
-        draft = Draft(effect=entry.effect, kind=entry.kind, by=entry.by, body=decode(entry.body))
-        minted = entry.token if before is None or entry.token != before.token else 0
-        if before is None:
-            after: Effect | None = propose(self._run, draft, Stamp(entry.at_ms))
-        else:
-            after = apply(before, draft, Stamp(entry.at_ms, minted if entry.kind != "late" else 0))
+        after = fold(
+            before,
+            self._run,
+            entry.effect,
+            kind=entry.kind,
+            at_ms=entry.at_ms,
+            by=entry.by,
+            token=entry.token,
+            body=entry.body,
+        )
         if after is None:
             _broken(entry.run, entry.seq, "kind", f"a move from {before.state if before else 'nothing'}", entry.kind)
         self._views[entry.effect] = after

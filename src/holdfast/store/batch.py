@@ -10,30 +10,46 @@ from time import perf_counter_ns
 from typing import Any
 
 import apsw
+from msgspec.structs import replace
 
-from holdfast.kernel.commit import Change, Verdict
+from holdfast.kernel.canon import commitment, encode, leaf_hash
+from holdfast.kernel.commit import Change, Line, Verdict
 from holdfast.kernel.due import is_open
 from holdfast.kernel.guard import Fact, Rejected
 from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
 from holdfast.store import rows
 from holdfast.store.clock import StoreClock
-from holdfast.store.source import SqliteSource, Words
+from holdfast.store.evidence import LEAF_VERSION, Leaf
+from holdfast.store.source import SqliteSource
 from holdfast.store.unit import Unit
 
 
 class Ledger(Unit):
-    """A unit that can be asked what it holds, for readers of this process while it is not on disk yet."""
+    """A unit that can be asked what it holds, for readers of this process while it is not on disk yet.
+
+    Entries are sealed when the batch is written, all at once; until then a run's sequence and head are those on disk.
+    """
 
     def __init__(self, source: SqliteSource) -> None:
         """Start empty over a transaction's source."""
         super().__init__(source)
         self.by_identity: dict[str, Effect] = {}
+        self.lines: list[tuple[Line, bytes]] = []
 
     def put_effect(self, effect: Effect, before: Effect | None) -> None:
-        super().put_effect(effect, before)
+        """As every unit does, and findable by identity."""
+        self._effects[effect.id] = effect
+        self.dirty_effects.add(effect.id)
         known = self.by_identity.get(effect.identity)
         if known is None or known.generation <= effect.generation:
             self.by_identity[effect.identity] = effect
+
+    def append(self, line: Line) -> None:
+        """Keep one line for its run. Its body is encoded now: what cannot be recorded is its caller's mistake."""
+        if self.run(line.run) is None:
+            raise LookupError(line.run)
+        self.lines.append((line, encode(line.body)))
+        self.dirty_runs.add(line.run)
 
     def held_effect(self, effect: str) -> Effect | None:
         """The effect as this unit has it, None if it does not hold it."""
@@ -62,18 +78,17 @@ class Ledger(Unit):
     @property
     def untouched(self) -> bool:
         """Whether nothing is to be written."""
-        return not (self.entries or self.dirty_runs or self.dirty_approvals or self.dirty_facts or self.dirty_leases)
+        return not (self.dirty_runs or self.dirty_approvals or self.dirty_facts or self.dirty_leases)
 
 
 class Batch:
     """One ``BEGIN IMMEDIATE``, from its first change to its commit."""
 
-    def __init__(self, source: SqliteSource, words: Words, clock: StoreClock) -> None:
+    def __init__(self, source: SqliteSource, clock: StoreClock) -> None:
         """The transaction is open on the source's connection."""
         source.begin()
         self._db = source.db
         self.source = source
-        self._words = words
         self._clock = clock
         self._done: list[tuple[Change, int]] = []
         self.unit = Ledger(source)
@@ -82,6 +97,7 @@ class Batch:
         self.wrote = False
         self._new_runs: set[str] = set()
         self._new_effects: set[str] = set()
+        self._ends: dict[str, tuple[int, bytes, str, int]] = {}  # of each run: sequence, head, tenant twice
         self._last_run = 0
         self._last_effect = 0
         clock.seen(source.meta[4])
@@ -118,7 +134,7 @@ class Batch:
         if unit.untouched and self.mode is None:
             return
         self.wrote = True
-        if unit.entries:
+        if unit.lines:
             self._write_entries()
         self._write_effects()
         self._write_runs()
@@ -128,34 +144,38 @@ class Batch:
             self._db.execute(rows.MOVE_MODE, self.mode)
 
     def _write_entries(self) -> None:
-        db, number = self._db, self._words.number
-        effect_n, run_n = self.source.effect_n, self.source.run_n
-        pos = db.execute(rows.LAST_POS).get
+        """Seal the lines, run by run, and write them: each hash covers the one before it in its run."""
+        db, unit, salt, number = self._db, self.unit, self.source.salt, self.source.words.number
+        effect_n, run_n, ends = self.source.effect_n, self.source.run_n, self._ends
+        pos: int = db.execute(rows.LAST_POS).get
         leaves: list[tuple[Any, ...]] = []
-        bodies: list[tuple[Any, ...]] = []
-        for entry in self.unit.entries:
+        bodies: list[tuple[int, bytes, bytes]] = []
+        for (run, effect, kind, before, after, at_ms, by, token, _), body in unit.lines:
+            end = ends.get(run)
+            if end is None:
+                end = self._end_of(run)
+            seq, prev, tenant, tenant_n = end[0] + 1, end[1].hex(), end[2], end[3]
             pos += 1
-            leaves.append(
-                (
-                    pos,
-                    run_n.get(entry.run) or self._new_run(entry.run),
-                    entry.seq,
-                    (effect_n.get(entry.effect) or self._new_effect(entry.effect)) if entry.effect else 0,
-                    number(db, entry.kind),
-                    number(db, entry.before),
-                    number(db, entry.after),
-                    entry.at_ms,
-                    number(db, entry.by),
-                    entry.token,
-                    number(db, entry.tenant),
-                    bytes.fromhex(entry.commitment),
-                    bytes.fromhex(entry.hash),
-                )
-            )
-            bodies.append((pos, entry.salt, entry.body))
+            grain = salt()
+            bound = commitment(grain, body)
+            leaf = Leaf(after, at_ms, before, by, bound.hex(), effect, kind, prev, run, seq, tenant, token, LEAF_VERSION)
+            head = leaf_hash(rows.encode(leaf))
+            ends[run] = (seq, head, tenant, tenant_n)
+            what = (number(db, kind), number(db, before), number(db, after))
+            where = (effect_n.get(effect) or self._new_effect(effect)) if effect else 0
+            leaves.append((pos, run_n[run], seq, where, *what, at_ms, number(db, by), token, tenant_n, bound, head))
+            bodies.append((pos, grain, body))
         db.executemany(rows.ADD_ENTRY, leaves)
         db.executemany(rows.ADD_BODY, bodies)
         self.head = (pos, leaves[-1][-1])
+
+    def _end_of(self, run: str) -> tuple[int, bytes, str, int]:
+        """Where a run's chain ends on disk: sequence, hash; and its tenant, as text and as number."""
+        row = self.unit.run(run)
+        assert row is not None, "a line names a run that is there"
+        if run not in self.source.run_n:
+            self._new_run(run)
+        return row.seq, bytes.fromhex(row.head), row.tenant, self.source.words.number(self._db, row.tenant)
 
     def _new_run(self, run: str) -> int:
         """The number for a run that has no row yet: one more than the highest."""
@@ -176,48 +196,66 @@ class Batch:
         return self._last_effect
 
     def _write_effects(self) -> None:
-        db, number, unit = self._db, self._words.number, self.unit
+        """Columns for what is searched; the record itself only while the effect is not at its end."""
+        db, number, unit = self._db, self.source.words.number, self.unit
         added: list[tuple[Any, ...]] = []
         moved: list[tuple[Any, ...]] = []
+        views: list[tuple[int, bytes]] = []
+        ended: list[tuple[int]] = []
         for name in unit.dirty_effects:
             view = unit.effect(name)
             assert view is not None, "an effect row is never taken away"
-            n = self.source.effect_n.get(name) or self._new_effect(name)
-            state, bytes_ = number(db, view.state.value), rows.encode(view)
-            if name in self._new_effects:
+            n = self.source.effect_n[name]  # known or given: its entries are written
+            opened, new = is_open(view), name in self._new_effects
+            state = number(db, view.state.value)
+            if new:
                 kept = (n, name, number(db, view.tenant), self.source.run_n[view.run], rows.blob(view.identity))
-                what = (view.generation, number(db, view.tool), state, view.version, is_open(view))
-                added.append((*kept, *what, view.due_ms, bytes_))
+                tool = number(db, view.tool)
+                added.append((*kept, view.generation, tool, state, view.version, opened, view.due_ms))
             else:
-                moved.append((state, view.version, is_open(view), view.due_ms, bytes_, n))
-        if added:
-            db.executemany(rows.ADD_EFFECT, added)
-        if moved:
-            db.executemany(rows.MOVE_EFFECT, moved)
+                moved.append((state, view.version, opened, view.due_ms, n))
+            if opened:
+                views.append((n, rows.encode(view)))
+            elif not new:
+                ended.append((n,))
+        for sql, many in (
+            (rows.ADD_EFFECT, added),
+            (rows.MOVE_EFFECT, moved),
+            (rows.PUT_VIEW, views),
+            (rows.DROP_VIEW, ended),
+        ):
+            if many:
+                db.executemany(sql, many)
 
     def _write_runs(self) -> None:
         db, unit = self._db, self.unit
+        moved: list[tuple[Any, ...]] = []
         for name in unit.dirty_runs:
             run = unit.run(name)
             assert run is not None, "a run row is never taken away"
-            n = self.source.run_n.get(name) or self._new_run(name)
-            head, view = bytes.fromhex(run.head), rows.encode(run)
+            seq, head, _, tenant = self._ends.get(name) or self._end_of(name)
+            view = rows.encode(replace(run, seq=seq, head=head.hex()))
+            n = self.source.run_n[name]
             if name in self._new_runs:
-                tenant = self._words.number(db, run.tenant)
-                db.execute(rows.ADD_RUN, (n, name, tenant, run.intent, run.state, run.seq, head, view))
+                db.execute(rows.ADD_RUN, (n, name, tenant, run.intent, run.state, seq, head, view))
             else:
-                db.execute(rows.MOVE_RUN, (run.state, run.seq, head, view, n))
+                moved.append((run.state, seq, head, view, n))
+        if moved:
+            db.executemany(rows.MOVE_RUN, moved)
 
     def _write_others(self) -> None:
         db, unit = self._db, self.unit
-        tenant = self._words.number(db, DEFAULT_TENANT)
-        for resource in unit.dirty_leases:
-            lease = unit.lease(resource)
-            if lease is None:
-                db.execute(rows.DROP_LEASE, (resource,))
-            else:
-                kept = (resource, tenant, lease.effect, lease.holder, lease.token, lease.until_ms)
-                db.execute(rows.PUT_LEASE, kept)
+        tenant = self.source.words.number(db, DEFAULT_TENANT)
+        freed = [(resource,) for resource in unit.dirty_leases if unit.lease(resource) is None]
+        held = [
+            (resource, tenant, lease.effect, lease.holder, lease.token, lease.until_ms)
+            for resource in unit.dirty_leases
+            if (lease := unit.lease(resource)) is not None
+        ]
+        if freed:
+            db.executemany(rows.DROP_LEASE, freed)
+        if held:
+            db.executemany(rows.PUT_LEASE, held)
         for name in unit.dirty_approvals:
             approval = unit.approval(name)
             assert approval is not None, "an approval row is never taken away"

@@ -30,7 +30,7 @@ class Reading:
         self._db = db
         self._words = words
         self.path = path
-        self.source = SqliteSource(db)
+        self.source = SqliteSource(db, words)
 
     def run(self, run: str) -> Run | None:
         """One run by its full id."""
@@ -73,7 +73,8 @@ class Reading:
         return list(self._effects(rows.OPEN_EFFECTS, (limit,)))
 
     def _effects(self, sql: str, bindings: tuple[Any, ...]) -> Iterator[Effect]:
-        return (rows.decode_effect(view) for (view,) in self._db.execute(sql, bindings))
+        found: list[Any] = self._db.execute(sql, bindings).fetchall()
+        return (self.source.view(row) for row in found)
 
     def entries(self, of: str, limit: int = rows.NO_LIMIT, after: int = 0) -> list[Entry]:
         """Entries of a run (``ru_…``, from sequence number ``after`` on) or of an effect (from that position on)."""

@@ -1,7 +1,7 @@
 """Reads one connection: the rows of a transaction for planning, and the interned words.
 
-Promises that nothing but words and salts outlives :meth:`SqliteSource.begin`: heads, tokens, epochs and the mode are
-read inside the transaction that uses them. Words may be kept because a word's number never changes.
+Promises that heads, tokens, epochs and the mode are read inside the transaction that uses them: only what cannot have
+changed outlives :meth:`SqliteSource.begin` (words, salts, and folded records, whose version is compared at each use).
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from typing import Any
 
 import apsw
 
+from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.store import rows
+from holdfast.store.folding import fold
 
 SALT_BYTES = 16
 _SALTS_AT_ONCE = 256
 _FACTS_AT_ONCE = 64
+_ENDED_KEPT = 4_096
 
 
 class Words:
@@ -25,47 +28,49 @@ class Words:
 
     def __init__(self, db: apsw.Connection) -> None:
         """Read what is there; more are read as they are met."""
-        self._numbers: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}
         self._texts: dict[int, str] = {}
         self.refresh(db)
 
     def refresh(self, db: apsw.Connection) -> None:
         """Read the words that came since, this process's or another's."""
         for n, text in db.execute(rows.WORDS, (max(self._texts, default=-1),)):
-            self._numbers[text] = n
+            self.numbers[text] = n
             self._texts[n] = text
 
     def number(self, db: apsw.Connection, text: str) -> int:
         """The number of a text, added in the transaction that is open on ``db`` if it is new."""
-        n = self._numbers.get(text)
+        n = self.numbers.get(text)
         if n is None:
             n = db.execute(rows.WORD, (text,)).get
             if n is None:
                 n = db.execute(rows.ADD_WORD, (text,)).get
-            self._numbers[text] = n
+            self.numbers[text] = n
             self._texts[n] = text
         return n
 
     def known(self, db: apsw.Connection, text: str) -> int:
         """The number of a text, or one that no row has."""
-        if text not in self._numbers:
+        if text not in self.numbers:
             self.refresh(db)
-        return self._numbers.get(text, -1)
+        return self.numbers.get(text, -1)
 
     def text(self, db: apsw.Connection, n: int) -> str:
         """The text of a number."""
         if n not in self._texts:
             for number, text in db.execute(rows.WORDS, (-1,)):
-                self._numbers[text], self._texts[number] = number, text
+                self.numbers[text], self._texts[number] = number, text
         return self._texts[n]
 
 
 class SqliteSource:
     """One connection as a :class:`holdfast.store.unit.Source`."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: apsw.Connection, words: Words) -> None:
         """Over a connection whose transactions somebody else opens and closes."""
         self.db = db
+        self.words = words
+        self._ended: dict[str, Effect] = {}  # folded records; each use compares the version with the row's
         self.effect_n: dict[str, int] = {}
         self.run_n: dict[str, int] = {}
         self._facts: dict[str, Fact] | None = None
@@ -92,11 +97,37 @@ class SqliteSource:
         if row is None:
             return None
         self.effect_n[effect] = row[0]
-        return rows.decode_effect(row[1])
+        return self.view(row)
 
     def load_latest(self, identity: str) -> Effect | None:
-        view = self.db.execute(rows.LATEST, (rows.blob(identity),)).get
-        return None if view is None else rows.decode_effect(view)
+        """The highest generation of an identity."""
+        row = self.db.execute(rows.LATEST, (rows.blob(identity),)).get
+        return None if row is None else self.view(row)
+
+    def view(self, row: Any) -> Effect:
+        """The record of a row (n, id, version, view): as kept at hand, or folded where the effect is at its end."""
+        n, effect, version, view = row
+        if view is not None:
+            return rows.decode_effect(view)
+        kept = self._ended.get(effect)
+        if kept is None or kept.version != version:
+            kept = self._fold(n, effect)
+            if len(self._ended) >= _ENDED_KEPT:
+                self._ended.clear()
+            self._ended[effect] = kept
+        return kept
+
+    def _fold(self, n: int, effect: str) -> Effect:
+        folded: Effect | None = None
+        entries: list[Any] = self.db.execute(rows.FOLDED, (n,)).fetchall()
+        run = self.load_run(entries[0][5]) if entries else None
+        for kind, at_ms, by, token, body, _ in entries:
+            if run is not None:
+                who, what = self.words.text(self.db, by), self.words.text(self.db, kind)
+                folded = fold(folded, run, effect, kind=what, at_ms=at_ms, by=who, token=token, body=body)
+        if folded is None:
+            raise ChainBroken(run=run.id if run else "", seq=0, field=effect, expected="a record", found="none")
+        return folded
 
     def load_run(self, run: str) -> Run | None:
         row = self.db.execute(rows.RUN, (run,)).get

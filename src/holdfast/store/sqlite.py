@@ -326,12 +326,12 @@ def open_store(
         db = _connect(name, vfs, opened, writes=True, busy_ms=busy_ms)
         migrate(db, name, clock.now_ms(), place(name))
         words = Words(db)
-        source = SqliteSource(db)
+        source = SqliteSource(db, words)
         heads = HeadFile(_directory(state_dir), source.meta[0])
         clock.opened(source.meta[4])
         db.set_busy_timeout(0)
         writer = Writer(db, words, clock, heads, name, busy_ms=busy_ms, flush_ms=flush_ms)
-        _settle_identity(writer, SqliteSource(db), heads, name)
+        _settle_identity(writer, source, heads, name)
         reader = _connect(name, vfs, opened, writes=False, busy_ms=busy_ms)
         return SqliteStore(Reading(reader, Words(reader), name), reader, writer, db, clock, heads, None)
     except (apsw.Error, OSError) as error:
@@ -364,7 +364,7 @@ def _reading_only(
 ) -> SqliteStore:
     """No lock, no migration, no mark on the file; a doubt about it is only reported."""
     migrate(reader, name, 0, "")
-    source = SqliteSource(reader)
+    source = SqliteSource(reader, Words(reader))
     clock.opened(source.meta[4])
     heads = HeadFile(_directory(state_dir), source.meta[0])
     doubt = _doubt(source, heads, name)

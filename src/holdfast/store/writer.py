@@ -53,8 +53,7 @@ class Writer:
     ) -> None:  # fmt: skip
         """Over a connection nobody else uses; its busy timeout is off, since the loop must not sleep in SQLite."""
         self._db = db
-        self._source = SqliteSource(db)
-        self._words = words
+        self._source = SqliteSource(db, words)
         self._clock = clock
         self._heads = heads
         self._path = path
@@ -197,7 +196,7 @@ class Writer:
         except apsw.Error as error:
             self._dead = translate(error, self._path)
             raise self._said() from error
-        self.batch = Batch(self._source, self._words, self._clock)
+        self.batch = Batch(self._source, self._clock)
         return True
 
     def _begin_waiting(self) -> None:

@@ -57,11 +57,14 @@ CREATE TABLE effect (
     version INTEGER NOT NULL,
     open INTEGER NOT NULL,
     due_ms INTEGER NOT NULL,
-    view BLOB NOT NULL,
     UNIQUE (identity, generation)
 ) STRICT;
 CREATE INDEX effect_run ON effect (run);
 CREATE INDEX effect_open ON effect (due_ms) WHERE open = 1;
+
+-- The whole record of an effect that is not at its end. Apart, so that its room is used again: an effect at its end is
+-- folded from its entries, which say it all.
+CREATE TABLE effect_view (n INTEGER PRIMARY KEY, view BLOB NOT NULL) STRICT;
 
 CREATE TABLE lease (
     resource TEXT PRIMARY KEY,
@@ -115,22 +118,20 @@ CREATE TABLE entry_body (pos INTEGER PRIMARY KEY, salt BLOB NOT NULL, body BLOB 
 
 -- ------------------------------------------------------------------------------------------------ entries
 
-CREATE TRIGGER entry_fits BEFORE INSERT ON entry BEGIN
-    SELECT CASE
-        WHEN NEW.seq IS NOT coalesce((SELECT max(seq) FROM entry WHERE run = NEW.run), 0) + 1
-            THEN RAISE(ABORT, 'entry: not the next of its run')
-        WHEN NEW.pos IS NOT coalesce((SELECT max(pos) FROM entry), 0) + 1
-            THEN RAISE(ABORT, 'entry: not the next of the store')
-        WHEN NEW.after = 0 AND NEW.before <> 0 OR NEW.after <> 0 AND NEW.effect = 0
-            THEN RAISE(ABORT, 'entry: half a transition')
-        WHEN NEW.after <> 0 AND NOT EXISTS (SELECT 1 FROM life WHERE before = NEW.before AND after = NEW.after)
-            THEN RAISE(ABORT, 'entry: illegal transition')
-        WHEN NEW.after <> 0 AND NEW.before IS NOT coalesce((
-                SELECT after FROM entry
-                WHERE effect = NEW.effect AND effect <> 0 AND after <> 0 ORDER BY pos DESC LIMIT 1), 0)
-            THEN RAISE(ABORT, 'entry: its effect is in another state')
-    END;
-END;
+-- (run, seq) is unique, so "the one before is there" means no gap and no second.
+CREATE TRIGGER entry_follows BEFORE INSERT ON entry
+WHEN NEW.seq <> 1 AND NOT EXISTS (SELECT 1 FROM entry WHERE run = NEW.run AND seq = NEW.seq - 1)
+    OR NEW.seq < 1 OR NEW.pos IS NOT coalesce((SELECT max(pos) FROM entry), 0) + 1
+BEGIN SELECT RAISE(ABORT, 'entry: not the next one'); END;
+CREATE TRIGGER entry_moves BEFORE INSERT ON entry
+WHEN NEW.after <> 0 AND (
+        NOT EXISTS (SELECT 1 FROM life WHERE before = NEW.before AND after = NEW.after)
+        OR NEW.effect = 0
+        OR NEW.before <> coalesce((
+            SELECT after FROM entry
+            WHERE effect = NEW.effect AND effect <> 0 AND after <> 0 ORDER BY pos DESC LIMIT 1), 0))
+    OR NEW.after = 0 AND NEW.before <> 0
+BEGIN SELECT RAISE(ABORT, 'entry: not a legal transition of its effect'); END;
 CREATE TRIGGER entry_stays BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'entry: never changed'); END;
 CREATE TRIGGER entry_is_kept BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'entry: never deleted'); END;
 CREATE TRIGGER entry_body_stays BEFORE UPDATE ON entry_body BEGIN
