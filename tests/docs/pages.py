@@ -1,0 +1,129 @@
+"""Documents as programs: the marked blocks of a page, carried out in order in one folder.
+
+A block counts if the line above its fence is one of these comments, which no reader of the page sees:
+
+    <!-- file: NAME -->   the block is written to NAME
+    <!-- run -->          the block is run: Python as a program, sh line by line; each line must end with exit code 0
+    <!-- run: exit N -->  the same, and the last line must end with exit code N
+    <!-- prints -->       what was run last printed these lines, in this order; … stands for anything
+
+Decides what a mark means and nothing about the page. A sh line is ``python FILE …`` or ``holdfast …``, with NAME=value
+before it; a line that is a comment is left out. A word such as ``ef_…`` is the first word with that beginning in what was
+printed last that has one: ids are different on every machine. Does not run pipes, redirections or other programs: a page that needs
+them is not marked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(
+    r"^<!-- (?P<mark>file|run|prints)(?:: (?P<what>[^\n]+?))? -->\n```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+LIMIT_S = 60
+HOLDFAST = ("-c", "from holdfast.cli.main import main; main()")
+
+
+class Block(NamedTuple):
+    """One marked block of a page."""
+
+    mark: str
+    what: str
+    language: str
+    text: str
+    line: int
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """The marked blocks of a page, in order."""
+    for found in BLOCK.finditer(text):
+        line = text.count("\n", 0, found.start()) + 1
+        yield Block(found["mark"], found["what"] or "", found["language"], found["text"], line)
+
+
+class Folder:
+    """Where the blocks of one page are carried out, with a state directory of its own."""
+
+    def __init__(self, place: Path, name: str) -> None:
+        """``name`` is what messages call the page."""
+        self._place = place / "page"
+        self._place.mkdir()
+        self._name = name
+        self._printed = ""
+        self._seen: list[str] = []
+        paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+        self._env = os.environ | {
+            "HOLDFAST_STATE_DIR": str(place / "state"),
+            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+            "COLUMNS": "160",
+            "NO_COLOR": "1",
+        }
+
+    def carry_out(self, block: Block) -> None:
+        """Write, run or compare one block."""
+        if block.mark == "file":
+            path = self._place / block.what
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
+        elif block.mark == "run":
+            self._run(block)
+        else:
+            self._compare(block)
+
+    def _run(self, block: Block) -> None:
+        self._printed = ""
+        expected = int(block.what.removeprefix("exit ")) if block.what else 0
+        lines = [line.strip() for line in block.text.splitlines()]
+        commands = [line for line in lines if line and not line.startswith("#")]
+        if block.language == "python":
+            commands = [shlex.join(["python", "-c", block.text])]
+        for number, command in enumerate(commands, 1):
+            wanted = expected if number == len(commands) else 0
+            ended = self._command(command)
+            self._printed += ended.stdout
+            self._seen.insert(0, ended.stdout)
+            where = f"{self._name}:{block.line}: {command.splitlines()[0]}"
+            assert ended.returncode == wanted, f"{where}: exit {ended.returncode}\n{ended.stdout}{ended.stderr}"
+
+    def _command(self, command: str) -> subprocess.CompletedProcess[str]:
+        words = shlex.split(command)
+        env = dict(self._env)
+        while "=" in words[0]:
+            name, _, value = words.pop(0).partition("=")
+            env[name] = value
+        program, *given = (self._known(word) for word in words)
+        known = {"python": (), "holdfast": HOLDFAST}
+        assert program in known, f"{self._name}: a marked block runs {program}; only python and holdfast are run"
+        return subprocess.run(
+            [sys.executable, *known[program], *given],
+            cwd=self._place,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+
+    def _known(self, word: str) -> str:
+        """A word that ends in … as it was printed last."""
+        if not word.endswith("…"):
+            return word
+        for printed in self._seen:
+            if found := re.search(rf"\b{re.escape(word[:-1])}[\w.]+", printed):
+                return found[0].rstrip(".")
+        raise AssertionError(f"{self._name}: nothing that begins as {word} was printed")
+
+    def _compare(self, block: Block) -> None:
+        wanted = [re.escape(line.strip()).replace("…", ".*") for line in block.text.splitlines() if line.strip()]
+        printed = iter(line.strip() for line in self._printed.splitlines())
+        missing = [line for line in wanted if not any(re.fullmatch(line, one) for one in printed)]
+        assert missing == [], f"{self._name}:{block.line}: not printed, or not in this order\n{self._printed}"
