@@ -192,7 +192,7 @@ async def _as_task(end_s: float, work: Any, late: Callable[[Ending], None] | Non
         # A moment to be cancelled in: nobody should see the limit pass while the function still runs.
         await asyncio.wait({task}, timeout=CANCEL_GRACE_S)
     except asyncio.CancelledError:
-        if task not in _LEFT and not task.done():
+        if task not in _LEFT:
             _leave(task, late)
         raise
     return CutOff()

@@ -320,6 +320,22 @@ async def test_cancelling_the_worker_leaves_the_thread_and_hears_it_late() -> No
     assert late == [Ack("did it")]
 
 
+async def test_reply_that_meets_the_cancellation_is_heard_late() -> None:
+    """A body that ends in the very moment its worker is cancelled has still said what it did."""
+    late: list[Answer] = []
+    workers: list[asyncio.Task[Answer]] = []
+
+    async def body(fx: Fx) -> str:
+        workers[0].cancel()
+        return "did it"
+
+    workers.append(asyncio.create_task(sent(body, late=lambda _request, reply: late.append(reply))))
+    with pytest.raises(asyncio.CancelledError):
+        await workers[0]
+    await asyncio.sleep(0)
+    assert late == [Ack("did it")]
+
+
 async def test_plain_function_that_returns_an_awaitable_is_awaited() -> None:
     """A lambda around a client's coroutine is a body too."""
 
