@@ -1,0 +1,200 @@
+"""``holdfast.toml``: which store, which tools, which policy.
+
+Decides what a key means, and that a key that means nothing is refused with the nearest one that does. Reading
+it imports no tool code; :func:`load_tools` does, for the few commands that need tools.
+
+Relative paths are relative to the file. Without a file the store is ``holdfast.db`` in the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from holdfast.kernel.errors import BadConfig
+
+if TYPE_CHECKING:
+    from holdfast.tools.define import Tool
+
+FILE = "holdfast.toml"
+ENV = "HOLDFAST_CONFIG"
+KEYS: dict[str, str] = {
+    "store": "text",
+    "environment": "text",
+    "tenant": "text",
+    "tools": "a list of texts",
+    "policy": "text",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a command works with. ``home`` is the directory that relative paths start from."""
+
+    store: str = "sqlite:holdfast.db"
+    environment: str = "dev"
+    tenant: str = "main"
+    tools: tuple[str, ...] = ()
+    policy: str | None = None
+    file: str = ""
+    home: Path = field(default_factory=Path.cwd)
+
+    @property
+    def store_path(self) -> Path:
+        """Where the store's file is."""
+        return Path(self.store.removeprefix("sqlite:"))
+
+    @property
+    def named(self) -> str:
+        """What an error calls the place these settings come from."""
+        return self.file or "the command line"
+
+
+def load(config: str | None = None, store: str | None = None) -> Settings:
+    """The settings from ``--config``, $HOLDFAST_CONFIG or ./holdfast.toml, with ``--store`` over them.
+
+    Raises BadConfig.
+    """
+    given = config or os.environ.get(ENV)
+    path = Path(given) if given else Path(FILE)
+    if given and path.is_dir():
+        path /= FILE
+    if not path.is_file():
+        if given:
+            raise BadConfig(
+                file=str(path), key="--config" if config else ENV, nearest=None, why="there is no such file"
+            )
+        settings = Settings()
+    else:
+        settings = _read(path)
+    if store is not None:
+        return _replaced(settings, store=_url(store, Path.cwd(), "the command line", "--store"))
+    return _replaced(settings, store=_url(settings.store, settings.home, settings.named, "store"))
+
+
+def _read(path: Path) -> Settings:
+    text = path.read_text(encoding="utf-8")
+    try:
+        keys = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfig(
+            file=str(path), key="the file", nearest=None, why=f"it is not TOML: {error}"
+        ) from None
+    for key, value in keys.items():
+        _check(path, text, key, value)
+    home = path.resolve().parent
+    policy = keys.get("policy")
+    return Settings(
+        store=keys.get("store", Settings.store),
+        environment=keys.get("environment", Settings.environment),
+        tenant=keys.get("tenant", Settings.tenant),
+        tools=tuple(keys.get("tools", ())),
+        policy=str(home / policy) if policy is not None else None,
+        file=str(path),
+        home=home,
+    )
+
+
+def _check(path: Path, text: str, key: str, value: Any) -> None:
+    """One key: known, of its type, and not empty."""
+    where = _line_of(text, key)
+    if key not in KEYS:
+        import difflib
+
+        near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
+        raise BadConfig(
+            file=str(path), key=key, nearest=near[0] if near else None, why=f"{where}there is no such key"
+        )
+    wanted = KEYS[key]
+    good = (
+        isinstance(value, str)
+        if wanted == "text"
+        else isinstance(value, list) and all(isinstance(v, str) for v in value)
+    )
+    if not good:
+        raise BadConfig(
+            file=str(path), key=key, nearest=None, why=f"{where}it is {wanted}, not {type(value).__name__}"
+        )
+    if isinstance(value, str) and not value.strip():
+        raise BadConfig(file=str(path), key=key, nearest=None, why=f"{where}it is empty")
+
+
+def _line_of(text: str, key: str) -> str:
+    """``line 3: `` for the line on which a key is set; empty where it cannot be told."""
+    wanted = re.compile(rf"""^\s*(?:\[+\s*)?["']?{re.escape(key)}["']?\s*(?:=|\.|\])""")
+    for number, line in enumerate(text.splitlines(), 1):
+        if wanted.match(line):
+            return f"line {number}: "
+    return ""
+
+
+def _url(store: str, home: Path, file: str, key: str) -> str:
+    """The store's address with an absolute path; a bare path is SQLite's."""
+    scheme, colon, rest = store.partition(":")
+    if not colon:
+        scheme, rest = "sqlite", store
+    if scheme != "sqlite" or not rest:
+        raise BadConfig(
+            file=file, key=key, nearest="sqlite:holdfast.db", why=f"{store} is no store this command can open"
+        )
+    return f"sqlite:{home / rest}"
+
+
+def _replaced(settings: Settings, *, store: str) -> Settings:
+    import dataclasses
+
+    return dataclasses.replace(settings, store=store)
+
+
+# ------------------------------------------------------------------------------------- tools, where needed
+
+
+def load_tools(settings: Settings) -> list[Tool[..., Any]]:
+    """Import what ``tools`` names: ``module:name`` or ``path/to/file.py:name``, a tool or a list of them.
+
+    This runs the code of those modules. Raises BadConfig for what is not there.
+    """
+    from holdfast.tools.define import Tool
+
+    found: list[Tool[..., Any]] = []
+    for entry in settings.tools:
+        place, colon, name = entry.rpartition(":")
+        if not colon or not place or not name:
+            raise _no(settings, f'"{entry}" is neither "module:name" nor "path/to/file.py:name"')
+        thing = getattr(_module(settings, place), name, None)
+        several: list[Any] = list(thing) if isinstance(thing, list | tuple) else [thing]
+        if not several or not all(isinstance(one, Tool) for one in several):
+            raise _no(settings, f'"{entry}" names no tool and no list of tools')
+        found += several
+    return found
+
+
+def _module(settings: Settings, place: str) -> Any:
+    import importlib
+    import importlib.util
+    import sys
+
+    home = str(settings.home)
+    if home not in sys.path:
+        sys.path.insert(0, home)  # as for a program that lies beside holdfast.toml
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        path = settings.home / place
+        spec = importlib.util.spec_from_file_location(f"holdfast_tools_{path.stem}", path)
+        if spec is None or spec.loader is None or not path.is_file():
+            raise _no(settings, f"there is no file {path}")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        raise _no(settings, f"{place} cannot be imported: {error}") from error
+    return module
+
+
+def _no(settings: Settings, why: str) -> BadConfig:
+    return BadConfig(file=settings.named, key="tools", nearest=None, why=why)

@@ -1,0 +1,140 @@
+"""Options that every command has, and how a command gets at a store or an application."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from holdfast.cli.config import Settings, load
+from holdfast.kernel.errors import BadConfig, UnknownId
+
+if TYPE_CHECKING:
+    from holdfast.app import App
+    from holdfast.kernel.model import Effect
+    from holdfast.store import SqliteStore
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Options that every command has."""
+
+    config: Annotated[str | None, Parameter(name=["--config", "-C"])] = None
+    "The holdfast.toml to use, or its directory [default: $HOLDFAST_CONFIG, else ./holdfast.toml]."
+    store: Annotated[str | None, Parameter(name="--store")] = None
+    "The store, such as sqlite:holdfast.db, instead of the one in the file."
+    json: Annotated[bool, Parameter(name="--json", negative="")] = False
+    "Answer with one JSON document: {time, counts, truncated, data} or {time, error}."
+
+    def settings(self) -> Settings:
+        """What the file and the options amount to."""
+        return load(self.config, self.store)
+
+
+class Misused(Exception):  # noqa: N818  # it says what happened
+    """A command line that is understood and makes no sense; nothing was opened."""
+
+
+NO_OPTIONS = Shared()
+Limit = Annotated[int, Parameter(name="--limit")]
+As = Annotated[str, Parameter(name="--as")]
+Reason = Annotated[str, Parameter(name="--reason")]
+
+
+@contextmanager
+def reading(shared: Shared) -> Iterator[SqliteStore]:
+    """The store, only to read: no lock, no mark on the file, no tool code."""
+    settings = shared.settings()
+    _needed(settings)
+    from holdfast.store import open_store
+
+    store = open_store(settings.store, read_only=True)
+    try:
+        yield store
+    finally:
+        store.close_now()
+
+
+@contextmanager
+def deciding(shared: Shared) -> Iterator[SqliteStore]:
+    """The store, to record what a person decided; no tool code."""
+    settings = shared.settings()
+    _needed(settings)
+    from holdfast.store import open_store
+
+    store = open_store(settings.store)
+    try:
+        yield store
+    finally:
+        store.close_now()
+
+
+@asynccontextmanager
+async def working(shared: Shared, effect: str) -> AsyncIterator[tuple[App, Effect]]:
+    """The application with its tools, taking up nothing by itself, and the effect that is asked about.
+
+    Raises BadConfig where opening it would put another policy or contract in force than the workers have.
+    """
+    from holdfast.app import open_app
+    from holdfast.cli.config import load_tools
+
+    settings = shared.settings()
+    _needed(settings)
+    if not settings.tools:
+        why = "this command asks the outside, and no tools are named"
+        raise BadConfig(file=settings.named, key="tools", nearest=None, why=why)
+    app = open_app(
+        settings.store,
+        tools=load_tools(settings),
+        policy=settings.policy,
+        environment=settings.environment,
+        tenant=settings.tenant,
+        recover=False,
+    )
+    with reading(shared) as store:
+        view = store.read_now(store.find(effect, "effect")).effect
+        if view is None:
+            raise UnknownId(given=effect, kind="effect")
+        _same_rules(app, store, settings, view)
+    async with app:
+        yield app, view
+
+
+def _same_rules(app: App, store: SqliteStore, settings: Settings, view: Effect) -> None:
+    """A person's command works under the rules that are in force; it never changes them by the way."""
+    if view.environment != settings.environment:
+        why = f"the effect belongs to the environment {view.environment}"
+        raise BadConfig(file=settings.named, key="environment", nearest=view.environment, why=why)
+    if view.tool not in app.registry.contracts:
+        why = f"the tool {view.tool} is not among them"
+        raise BadConfig(file=settings.named, key="tools", nearest=None, why=why)
+    wanted = {f"policy:{settings.environment}": ("policy", app.policy.digest)}
+    wanted |= {f"contract:{name}": ("tools", c.version) for name, c in app.registry.contracts.items()}
+    for scope, (key, digest) in wanted.items():
+        fact = store.fact(scope)
+        if fact is not None and fact.value != digest:
+            why = f"{scope} differs from the one in force here; starting a worker with it puts it in force"
+            raise BadConfig(file=settings.named, key=key, nearest=None, why=why)
+
+
+def _needed(settings: Settings) -> None:
+    """A command about records does not make an empty store by being misspelled."""
+    if not settings.store_path.is_file():
+        raise BadConfig(
+            file=settings.named, key="store", nearest=None, why=f"there is no store at {settings.store_path}"
+        )
+
+
+def vouched() -> str:
+    """Who says that ``--as NAME`` is right: the operating-system user who typed it."""
+    try:
+        return f"operating-system user {getpass.getuser()}"
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        import os
+
+        return f"operating-system user {os.getuid()}"

@@ -1,0 +1,80 @@
+"""The page of one run: its intent, what it has used up, and its effects in order of proposal."""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast.kernel.model import Effect, Run, State
+from holdfast.report.lists import effect_lines, run_sign
+from holdfast.report.page import Page, Span, counted
+from holdfast.report.text import escaped, framed, iso, seen_from, when
+
+IN_DOUBT = frozenset({State.UNKNOWN, State.DISPATCHED, State.ABANDONED, State.UNCONFIRMED})
+FOR_A_HUMAN = frozenset({State.WAITING})
+
+
+def run_code(run: Run, views: list[Effect]) -> int:
+    """0 done or under way, 3 something is in doubt, 4 something waits for a human, 5 stopped."""
+    if any(view.state in IN_DOUBT for view in views):
+        return 3
+    if any(view.state in FOR_A_HUMAN for view in views):
+        return 4
+    return 0 if run.state in ("open", "done") else 5
+
+
+def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int) -> Page:
+    """One run. All its effects count; at most ``limit`` are shown."""
+    shown = views[:limit]
+    states: dict[str, int] = {}
+    for view in views:
+        states[view.state.value] = states.get(view.state.value, 0) + 1
+    data = {
+        "run": msgspec.to_builtins(run),
+        "effects": [msgspec.to_builtins(view) for view in shown],
+        "opened": iso(run.opened_ms),
+    }
+    page = Page(
+        data=data,
+        counts=states | {"effects": len(views)},
+        truncated=len(views) > limit,
+        exit_code=run_code(run, views),
+    )
+    page.head(f"run {run.id}  ", run_sign(run))
+    who = run.principal
+    page.fact("goal", framed(run.goal))
+    page.fact("purpose", framed(run.purpose))
+    page.fact(
+        "principal",
+        f"{escaped(who.name)} ({escaped(who.kind)}), vouched for by {escaped(who.vouched_by)}",
+    )
+    page.fact("where", f"environment {escaped(run.environment)}, tenant {escaped(run.tenant)}")
+    page.fact("opened", when(run.opened_ms))
+    if run.deadline_ms is not None:
+        page.fact("deadline", f"{when(run.deadline_ms)} ({seen_from(run.deadline_ms, now_ms)})")
+    if run.reason:
+        page.fact("reason", framed(run.reason))
+    for label, texts in (("scope", run.scope), ("done when", run.done)):
+        if texts:
+            page.facts(label, [framed(text) for text in texts])
+    page.facts("used", _used(run))
+    page.fact("evidence", f"{run.seq} entries, head {run.head[:16] or '—'}…  holdfast evidence show {run.id}")
+    page.gap()
+    page.head("effects  ", Span("  ".join(counted(states)) or "— none"))
+    effect_lines(page, shown, now_ms, indent="  ")
+    if page.truncated:
+        page.line(Span(f"  — only the first {limit} of {len(views)} are shown; --limit shows more", "quiet"))
+    return page
+
+
+def _used(run: Run) -> list[str]:
+    """What the run has used of its budget; an unknown effect counts as spent."""
+    limit, used = run.budget, run.spent
+    lines = [f"steps {run.steps}" + (f" of {limit.steps}" if limit.steps is not None else "")]
+    lines.append(f"effects {used.effects}" + (f" of {limit.effects}" if limit.effects is not None else ""))
+    sums = dict(used.cost)
+    if limit.cost is not None:
+        sums.setdefault(limit.cost.currency, 0)
+    for currency, minor in sorted(sums.items()):
+        most = f" of {limit.cost.minor}" if limit.cost is not None and limit.cost.currency == currency else ""
+        lines.append(f"cost {minor}{most} minor units of {escaped(currency)}")
+    return lines

@@ -1,0 +1,147 @@
+"""How a store stands: its mode, its effects by state, what is in doubt, who is waited for, what is halted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.kernel.guard import Fact
+from holdfast.kernel.model import Effect, State
+from holdfast.report.lists import effect_lines
+from holdfast.report.page import Page, Span, counted
+from holdfast.report.text import escaped, framed, iso, span
+
+SHOWN = 10
+
+
+def status_code(status: dict[str, Any], facts: list[Fact]) -> int:
+    """5 nothing is dispatched (restored, halted), 3 something is in doubt, 4 a human is waited for."""
+    if (
+        status["mode"] != "normal"
+        or status["clock_jumped_ms"]
+        or any(f.scope == "halt:store" and f.raised for f in facts)
+    ):
+        return 5
+    states = status["states"]
+    if states.get("unknown") or states.get("dispatched") or states.get("unconfirmed"):
+        return 3
+    return 4 if states.get("waiting") else 0
+
+
+def status_page(status: dict[str, Any], facts: list[Fact], open_effects: list[Effect], waiting: int) -> Page:
+    """One screen: what needs somebody comes first."""
+    now_ms: int = status["now_ms"]
+    halts = [fact for fact in facts if fact.raised]
+    owned = [v for v in open_effects if v.escalated or v.state in (State.UNKNOWN, State.UNCONFIRMED)]
+    page = Page(
+        data=store_data(status) | {"waiting_for_a_human": waiting, "halts": [_halt(fact) for fact in halts]},
+        counts=dict(status["states"]),
+        exit_code=status_code(status, facts),
+    )
+    page.head("store  ", mode_sign(status), Span(f"  {escaped(status['path'])}"))
+    if status["mode"] != "normal":
+        page.fact("why", framed(status.get("why", "it was marked restored when it was opened")))
+        page.fact("next", 'reconcile the open effects, then: holdfast store release --as NAME --reason "…"')
+    if status["clock_jumped_ms"]:
+        page.fact(
+            "clock",
+            f"jumped by {span(status['clock_jumped_ms'])}; nothing is dispatched until it is looked at",
+        )
+    for fact in halts:
+        page.fact(
+            "⊘ halted",
+            f"{escaped(fact.scope.removeprefix('halt:'))} by {escaped(fact.by)}: {framed(fact.reason)}",
+        )
+    page.fact("effects", "  ".join(counted(status["states"])) or "— none")
+    page.fact("open", f"{status['open']}")
+    if status["unknown"]:
+        page.fact(
+            "? in doubt", f"{status['unknown']} unknown, the oldest for {span(status['oldest_unknown_ms'])}"
+        )
+    if waiting:
+        page.fact("… waiting", f"{waiting} for a human: holdfast approval list")
+    if owned:
+        page.gap()
+        page.head("needs somebody")
+        effect_lines(page, owned[:SHOWN], now_ms, indent="  ")
+        if len(owned) > SHOWN:
+            page.line(Span(f"  — and {len(owned) - SHOWN} more: holdfast effect list --open", "quiet"))
+    return page
+
+
+def store_page(status: dict[str, Any], facts: list[Fact], released: list[dict[str, Any]]) -> Page:
+    """The store itself: where, which incarnation, what is in force, what is remembered outside it."""
+    page = Page(
+        data=store_data(status) | {"facts": [_halt(f) for f in facts], "released": released}, exit_code=0
+    )
+    page.exit_code = 0 if status["mode"] == "normal" else 5
+    page.head("store  ", mode_sign(status), Span(f"  {escaped(status['path'])}"))
+    page.fact("id", escaped(str(status["store"])))
+    page.fact("incarnation", str(status["incarnation"]))
+    page.fact("size", f"{status['size_bytes']} bytes")
+    page.fact("time", f"{iso(status['now_ms'])} by the store's clock")
+    kept = "remembered outside the store: a cut-off tail or a copy is seen when it is opened"
+    page.fact(
+        "head",
+        kept if status["head_remembered"] else "not remembered outside: a cut-off tail would not be seen",
+    )
+    if status["mode"] != "normal":
+        page.fact("why", framed(status.get("why", "it was marked restored when it was opened")))
+    for fact in facts:
+        raised = (
+            "⊘ raised" if fact.raised else f"{escaped(fact.value)[:16]}" if fact.value else "— not raised"
+        )
+        page.fact(
+            "in force", f"{escaped(fact.scope)}  {raised}  by {escaped(fact.by)}: {framed(fact.reason, 120)}"
+        )
+    for body in released:
+        page.fact(
+            "released",
+            f"by {escaped(str(body['by']))} {body['at']}: {framed(body.get('reason', ''))}",
+        )
+    return page
+
+
+def release_page(status: dict[str, Any], open_effects: list[Effect], who: str, *, released: bool) -> Page:
+    """What a release leaves open, and what the lost tail could have held."""
+    now_ms: int = status["now_ms"]
+    left = [v for v in open_effects if v.attempts]
+    page = Page(
+        data=store_data(status) | {"released": released, "open_effects": [v.id for v in open_effects]},
+        counts={"open": len(open_effects), "sent": len(left)},
+    )
+    if not released:
+        page.head("store  ", Span("— it was not in restored mode; nothing was changed", "quiet"))
+        return page
+    page.head("store  ", Span("✓ released", "good"), Span(f" by {escaped(who)}"))
+    page.fact("known", f"{len(open_effects)} effect(s) are open in it, {len(left)} of them had been sent")
+    page.fact(
+        "not known",
+        "what was dispatched after the point it was restored to: those records are not in this store",
+    )
+    page.fact("safe now", "opening it with its tools: what is open is reconciled by its recorded key")
+    page.fact("not safe", "taking a missing record for a change that was not made; look at the outside first")
+    effect_lines(page, open_effects[:SHOWN], now_ms, indent="  ")
+    return page
+
+
+def mode_sign(status: dict[str, Any]) -> Span:
+    """Whether anything is dispatched from this store."""
+    if status["mode"] == "normal":
+        return Span("✓ normal", "good")
+    return Span(f"⊘ {escaped(str(status['mode']))}: nothing is dispatched", "bad")
+
+
+def store_data(status: dict[str, Any]) -> dict[str, Any]:
+    """The status as a machine gets it: times as RFC 3339 beside the milliseconds."""
+    return {**status, "now": iso(status["now_ms"])}
+
+
+def _halt(fact: Fact) -> dict[str, Any]:
+    return {
+        "scope": fact.scope,
+        "raised": fact.raised,
+        "value": fact.value,
+        "by": fact.by,
+        "reason": fact.reason,
+        "epoch": fact.epoch,
+    }
