@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from holdfast.harness.machine import GO, Machine, Snapshot
+from holdfast.harness.merge import Merging, Node
 from holdfast.harness.scenario import Scenario
 from holdfast.kernel.laws import Broken
 
@@ -32,6 +33,8 @@ class Explored(NamedTuple):
 
     scenario: str
     executed: int
+    stood_for: int
+    states: int
     choices: int
     findings: tuple[Finding, ...]
     seconds: float
@@ -43,21 +46,26 @@ class Explored(NamedTuple):
 
 
 def explore(
-    scenario: Scenario, *, stop_after: int = 1, limit: int | None = None, audit_every: int = 64
+    scenario: Scenario, *, merge: bool = True, stop_after: int = 1, limit: int | None = None, audit_every: int = 64
 ) -> Explored:
     """Every schedule, from snapshots. Stops after so many findings, or so many schedules.
 
+    ``merge``: end a schedule where it runs into a state that was met before, and count what it stands for.
     ``audit_every``: how many schedules share one full reading of the evidence.
     """
     machine = Machine(scenario)
-    stack: list[tuple[Snapshot, str]] = []
+    merging = Merging(machine)
+    if merge:
+        machine.meet = merging.meet
+    stack: list[tuple[Snapshot, str, Node]] = []
     choices = 0
 
     def choose(machine: Machine, options: tuple[str, ...]) -> str:
         nonlocal choices
         choices += 1
         here = machine.save()
-        stack.extend((here, option) for option in reversed(options[1:]))
+        node = merging.node
+        stack.extend((here, option, node) for option in reversed(options[1:]))
         return options[0]
 
     findings: list[Finding] = []
@@ -67,15 +75,20 @@ def explore(
     while True:
         broken = machine.run(choose) if not first else _from(machine, first, choose)
         executed += 1
+        if not machine.merged:
+            merging.end()
         if broken is None and executed % audit_every == 0:
             broken = audit(machine)
         if broken is not None:
             findings.append(Finding(broken, machine.trail))
         if not stack or len(findings) >= stop_after or executed == limit:
             break
-        here, first = stack.pop()
+        here, first, merging.node = stack.pop()
         machine.load(here)
-    return Explored(scenario.name, executed, choices, tuple(findings), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Explored(
+        scenario.name, executed, merging.stood_for(), merging.states, choices, tuple(findings), seconds
+    )
 
 
 def _from(machine: Machine, first: str, choose: Callable[[Machine, tuple[str, ...]], str]) -> Broken | None:
@@ -121,7 +134,8 @@ def explore_again(scenario: Scenario, *, stop_after: int = 1, limit: int | None 
             break
         prefix = [index for index, _ in taken]
         prefix[-1] += 1
-    return Explored(scenario.name, executed, choices, tuple(findings), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Explored(scenario.name, executed, executed, 0, choices, tuple(findings), seconds)
 
 
 def play(scenario: Scenario, script: Iterable[tuple[str, str]]) -> tuple[Machine, Broken | None]:

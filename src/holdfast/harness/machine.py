@@ -66,7 +66,7 @@ class Snapshot(NamedTuple):
 
 
 class Ended(Exception):  # noqa: N818 - the end of a schedule is not an error
-    """The schedule is over: everything rests, or a law is broken."""
+    """The schedule is over: everything rests, a law is broken, or it goes on as one that was seen before."""
 
 
 class Machine(Moves, Replies):
@@ -99,6 +99,9 @@ class Machine(Moves, Replies):
         self.trail: tuple[tuple[str, str], ...] = ()
         self.states: States = self.fold.start()
         self.broken: Broken | None = None
+        self.meet: Callable[[], bool] | None = None
+        """Asked between programs whether this state was met before; then the schedule ends there."""
+        self.entering = self.merged = False
         self.run_id = self.open_run()
         self.start = self.save()
 
@@ -145,6 +148,7 @@ class Machine(Moves, Replies):
         for job in self.jobs:
             job.close()
         self.broken = None
+        self.entering, self.merged = True, False
         self.jobs = []
         for held, was_disturbed in zip(jobs, disturbed, strict=True):
             job = resumed(held, self.program(held.program, held.worker, held.subject))
@@ -218,8 +222,13 @@ class Machine(Moves, Replies):
     def options(self) -> tuple[str, ...]:
         """What may happen here; the first is what happens if nothing goes wrong."""
         while not self.jobs:
+            if self.meet is not None and not self.entering and self.meet():
+                self.merged = True
+                raise Ended
+            self.entering = False
             if not self.next_program():
                 return (GO, *self.events(None))
+        self.entering = False
         job = self.jobs[-1]
         return (GO, *self.variants(job), *self.events(job))
 
