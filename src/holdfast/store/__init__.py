@@ -4,7 +4,8 @@ Decides what is on disk and in which order. Promises what :class:`holdfast.kerne
 processes on one file are safe. Does not decide whether a change may happen: the guard it carries does.
 """
 
-from holdfast.store.sqlite import SqliteStore, open_store
+from holdfast.store.opening import open_store
+from holdfast.store.sqlite import SqliteStore
 
 Store = SqliteStore
 

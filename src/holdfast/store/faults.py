@@ -6,7 +6,11 @@ write failed when all that is known is that it was not acknowledged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import iscoroutinefunction, isfunction
 from pathlib import Path
+from typing import Any, TypeVar
 
 import apsw
 
@@ -20,6 +24,8 @@ from holdfast.kernel.errors import (
     StoreReadOnly,
 )
 
+Spoken = TypeVar("Spoken", bound=type[Any])
+
 WRITE_LOCK_BYTE = 120  # the byte of the -shm file that a WAL writer locks (SQLite file format, section 2.3.1)
 
 
@@ -27,6 +33,8 @@ def translate(error: Exception, path: str) -> IntegrityError:
     """The integrity error that this failure of SQLite is, for the store at ``path``."""
     if isinstance(error, IntegrityError):
         return error
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return busy(path, 0)
     if isinstance(error, apsw.FullError):
         return StoreFull(store=path)
     if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError):
@@ -36,6 +44,25 @@ def translate(error: Exception, path: str) -> IntegrityError:
     if isinstance(error, apsw.ConstraintError):
         return OurBug(where="the store's write", what=f"{path} refused a row: {error}")
     return StoreFailed(store=path, why=f"{type(error).__name__}: {error}")
+
+
+def speaks(cls: Spoken) -> Spoken:
+    """Class decorator: whatever SQLite raises in a public method is translated, by the object's ``path``."""
+    for name, member in list(vars(cls).items()):
+        if isfunction(member) and not name.startswith("_") and not iscoroutinefunction(member):
+            setattr(cls, name, _translating(member))
+    return cls
+
+
+def _translating(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def spoken(self: Any, *args: Any, **named: Any) -> Any:
+        try:
+            return method(self, *args, **named)
+        except apsw.Error as error:
+            raise translate(error, self.path) from error
+
+    return spoken
 
 
 def busy(path: str, waited_ms: int) -> StoreBusy:

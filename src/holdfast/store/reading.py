@@ -17,11 +17,13 @@ from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Run, State
 from holdfast.store import rows
 from holdfast.store.evidence import Entry
+from holdfast.store.faults import speaks
 from holdfast.store.source import SqliteSource, Words, as_fact
 
 PAGE = 1_000
 
 
+@speaks
 class Reading:
     """Questions to the file, over a connection that only reads."""
 

@@ -11,6 +11,7 @@ and every caller of that batch learns it. Does not promise that a cancelled call
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -63,6 +64,7 @@ class Writer:
         self._waiters: list[tuple[Waiter, Verdict | None]] = []
         self._pool: ThreadPoolExecutor | None = None
         self._landing: tuple[ThreadFuture[Exception | None], Callable[[], None]] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -78,7 +80,7 @@ class Writer:
 
     async def commit(self, change: Change) -> Verdict:
         """The verdict, once the change is on disk."""
-        loop = asyncio.get_running_loop()
+        loop = self._running_loop()
         waiter: Waiter = loop.create_future()
         if self._ready(loop):
             self._waiters.append((waiter, self._apply(change)))
@@ -91,7 +93,7 @@ class Writer:
 
     async def later(self, change: Change) -> Verdict:
         """The verdict at once; durable with whatever commits next, or after a few milliseconds."""
-        loop = asyncio.get_running_loop()
+        loop = self._running_loop()
         if self._ready(loop):
             verdict: Verdict | None = self._apply(change)
             if self._timer is None and not self._closing:
@@ -109,7 +111,7 @@ class Writer:
             raise self._said()
         if self.batch is None and self._landing is None and not self._queue:
             return
-        loop = asyncio.get_running_loop()
+        loop = self._running_loop()
         waiter: Waiter = loop.create_future()
         if self.batch is not None and not self._queue:
             self._waiters.append((waiter, None))
@@ -173,6 +175,15 @@ class Writer:
 
     # -- one transaction --
 
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that asks. What an earlier loop had scheduled and did not live to do is scheduled anew."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._closing, self._timer, self._idle = loop, False, None, None
+            if self.batch is not None:
+                self._close_soon(loop)
+        return loop
+
     def _ready(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether a change can be applied now: a transaction is open, or opens without waiting."""
         if self._dead is not None:
@@ -191,12 +202,12 @@ class Writer:
     def _begin(self) -> bool:
         try:
             self._db.execute(rows.BEGIN)
+            self.batch = Batch(self._source, self._clock)
         except apsw.BusyError:
             return False
         except apsw.Error as error:
-            self._dead = translate(error, self._path)
+            self._bury(translate(error, self._path), [])
             raise self._said() from error
-        self.batch = Batch(self._source, self._clock)
         return True
 
     def _begin_waiting(self) -> None:
@@ -228,12 +239,16 @@ class Writer:
         loop.call_later(min(0.001 + waited_ms / 20_000, 0.02), self._try_lock, loop)
 
     def _apply(self, change: Change) -> Verdict:
-        assert self.batch is not None, "only called when ready"
-        if self.parts is None:
-            return self.batch.apply(change)
-        start = time.perf_counter_ns()
+        """Plan one change. A row that cannot be read ends the writer: nothing is decided on half a record."""
+        batch, start = self.batch, time.perf_counter_ns()
+        assert batch is not None, "only called when ready"
         try:
-            return self.batch.apply(change)
+            return batch.apply(change)
+        except apsw.Error as error:
+            self.batch = None
+            waiters, self._waiters = self._waiters, []
+            self._fail(batch, waiters, error)
+            raise self._said() from error
         finally:
             self._spent("plan", start)
 
@@ -260,29 +275,37 @@ class Writer:
         except Exception as error:  # noqa: BLE001  Whatever it is: nothing of this batch may be answered as done.
             self._fail(batch, waiters, error)
             return
-        if self.parts is not None:
-            self._spent("sql", start)
+        self._spent("sql", start)
         if loop is None or len(waiters) <= 1 or self._sync_ns < FAST_SYNC_NS:
             self._landed(loop, batch, waiters, self._commit(batch))
         else:
-            self._take_off(loop, batch, waiters)
+            self.flying = batch
+            self._in_thread(
+                loop, lambda: self._commit(batch), lambda error: self._landed(loop, batch, waiters, error)
+            )
 
-    def _take_off(
-        self, loop: asyncio.AbstractEventLoop, batch: Batch, waiters: list[tuple[Waiter, Verdict | None]]
+    def _in_thread(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Callable[[], Exception | None],
+        then: Callable[[Exception | None], None],
     ) -> None:
-        """Let a thread wait for the disk; SQLite gives the interpreter free meanwhile."""
-        self.flying = batch
+        """Let a thread wait for the disk (SQLite gives the interpreter free meanwhile); no transaction opens until then."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, "holdfast-sync")
-        flight = self._pool.submit(self._commit, batch)
+        flight = self._pool.submit(work)
 
         def land() -> None:
             if self._landing is not None and self._landing[0] is flight:
                 self._landing = self.flying = None
-                self._landed(loop, batch, waiters, flight.result())
+                then(flight.result())
+
+        def wake(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed; whoever closes the store lands it
+                loop.call_soon_threadsafe(land)
 
         self._landing = (flight, land)
-        flight.add_done_callback(lambda _: loop.call_soon_threadsafe(land))
+        flight.add_done_callback(wake)
 
     def _commit(self, batch: Batch) -> Exception | None:
         """The durable step; its failure as a value, since a thread may carry it."""
@@ -366,18 +389,7 @@ class Writer:
         if batches != self.batches:
             self._idle = loop.call_later(IDLE_S, self._when_idle, loop, self.batches)
         elif self._dead is None and self.batch is None and self._landing is None:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, "holdfast-sync")
-            flight = self._pool.submit(self._checkpoint)
-
-            def land() -> None:
-                if self._landing is not None and self._landing[0] is flight:
-                    self._landing = None
-                    if self._queue:
-                        self._try_lock(loop)
-
-            self._landing = (flight, land)
-            flight.add_done_callback(lambda _: loop.call_soon_threadsafe(land))
+            self._in_thread(loop, self._checkpoint, lambda _: self._try_lock(loop) if self._queue else None)
 
     def _checkpoint(self) -> Exception | None:
         """A checkpoint moves what is durable already; where it fails the log simply stays longer."""
