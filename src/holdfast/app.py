@@ -61,7 +61,7 @@ class App:
         handle_signals: bool = False,
     ) -> None:
         """Check tools and policy; nothing is opened yet."""
-        self.url = url
+        self._url = url
         self.environment = environment
         self.tenant = tenant
         self.registry = Registry(tools)
@@ -192,6 +192,11 @@ class App:
             await store.commit(Change(run=people.STORE_RUN_ID, facts=tuple(facts), notes=(note,)))
 
     # -- what a user calls --
+
+    @property
+    def url(self) -> str:
+        """Where the store is, as it was given."""
+        return self._url
 
     @property
     def ports(self) -> Ports:

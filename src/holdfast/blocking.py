@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from holdfast.kernel.errors import NotOpen
 from holdfast.kernel.model import Effect
@@ -19,16 +19,46 @@ from holdfast.runtime.begin import Intent
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.run import Call, Item, Report, RunHandle
 
-if TYPE_CHECKING:
-    from holdfast.app import App
-
 T = TypeVar("T")
+
+
+class Asynchronous(Protocol):
+    """The application as this face uses it; :class:`holdfast.App` is one."""
+
+    @property
+    def url(self) -> str:
+        """The store."""
+        ...
+
+    async def __aenter__(self) -> Asynchronous:
+        """Open."""
+        ...
+
+    async def close(self) -> None:
+        """Close."""
+        ...
+
+    async def begin(self, intent: Intent) -> RunHandle:
+        """The run of an intent."""
+        ...
+
+    async def resume(self, run: str) -> RunHandle:
+        """A recorded run."""
+        ...
+
+    async def recover(self) -> tuple[Effect, ...]:
+        """One round of recovery."""
+        ...
+
+    def seal(self) -> None:
+        """Refuse anything incomplete."""
+        ...
 
 
 class BlockingApp:
     """An open application, called synchronously. Made by ``with hf.open(...) as app``."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Asynchronous) -> None:
         """Wrap an application that is not open yet."""
         self._app = app
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,11 +99,6 @@ class BlockingApp:
             work.close()
             raise NotOpen(what=f"The application on {self._app.url}")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    @property
-    def app(self) -> App:
-        """The asynchronous application behind this face."""
-        return self._app
 
     def begin(self, intent: Intent) -> BlockingRun:
         """As :meth:`holdfast.App.begin`."""

@@ -1,0 +1,166 @@
+"""The stories of the demo: what goes wrong without holdfast, what happens with it, judged by the outside's own books.
+
+Each story is real work on a :class:`~holdfast.cli.demo.stage.Stage` and returns plain data. A verdict is *pass* only if
+the books show the failure without and exactly the right change with.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from holdfast.cli.demo.stage import Stage
+from holdfast.store import open_store
+
+Say = Callable[[str], None]
+
+
+def killed_after_paying(stage: Stage, say: Say) -> dict[str, Any]:
+    """W1: the worker is killed after the money left and before anybody wrote that down."""
+    bank, job = stage.bank, stage.folder / "job.json"
+    for invoice in ("in_1", "in_2"):
+        bank.add_invoice(invoice, 100_00)
+    job.write_text(json.dumps({"invoice_id": "in_1", "amount": 12_00, "approved": True, "done": False}))
+    say("  without holdfast")
+    bank.switch("work_then_hang", times=1)
+    worker = stage.start("naive.py", "job.json")
+    stage.kill_when_paid(worker, "in_1")
+    say("    ▶ the worker paid; SIGKILL before the reply; its job file still says: not done")
+    said = stage.run("naive.py", "job.json")
+    without = stage.changes("in_1")
+    say(f"    ↺ restarted, it did its job. It says: {said!r}")
+    say(f"    ✗ the bank's books: {len(without)} refunds of 12.00 EUR")
+    say("  with holdfast")
+    bank.switch("work_then_hang", times=1)
+    worker = stage.start("agent.py", "ticket-991", "in_2", "1200")
+    stage.kill_when_paid(worker, "in_2")
+    known = _only_effect(stage)
+    say(f"    ▶ the worker paid; SIGKILL before the reply. On disk: {known['id']} is {known['state']},")
+    say("      so it is known that it may have left, and not known whether the money moved")
+    outcome = stage.agent("ticket-991", "in_2", 12_00)
+    view = _effect(stage, outcome["effect"])
+    books = stage.changes("in_2")
+    say("    ↺ restarted: the old holder is proved dead → unknown → the fence is raised, the key is looked up")
+    say(f"    ✓ found by {view['basis']}, then read back: {view['state']}")
+    say(f"    ✓ the bank's books: {len(books)} refund of 12.00 EUR, under key {books[0]['key'][:12]}…" if books else "    ✗ none")
+    ok = len(without) == 2 and len(books) == 1 and view["state"] == "verified"
+    return {
+        "id": "W1",
+        "title": "the worker is killed after the money left",
+        "without": {"outside_changes": len(without), "said": said},
+        "with": {
+            "outside_changes": len(books),
+            "state": view["state"],
+            "said": outcome["outcome"],
+            "effect": view["id"],
+            "known_after_kill": known["state"],
+        },
+        "verdict": "pass" if ok else "fail",
+    }
+
+
+def approval_outlives_its_world(stage: Stage, say: Say) -> dict[str, Any]:
+    """W2: a yes is given, the world moves, and the yes is used."""
+    bank, job = stage.bank, stage.folder / "job.json"
+    for invoice in ("in_3", "in_4"):
+        bank.add_invoice(invoice, 200_00)
+    say("  without holdfast")
+    job.write_text(json.dumps({"invoice_id": "in_3", "amount": 80_00, "approved": True, "done": False}))
+    bank.refund("in_3", 80_00, note="by hand, a colleague")
+    say("    … approved is saved in a file; meanwhile a colleague refunds the same 80.00 EUR by hand")
+    said = stage.run("naive.py", "job.json")
+    without = [c for c in stage.changes("in_3") if c["note"] != "by hand, a colleague"]
+    say(f"    ✗ the agent resumes on its old approval and says {said!r}: 160.00 EUR went back")
+    say("  with holdfast")
+    asked = stage.agent("ticket-992", "in_4", 80_00)
+    code, _ = stage.holdfast("approve", asked["request"], "--as", "dana")
+    say(f"    … {asked['effect']} waits; dana approves exactly these bytes on exactly this state (exit {code})")
+    bank.refund("in_4", 80_00, note="by hand, a colleague")
+    say("    … the same colleague refunds 80.00 EUR by hand")
+    outcome = stage.agent("ticket-992", "in_4", 80_00)
+    view = _effect(stage, asked["effect"])
+    successor = _effect(stage, view["successor"]) if view["successor"] else {"id": "", "state": "none"}
+    books = [c for c in stage.changes("in_4") if c["note"] != "by hand, a colleague"]
+    say(f"    ⊘ {view['id']} is {view['state']}: {view['reason']}")
+    say(f"    … a new proposal was raised: {successor['id']} is {successor['state']}")
+    say(f"    ✓ the bank's books: {len(books)} refunds by the agent")
+    ok = len(without) == 1 and not books and view["state"] == "refused" and successor["state"] == "waiting"
+    return {
+        "id": "W2",
+        "title": "an approval outlives its world",
+        "without": {"outside_changes": len(without), "said": said},
+        "with": {
+            "outside_changes": len(books),
+            "state": view["state"],
+            "said": outcome["outcome"],
+            "effect": view["id"],
+            "successor": successor["id"],
+        },
+        "verdict": "pass" if ok else "fail",
+    }
+
+
+def changed_log(stage: Stage, say: Say) -> dict[str, Any]:
+    """One byte of the log is changed in a copy of the store's file, and found."""
+    store, copy = stage.folder / "holdfast.db", stage.folder / "tampered.db"
+    before, _ = stage.holdfast("evidence", "verify")
+    shutil.copyfile(store, copy)
+    place = _change_a_byte(copy)
+    code, said = stage.holdfast("evidence", "verify", "--store", f"sqlite:{copy}", "--json")
+    found = json.loads(said[said.index("{") :])
+    fields = found.get("data") or {}
+    entry = f"{fields.get('run', '')} #{fields.get('entry', '')}"
+    detected = before == 0 and place > 0 and code == 1 and bool(fields.get("entry"))
+    say(f"    ✓ the store as it is verifies (exit {before})")
+    say(f"    ▶ in a copy, byte {place} is changed: an amount of 1200 reads 9200")
+    say(f"    {'✓ found' if detected else '✗ not found'} (exit {code}): entry {entry}, {fields.get('field', '?')}")
+    return {"detected": detected, "entry": entry, "field": fields.get("field", ""), "byte": place}
+
+
+def _change_a_byte(file: Path) -> int:
+    """Change one byte of a recorded body in the file itself; where. A page may have stale copies: those are left."""
+    original = file.read_bytes()
+    mark = b'"amount":1200'
+    place = original.find(mark)
+    while place >= 0:
+        digit = place + len(mark) - 4
+        file.write_bytes(original[:digit] + b"9" + original[digit + 1 :])
+        db = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+        live = db.execute("SELECT count(*) FROM entry_body WHERE instr(body, CAST('\"amount\":9200' AS BLOB)) > 0").get
+        db.close()
+        if live:
+            return digit
+        place = original.find(mark, place + 1)
+    file.write_bytes(original)
+    return -1
+
+
+def _effect(stage: Stage, effect: str) -> dict[str, Any]:
+    """What the ledger says of an effect, read as an operator's command would read it."""
+    store = open_store(f"sqlite:{stage.folder / 'holdfast.db'}", read_only=True)
+    try:
+        view = store.read_now(effect).effect
+        assert view is not None
+        return {
+            "id": view.id,
+            "state": view.state.value,
+            "basis": view.basis,
+            "reason": view.reason,
+            "successor": view.successor,
+        }
+    finally:
+        store.close_now()
+
+
+def _only_effect(stage: Stage) -> dict[str, Any]:
+    store = open_store(f"sqlite:{stage.folder / 'holdfast.db'}", read_only=True)
+    try:
+        view = store.effects()[0]
+        return {"id": view.id, "state": view.state.value}
+    finally:
+        store.close_now()

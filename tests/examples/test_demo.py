@@ -1,0 +1,76 @@
+"""The demo as a user runs it: real processes, real SIGKILL, judged by what it reports of the outside's own books."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], Path]:
+    """One run of ``holdfast demo --json``."""
+    folder = tmp_path_factory.mktemp("demo") / "stage"
+    command = [sys.executable, "-m", "holdfast.cli.main", "demo", "--json", "--folder", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    return document["data"], folder
+
+
+@pytest.mark.req("W1", mutant=None, reason="real processes; the same defects are planted in tests/crash")
+def test_a_worker_killed_after_paying_pays_twice_without_and_once_with(played: tuple[dict, Path]) -> None:
+    """W1: 2 changes outside without holdfast, 1 with it, and that one is verified."""
+    story = next(s for s in played[0]["stories"] if s["id"] == "W1")
+    assert story["without"]["outside_changes"] == 2
+    assert story["with"]["outside_changes"] == 1
+    assert story["with"]["state"] == "verified"
+    assert story["with"]["known_after_kill"] == "dispatched"
+    assert story["verdict"] == "pass"
+
+
+@pytest.mark.req("W2", mutant=None, reason="real processes; the same defects are planted in the explorer's mutants")
+def test_an_approval_that_outlived_its_world_is_refused_and_asked_anew(played: tuple[dict, Path]) -> None:
+    """W2: the old yes pays without holdfast; with it nothing is sent and a new request is raised."""
+    story = next(s for s in played[0]["stories"] if s["id"] == "W2")
+    assert story["without"]["outside_changes"] == 1
+    assert story["with"]["outside_changes"] == 0
+    assert story["with"]["state"] == "refused"
+    assert story["with"]["successor"]
+
+
+@pytest.mark.req("1.10b", mutant=None, reason="the defect is the changed byte itself: an unchanged store verifies")
+def test_a_changed_byte_of_the_log_is_found_and_located(played: tuple[dict, Path]) -> None:
+    """One byte of one body is changed in a copy of the file; the entry is named."""
+    tamper = played[0]["tamper"]
+    assert tamper["detected"] is True
+    assert tamper["entry"].startswith("ru_")
+    assert tamper["field"] == "body"
+
+
+def test_the_store_that_the_demo_leaves_can_be_inspected(played: tuple[dict, Path]) -> None:
+    """The printed commands work on what is left behind, after every process has ended."""
+    data, folder = played
+    effect = next(s for s in data["stories"] if s["id"] == "W1")["with"]["effect"]
+    env = {**os.environ, "HOLDFAST_STATE_DIR": str(folder / "state")}
+    for command, code in ((("effect", "show", effect), 0), (("run", "list"), 0), (("evidence", "verify"), 0)):
+        done = subprocess.run(
+            [sys.executable, "-m", "holdfast.cli.main", *command],
+            cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == code, (command, done.stdout, done.stderr)
+        assert done.stdout.strip()
+
+
+def test_the_demo_refuses_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
+    """A folder with somebody's files in it is left as it is, with a clear error."""
+    (tmp_path / "precious.txt").write_text("mine")
+    command = [sys.executable, "-m", "holdfast.cli.main", "demo", "--folder", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "was not made by the demo" in done.stderr
+    assert (tmp_path / "precious.txt").read_text() == "mine"
