@@ -3,12 +3,11 @@
 A block counts if the line above its fence is one of these comments, which no reader of the page sees:
 
     <!-- file: NAME -->   the block is written to NAME
-    <!-- run -->          the block is run: Python as a program, sh line by line; each line must end with exit code 0
-    <!-- run: exit N -->  the same, and the last line must end with exit code N
-    <!-- prints -->       what was run last printed these lines, in this order; … stands for anything
+    <!-- run -->          the block is run: Python as a program, sh line by line
+    <!-- prints -->       the run before printed these lines, in this order; … stands for anything
 
 Decides what a mark means and nothing about the page. A sh line is ``python FILE …`` or ``holdfast …``, with NAME=value
-before it; a line that is a comment is left out. A word such as ``ef_…`` is the first word with that beginning in what was
+before it; it must end with exit code 0, or N where ``# exit N`` stands behind it. A word such as ``ef_…`` is the first word with that beginning in what was
 printed last that has one: ids are different on every machine. Does not run pipes, redirections or other programs: a page that needs
 them is not marked.
 """
@@ -50,6 +49,13 @@ def blocks(text: str) -> Iterator[Block]:
         yield Block(found["mark"], found["what"] or "", found["language"], found["text"], line)
 
 
+def _expected(line: str) -> tuple[str, int]:
+    """A sh line without its comment, and the exit code it must end with."""
+    command, _, comment = line.partition("  #")
+    found = re.fullmatch(r"\s*exit (\d+).*", comment)
+    return command.strip(), int(found[1]) if found else 0
+
+
 class Folder:
     """Where the blocks of one page are carried out, with a state directory of its own."""
 
@@ -81,13 +87,11 @@ class Folder:
 
     def _run(self, block: Block) -> None:
         self._printed = ""
-        expected = int(block.what.removeprefix("exit ")) if block.what else 0
-        lines = [line.strip() for line in block.text.splitlines()]
-        commands = [line for line in lines if line and not line.startswith("#")]
+        lines = [line for line in block.text.splitlines() if line.split("#")[0].strip()]
+        commands = [_expected(line) for line in lines]
         if block.language == "python":
-            commands = [shlex.join(["python", "-c", block.text])]
-        for number, command in enumerate(commands, 1):
-            wanted = expected if number == len(commands) else 0
+            commands = [(shlex.join(["python", "-c", block.text]), 0)]
+        for command, wanted in commands:
             ended = self._command(command)
             self._printed += ended.stdout
             self._seen.insert(0, ended.stdout)
