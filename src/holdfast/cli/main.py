@@ -1,8 +1,8 @@
 """The command line's root: every noun, one way to run a command, one way to end.
 
 Promises: exit codes as documented (0 true, 1 false, 2 usage, 3 unknown, 4 waiting for a human, 5 refused, 70
-our bug), one document with ``--json`` whatever happens, and no traceback unless HOLDFAST_TRACEBACK=1. Modules of
-a noun are imported when it is used, so that ``--help`` answers at once.
+our bug), one document with ``--json`` whatever happens, and no traceback unless HOLDFAST_TRACEBACK=1. Modules
+of a noun are imported when it is used, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How an answer leaves: lines for a person, one document for a machine; errors in their own order.
 
-stdout is data, stderr is narration. Colour only on a terminal, never with NO_COLOR. Nothing is read as markup.
+stdout is data, stderr is narration. Colour only on a terminal, never with NO_COLOR. No text is markup.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The page of one effect: its seven verbs in order, then how it stands.
 
-Built from the record and its entries. Promises that a verb is marked done only by an entry that says so, and that each line names the entry it comes from. Times, holders and tokens are shown as recorded.
+Built from the record and its entries. Promises that a verb is marked done only by an entry that says so, and
+that each line names the entry it comes from. Times, holders and tokens are shown as recorded.
 """
 
 from __future__ import annotations
@@ -122,6 +123,8 @@ def _verify_sign(view: Effect, moved: list[Fact], facts: list[Fact]) -> Sign:
         return Sign("—", "not possible: attested", "quiet")
     if view.state in (State.COMMITTED, State.COMPENSATED):
         return Sign("—", "not declared", "quiet")
+    if view.state in (State.FAILED, State.ABANDONED):
+        return _NOT_NEEDED
     return _NOT_REACHED
 
 
@@ -140,9 +143,10 @@ def effect_page(
     run: Run | None = None,
     approval: Approval | None = None,
     contract: Contract | None = None,
+    halted: str = "",
 ) -> Page:
     """One effect for a person and, under ``data``, the same for a machine."""
-    stands = standing(view, now_ms, approval=approval, contract=contract)
+    stands = standing(view, now_ms, approval=approval, contract=contract, halted=halted)
     verbs = by_verb(facts)
     page = Page(
         data=_data(view, verbs, stands, approval), exit_code=exit_code(view), counts={"entries": len(facts)}
@@ -172,6 +176,7 @@ def describe(page: Page, view: Effect, run: Run | None) -> None:
     page.fact("run", f"{view.run}{goal}")
     page.fact("purpose", framed(view.purpose))
     page.fact("principal", f"{escaped(view.principal)} in {escaped(view.environment)}")
+    page.fact("proposed", when(view.proposed_ms))
     page.fact("identity", f"generation {view.generation}, key {escaped(view.key)}")
     for label, other in (("previous", view.previous), ("successor", view.successor), ("parent", view.parent)):
         if other:
@@ -203,9 +208,15 @@ def _verb_lines(page: Page, verb: str, view: Effect, facts: list[Fact]) -> None:
     for fact in facts:
         token = f"  token {fact.token}" if fact.token else ""
         page.line(
-            Span(f"    {when(fact.at_ms)}  entry {fact.seq:<4}", "quiet"),
+            Span(f"    {_moment(fact.at_ms, view)}  entry {fact.seq:<4}", "quiet"),
             f"{fact.kind:<11} by {escaped(fact.by)}{token}{_said(fact)}",
         )
+
+
+def _moment(at_ms: int, view: Effect) -> str:
+    """The time of day; the date as well where it is not the day of the proposal."""
+    moment = when(at_ms)
+    return moment[11:] if moment[:10] == when(view.proposed_ms)[:10] else moment
 
 
 def _said(fact: Fact) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from holdfast.kernel.finality import no_resend
-from holdfast.kernel.model import Approval, Contract, Effect, State
+from holdfast.kernel.model import BEFORE_DISPATCH, Approval, Contract, Effect, State
 from holdfast.report.text import escaped, framed, seen_from, when
 
 
@@ -24,6 +24,9 @@ class Standing(NamedTuple):
     next: str
 
 
+SENDABLE = BEFORE_DISPATCH | {State.UNKNOWN}
+"""States from which an attempt could still be sent."""
+
 NOTHING_LEFT = "nothing has left for the outside"
 BY_HAND = "making the change by hand: a later approval or worker would make it a second time"
 ANEW = (
@@ -33,9 +36,21 @@ SAME_PURPOSE = "proposing the same call under the same purpose: it is answered f
 
 
 def standing(
-    view: Effect, now_ms: int, *, approval: Approval | None = None, contract: Contract | None = None
+    view: Effect,
+    now_ms: int,
+    *,
+    approval: Approval | None = None,
+    contract: Contract | None = None,
+    halted: str = "",
 ) -> Standing:
-    """Where this effect stands at ``now_ms`` (the store's time)."""
+    """Where this effect stands at ``now_ms`` (the store's time). ``halted`` says why nothing is sent now, if so."""
+    stands = _stands(view, now_ms, approval, contract)
+    if halted and view.state in SENDABLE:
+        return stands._replace(known=(*stands.known, f"nothing is sent now: {framed(halted)}"))
+    return stands
+
+
+def _stands(view: Effect, now_ms: int, approval: Approval | None, contract: Contract | None) -> Standing:
     match view.state:
         case State.PROPOSED | State.ADMITTED | State.CLAIMED:
             return _before(view, now_ms)
@@ -53,6 +68,18 @@ def standing(
             return _abandoned(view)
         case _:
             return _refused(view)
+
+
+BASES = {
+    "acknowledged": "the outside acknowledged it",
+    "acknowledged per item": "the outside acknowledged it, item by item",
+    "probe": "a probe found it outside",
+    "late reply": "a reply that came late said so",
+}
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _before(view: Effect, now_ms: int) -> Standing:
@@ -144,9 +171,9 @@ def _in_flight(view: Effect, now_ms: int) -> Standing:
 
 
 def _in_doubt(view: Effect, now_ms: int, contract: Contract | None) -> Standing:
-    first, last = view.attempts[0], view.attempts[-1]
+    last = view.attempts[-1]
     known = [
-        f"sent {len(view.attempts)} time(s) under one key: {when(first.at_ms)} to {when(last.at_ms)}",
+        f"sent {_times(len(view.attempts))} under one key, last {when(last.at_ms)}",
         f"the reason for the doubt: {framed(view.cause)}"
         if view.cause
         else "the reason for the doubt was not given",
@@ -157,7 +184,7 @@ def _in_doubt(view: Effect, now_ms: int, contract: Contract | None) -> Standing:
         known[1] = f"the outside accepted a long operation and calls it {framed(view.operation)}"
         not_known = ["whether that operation will be done"]
     if view.probes:
-        known.append(f"asked {view.probes} time(s) so far; no answer settled it")
+        known.append(f"asked {_times(view.probes)} so far; no answer settled it")
     if view.absent_ms:
         known.append(
             f"not found outside since {when(view.absent_ms)}, which alone does not prove that it cannot land"
@@ -209,7 +236,7 @@ def _mover(view: Effect, now_ms: int) -> str:
 
 
 def _happened(view: Effect, now_ms: int) -> Standing:
-    known = [f"it happened: {framed(view.basis or 'acknowledged')}"]
+    known = [f"it happened: {BASES.get(view.basis, escaped(view.basis) or 'acknowledged')}"]
     if view.attested_by:
         known = [f"{escaped(view.attested_by)} attests that it happened: {framed(view.reason)}"]
     not_known: list[str] = []
@@ -249,7 +276,7 @@ def _happened(view: Effect, now_ms: int) -> Standing:
 
 
 def _failed(view: Effect) -> Standing:
-    proof = framed(view.basis or view.cause)
+    proof = escaped(view.basis) or "it is proved"
     if view.attested_by:
         proof = f"{escaped(view.attested_by)} attests it: {framed(view.reason)}"
     successor = (
@@ -270,7 +297,7 @@ def _failed(view: Effect) -> Standing:
 def _abandoned(view: Effect) -> Standing:
     return Standing(
         known=(
-            f"sent {len(view.attempts)} time(s)",
+            f"sent {_times(len(view.attempts))}",
             f"{escaped(view.attested_by)} gave up on it: {framed(view.reason)}",
             "it counts as spent, and its key is never used again",
         ),
