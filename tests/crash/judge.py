@@ -1,0 +1,132 @@
+"""The judge: what the outside's own books say of a case, and whether the ledger says the same.
+
+Decides from GET /books first; the ledger is only ever compared with it. Promises that each broken promise is named
+with the case it was found in. Its own power is tested: workers with planted defects are brought before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.kernel.due import is_open
+from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.model import AFTER_COMMIT, BEFORE_DISPATCH, Effect, State
+from holdfast.store import open_store
+from tests.crash.scene import EXACT, Ran
+
+NOTHING_HAPPENED = BEFORE_DISPATCH | {State.FAILED, State.REFUSED, State.SUPERSEDED}
+
+
+@dataclass(kw_only=True)
+class Judged:
+    """The verdict on one case. ``broken`` holds a sentence for each broken promise; empty is good."""
+
+    ran: Ran
+    changes: int
+    states: list[str]
+    silent_repeats: int = 0
+    lost: int = 0
+    unowned: int = 0
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def exactly_one(self) -> bool:
+        """Whether the outside shows one change."""
+        return self.changes == 1
+
+    @property
+    def sentence(self) -> str:
+        """The case and all that is wrong with it, for a person who has to find out."""
+        case = self.ran.case
+        where = f"{case.kind} kills={list(case.kills)} fault={case.fault} codes={self.ran.codes}"
+        return f"{where}: {'; '.join(self.broken) or 'nothing'} (changes {self.changes}, states {self.states})"
+
+
+def judge(ran: Ran, books: dict[str, Any]) -> Judged:
+    """Judge one case by the outside's books, after all of its processes have ended."""
+    changes = [row for row in books["changes"] if row["invoice"] == ran.invoice]
+    judged = Judged(ran=ran, changes=len(changes), states=[])
+    if ran.codes[-1] != 0:
+        judged.broken.append(f"its last worker left with {ran.codes[-1]}: {ran.errors()[-2000:]}")
+    try:
+        store = open_store(f"sqlite:{ran.store}", read_only=True, state_dir=ran.folder / "state")
+    except HoldfastError as error:
+        judged.broken.append(f"its store does not open: {error}")
+        return judged
+    try:
+        effects = store.effects()
+        judged.states = [effect.state.value for effect in effects]
+        _repeats(judged, changes)
+        _ledger(judged, effects, changes)
+        _open(judged, effects)
+        _told(judged, {e.id: e for e in effects}, changes)
+        try:
+            store.verify()
+        except HoldfastError as error:
+            judged.broken.append(f"its evidence does not verify: {error}")
+    finally:
+        store.close_now()
+    return judged
+
+
+def _repeats(judged: Judged, changes: list[dict[str, Any]]) -> None:
+    judged.silent_repeats = max(0, len(changes) - 1)
+    if judged.silent_repeats:
+        judged.broken.append(f"silent repeat: {len(changes)} changes for one purpose")
+    case = judged.ran.case
+    if not changes and case.tool in EXACT and case.sole_holder:
+        judged.lost += 1
+        judged.broken.append("lost: the outside shows no change, though everything needed to know was there")
+
+
+def _own(effect: Effect, changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The changes that belong to an effect: by its key where the tool hands one over, else by its invoice."""
+    if effect.tool == "refund_bare":
+        return changes if effect.attempts else []
+    return [row for row in changes if effect.key in (row["key"] or "", row["note"].removeprefix("ref "))]
+
+
+def _ledger(judged: Judged, effects: list[Effect], changes: list[dict[str, Any]]) -> None:
+    """The ledger against the books: nothing done that is not there, nothing there that is not owned."""
+    owned = 0
+    for effect in effects:
+        mine = len(_own(effect, changes))
+        owned += mine
+        if effect.state in AFTER_COMMIT and mine == 0:
+            judged.broken.append(f"{effect.id} is {effect.state.value}, and the outside shows no change")
+        if effect.state in NOTHING_HAPPENED and mine:
+            judged.broken.append(f"{effect.id} is {effect.state.value}, and the outside shows {mine} change(s)")
+    if owned != len(changes):
+        judged.broken.append(f"{len(changes)} change(s) outside, {owned} of them owned by an effect")
+
+
+def _open(judged: Judged, effects: list[Effect]) -> None:
+    """Every open record has an owner, a next act and a due time; and somebody other than the runtime owns it."""
+    for effect in effects:
+        if not is_open(effect):
+            continue
+        missing = [n for n, v in (("owner", effect.owner), ("next act", effect.next), ("due time", effect.due_ms)) if not v]
+        if missing:
+            judged.unowned += 1
+            judged.broken.append(f"{effect.id} is open ({effect.state.value}) without {' and '.join(missing)}")
+    if judged.changes == 0 and not any(is_open(e) for e in effects) and judged.ran.case.tool not in EXACT:
+        judged.lost += 1
+        judged.broken.append("lost: no change, and nobody owns what is left")
+
+
+def _told(judged: Judged, effects: dict[str, Effect], changes: list[dict[str, Any]]) -> None:
+    """What a caller was told is in the ledger, and is true outside."""
+    for told in judged.ran.told():
+        effect = effects.get(told.effect)
+        if told.effect and effect is None:
+            judged.lost += 1
+            judged.broken.append(f"{told.outcome} of {told.effect} was told and is not in the ledger")
+            continue
+        if effect is None or told.outcome not in ("Verified", "Committed"):
+            continue
+        if effect.state not in AFTER_COMMIT:
+            judged.lost += 1
+            judged.broken.append(f"{told.outcome} was told of {effect.id}, which is {effect.state.value}")
+        if not _own(effect, changes):
+            judged.broken.append(f"{told.outcome} was told of {effect.id}, and the outside shows no change")

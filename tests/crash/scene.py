@@ -1,0 +1,198 @@
+"""One case: a store, an invoice, a tool, and what is done to its workers; then a restart, until nothing is due.
+
+Decides how a case is run, never how it is judged. Promises that a case touches no other: its own folder, store,
+purpose and invoice. The payment service is shared, and switches are matched to the case's invoice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from examples.payments.client import PaymentsClient
+from examples.payments.spawn import running
+from tests.crash.nursery import Child, Nursery
+from tests.crash.worker import Plan, Told
+
+EXACT = ("refund", "refund_keyed", "refund_fenced", "refund_probed", "payout")
+BARE = ("refund_bare",)
+TOOLS = (*EXACT, *BARE)
+ASKED = 9_900
+"""An amount for which the policy asks a person (more than 50.00 EUR)."""
+PAYOUT_MS = 150
+RESTARTS = 6
+WORKER_LIMIT_S = 45.0
+HUNG = 124
+"""Stands for the exit code of a worker that had to be killed because it never left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is done. ``kills``: one address (or a number of milliseconds, from outside) per worker in a row."""
+
+    tool: str
+    kills: tuple[str | int, ...] = ()
+    asked: bool = False
+    calls: int = 1
+    together: bool = False
+    fault: tuple[str, object, int] | None = None  # switch, value, times
+    defect: str = ""
+    sole_holder: bool = True  # every worker that may have sent something is dead or done when the last one asks
+
+    @property
+    def kind(self) -> str:
+        """The row of the table: the tool, and whether a person was asked."""
+        return f"{self.tool}, asked" if self.asked else self.tool
+
+
+@dataclass(kw_only=True)
+class Ran:
+    """What came of a case: exit codes of its workers in order, and where its store lies."""
+
+    case: Case
+    folder: Path
+    store: Path
+    invoice: str
+    codes: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def kills(self) -> int:
+        """How many of its workers really died by SIGKILL."""
+        return self.codes.count(-signal.SIGKILL)
+
+    def told(self) -> list[Told]:
+        """What its workers were told, in order, a whole line each."""
+        path = self.folder / "told"
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        return [msgspec.json.decode(line, type=Told) for line in lines]
+
+    def trace(self, worker: int) -> list[str]:
+        """The addresses that one worker (0: the first) reached, in order."""
+        path = self.folder / f"w{worker}" / "trace"
+        return path.read_text(encoding="ascii").split() if path.exists() else []
+
+    def errors(self) -> str:
+        """Tracebacks and warnings of its workers."""
+        parts = sorted(self.folder.glob("w*/errors"))
+        return "".join(part.read_text(encoding="utf-8") for part in parts)
+
+
+class Stage:
+    """One payment service, one nursery, a folder: everything that cases share."""
+
+    def __init__(self, folder: Path, url: str, nursery: Nursery, at_once: int = 4) -> None:
+        """``at_once`` cases run side by side; they mostly wait for the disk and for times to pass."""
+        self.folder = folder
+        self.url = url
+        self.nursery = nursery
+        self.client = PaymentsClient(url, timeout_s=10, name="the judge")
+        self._at_once = at_once
+        self._made = 0
+
+    def new(self, case: Case) -> Ran:
+        """A folder and an invoice of its own for a case."""
+        self._made += 1
+        folder = self.folder / f"c{self._made:04}"
+        folder.mkdir()
+        ran = Ran(case=case, folder=folder, store=folder / "store.db", invoice=f"in_{folder.name}")
+        self.client.add_invoice(ran.invoice, 100_00)
+        return ran
+
+    def plan(self, ran: Ran, **more: object) -> Plan:
+        """The plan of the next worker of a case."""
+        folder = ran.folder / f"w{len(list(ran.folder.glob('w*')))}"
+        folder.mkdir()
+        case = ran.case
+        given: dict[str, object] = {
+            "store": str(ran.store),
+            "state_dir": str(ran.folder / "state"),
+            "url": self.url,
+            "tool": case.tool,
+            "invoice": ran.invoice,
+            "amount": ASKED if case.asked else 1_200,
+            "purpose": f"ticket {ran.invoice}",
+            "folder": str(folder),
+            "told": str(ran.folder / "told"),
+            "calls": case.calls,
+            "together": case.together,
+            "approve": case.asked,
+            "defect": case.defect,
+        }
+        return msgspec.convert(given | more, Plan)
+
+    def play(self, case: Case) -> Ran:
+        """Run a case to its end: each kill in turn, then restarts until a worker leaves with nothing due."""
+        ran = self.new(case)
+        began = time.monotonic()
+        if case.fault is not None:
+            name, value, times = case.fault
+            self.client.switch(name, value, times=times, match=f"invoice={ran.invoice}")
+        for kill in case.kills:
+            child = self._start(ran, kill)
+            ran.codes.append(_end(child))
+        for _ in range(RESTARTS):
+            ran.codes.append(_end(self.nursery.start(self.plan(ran))))
+            if ran.codes[-1] == 0:
+                break
+        ran.seconds = time.monotonic() - began
+        return ran
+
+    def _start(self, ran: Ran, kill: str | int) -> Child:
+        if isinstance(kill, str):
+            return self.nursery.start(self.plan(ran, at=kill))
+        child = self.nursery.start(self.plan(ran))
+        assert child.pid
+        time.sleep(kill / 1000)
+        child.signal(signal.SIGKILL)
+        return child
+
+    def play_all(self, cases: Iterable[Case], done: Callable[[Ran], None] = lambda _: None) -> list[Ran]:
+        """Several cases side by side, in the order given; ``done`` is called as each one ends."""
+
+        def one(case: Case) -> Ran:
+            ran = self.play(case)
+            done(ran)
+            return ran
+
+        with ThreadPoolExecutor(self._at_once) as pool:
+            return list(pool.map(one, cases))
+
+    def books(self) -> dict[str, object]:
+        """The outside's books, once all work that is still late has been done."""
+        self.client.release_late()
+        return self.client.books()
+
+
+def _end(child: Child) -> int:
+    try:
+        return child.wait(WORKER_LIMIT_S)
+    except TimeoutError:
+        return HUNG
+
+
+@contextlib.contextmanager
+def stage(at_once: int = 4) -> Iterator[Stage]:
+    """A stage in a temporary folder, taken down with everything on it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-crash-") as folder,
+        running(Path(folder, "books.db"), payout_ms=PAYOUT_MS) as (url, _),
+        Nursery() as nursery,
+    ):
+        yield Stage(Path(folder), url, nursery, at_once)
+
+
+def shuffled(cases: list[Case], seed: int) -> list[Case]:
+    """The same cases in an order that only the seed decides."""
+    order = list(cases)
+    random.Random(seed).shuffle(order)
+    return order
