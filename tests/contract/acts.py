@@ -60,7 +60,12 @@ class Acts:
             "key": digest(f"key {self.run.id}/{n}"),
             "identity": digest(f"identity {self.run.id}/{n}"),
             "generation": 1,
-            "args": {"order": f"{self.name}-{n}", "minor": 500, "note": "grüße", "lines": [1, 2.5, None, True]},
+            "args": {
+                "order": f"{self.name}-{n}",
+                "minor": 500,
+                "note": "grüße",
+                "lines": [1, 2.5, None, True],
+            },
             "args_digest": digest(f"args {n}"),
             "resource": self.resource(n),
         }
@@ -71,7 +76,9 @@ class Acts:
 
     def propose(self, n: int, **more: Any) -> Change:
         guard = Guard(run_open=self.run.id, absent=(self.id(n),))
-        return Change(run=self.run.id, guard=guard, drafts=(self.draft(n, "proposed", **self.body(n, **more)),))
+        return Change(
+            run=self.run.id, guard=guard, drafts=(self.draft(n, "proposed", **self.body(n, **more)),)
+        )
 
     def admit(self, n: int) -> Change:
         draft = self.draft(n, "admitted", answer="allow", rules=["starter-1"], policy=digest("policy"))
@@ -138,7 +145,9 @@ class Acts:
 
     def fact(self, scope: str, *, raised: bool = False, value: str = "") -> Change:
         fact = Fact(scope=scope, raised=raised, value=value, by="carol", reason="drill")
-        return Change(run="ru_store", facts=(fact,), notes=(Note(kind="fact", by="carol", body={"scope": scope}),))
+        return Change(
+            run="ru_store", facts=(fact,), notes=(Note(kind="fact", by="carol", body={"scope": scope}),)
+        )
 
 
 def applied(verdict: Verdict) -> Effect:

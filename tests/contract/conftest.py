@@ -1,4 +1,6 @@
-"""The stores that keep the port's contract, each behind the same few handles. A new store joins by one class here."""
+"""The stores that keep the port's contract, each behind the same few handles. A new store joins by one class
+here.
+"""
 
 from __future__ import annotations
 

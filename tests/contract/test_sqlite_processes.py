@@ -15,6 +15,13 @@ from holdfast.kernel.errors import StoreBusy
 from holdfast.kernel.model import State
 from tests.contract.acts import Acts, applied
 
+HOLD_THE_LOCK = """
+import apsw, sys
+db = apsw.Connection(sys.argv[1])
+db.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -46,10 +53,10 @@ def test_two_processes_on_a_new_file_share_one_sequence_of_tokens(sqlite) -> Non
     assert not store.restored()
 
 
-@pytest.mark.req("1.1b", mutant=None, reason="the process is killed between a durable answer and what follows it")
+@pytest.mark.req("1.1b", mutant=None, reason="killed between a durable answer and what follows it")
 @pytest.mark.parametrize("after", [1, 7, 23])
 def test_a_killed_writer_loses_only_what_nobody_was_told(sqlite, after) -> None:
-    """After kill -9 every effect that was said to be on disk is there and left; what is lost is a tail of the run."""
+    """After kill -9 every effect that was said to be on disk is there and left; a tail of the run is lost."""
     worker = start(sqlite, "a", 1_000)
     assert worker.stdout is not None
     told = [worker.stdout.readline().split() for _ in range(after)]
@@ -73,15 +80,16 @@ def test_a_killed_writer_loses_only_what_nobody_was_told(sqlite, after) -> None:
 
 
 async def test_a_lock_that_is_never_let_go_is_named(sqlite, acts) -> None:
-    """Where another process keeps the write lock, a commit ends with who holds it, and the writer stays usable."""
+    """Where another process keeps the write lock, a commit ends with who holds it, and the writer stays
+    usable.
+    """
     store = sqlite.open(busy_ms=80)
     await store.commit(acts.begin())
     holder = subprocess.Popen(
         [
             sys.executable,
             "-c",
-            "import apsw, sys; db = apsw.Connection(sys.argv[1]); db.execute('BEGIN IMMEDIATE');"
-            "print('held', flush=True); sys.stdin.read()",
+            HOLD_THE_LOCK,
             str(sqlite.path),
         ],
         stdin=subprocess.PIPE,
@@ -109,10 +117,16 @@ async def test_a_held_lock_is_waited_for_without_stopping_the_loop(sqlite, acts)
     await store.commit(acts.begin())
     other = apsw.Connection(str(sqlite.path))
     other.execute("BEGIN IMMEDIATE")
-    asked = [asyncio.ensure_future(store.later(acts.propose(1))), asyncio.ensure_future(store.commit(acts.admit(1)))]
+    asked = [
+        asyncio.ensure_future(store.later(acts.propose(1))),
+        asyncio.ensure_future(store.commit(acts.admit(1))),
+    ]
     for _ in range(20):
         await asyncio.sleep(0)
     assert not any(task.done() for task in asked)
     other.execute("ROLLBACK")
     other.close()
-    assert [applied(verdict).state for verdict in await asyncio.gather(*asked)] == [State.PROPOSED, State.ADMITTED]
+    assert [applied(verdict).state for verdict in await asyncio.gather(*asked)] == [
+        State.PROPOSED,
+        State.ADMITTED,
+    ]

@@ -1,4 +1,6 @@
-"""Restored, copied, lost tail, forked: what is behind its remembered head dispatches nothing until a human says so."""
+"""Restored, copied, lost tail, forked: what is behind its remembered head dispatches nothing until a human
+says so.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def expect_restored(store, acts: Acts, n: int) -> None:
 
 @REQ
 def test_a_store_that_is_behind_its_remembered_head_opens_restored(sqlite, acts) -> None:
-    """An old backup put back into the same file is found behind; it takes a new incarnation and far higher tokens."""
+    """An old backup put back into the same file is found behind; it takes a new incarnation and far higher
+    tokens.
+    """
     fill(sqlite, acts, 1)
     backup = back_up(sqlite)
     fill(sqlite, acts, 2)
@@ -95,13 +99,16 @@ def test_another_machine_is_another_place(sqlite, acts, monkeypatch) -> None:
 
 @REQ
 def test_a_fork_is_found_by_its_hash(sqlite, acts) -> None:
-    """Put back and written on by a process that could not see the head, the store is as long as before: the hash at
-    the remembered place gives it away."""
+    """Put back and written on by a process that could not see the head, the store is as long as before: the
+    hash at the remembered place gives it away.
+    """
     fill(sqlite, acts, 1)
     backup = back_up(sqlite)
     fill(sqlite, acts, 2)
     put_back(sqlite, backup)
-    blind = open_store(sqlite.path, state_dir=sqlite.folder / "other", wall=sqlite.clock.wall, boot=sqlite.clock.boot)
+    blind = open_store(
+        sqlite.path, state_dir=sqlite.folder / "other", wall=sqlite.clock.wall, boot=sqlite.clock.boot
+    )
     for n in (7, 8, 9):
         blind.commit_now(acts.propose(n))
     blind.close_now()
@@ -144,7 +151,9 @@ def test_mode_is_not_switched_by_hand(sqlite, acts) -> None:
 
 @REQ
 def test_the_same_backup_twice_gets_new_tokens_twice(sqlite, acts) -> None:
-    """Each restore of one backup counts from the highest incarnation ever released: no token comes a second time."""
+    """Each restore of one backup counts from the highest incarnation ever released: no token comes a second
+    time.
+    """
     fill(sqlite, acts, 1)
     backup = back_up(sqlite)
     fill(sqlite, acts, 2)
@@ -201,7 +210,9 @@ def test_two_processes_do_not_trip_over_one_remembered_head(sqlite, acts) -> Non
 @pytest.mark.req("1.4d", mutant=None, reason="the test moves the wall clock alone, both ways")
 @pytest.mark.parametrize("by_ms", [11 * 60_000, -11 * 60_000])
 def test_a_jump_of_the_clock_stops_dispatch_and_asks(sqlite, acts, by_ms) -> None:
-    """A wall clock that jumps against the time since boot stops dispatching commits, and only those, until accepted."""
+    """A wall clock that jumps against the time since boot stops dispatching commits, and only those, until
+    accepted.
+    """
     fill(sqlite, acts, 1)
     store = sqlite.open()
     sqlite.clock.wall_ms += by_ms

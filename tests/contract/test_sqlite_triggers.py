@@ -32,11 +32,15 @@ REFUSED = {
     "rename a word": "UPDATE word SET text = 'verified!' WHERE text = 'verified'",
 }
 ADD = (
-    "INSERT INTO entry (pos, run, seq, effect, kind, before, after, at_ms, by, token, tenant, commitment, hash)"
-    " SELECT pos + {pos}, run, seq + {seq}, effect, kind, {before}, {after}, at_ms, by, token, tenant, commitment, hash"
+    "INSERT INTO entry"
+    " (pos, run, seq, effect, kind, before, after, at_ms, by, token, tenant, commitment, hash)"
+    " SELECT pos + {pos}, run, seq + {seq}, effect, kind, {before}, {after}, at_ms, by, token, tenant,"
+    " commitment, hash"
     " FROM entry ORDER BY pos DESC LIMIT 1"
 )
-DISPATCHED, VERIFIED, UNKNOWN, ADMITTED = (STATE.format(s) for s in ("dispatched", "verified", "unknown", "admitted"))
+DISPATCHED, VERIFIED, UNKNOWN, ADMITTED = (
+    STATE.format(s) for s in ("dispatched", "verified", "unknown", "admitted")
+)
 MISFITS = {
     "a move that does not exist": ADD.format(pos=1, seq=1, before=DISPATCHED, after=VERIFIED),
     "a move from another state": ADD.format(pos=1, seq=1, before=ADMITTED, after=STATE.format("claimed")),
@@ -60,7 +64,7 @@ async def written(place, acts) -> apsw.Connection:
 @pytest.mark.req("2.4a", mutant=None, reason="the statements go around the engine, straight to the file")
 @pytest.mark.parametrize("name", [*REFUSED, *MISFITS])
 async def test_a_raw_statement_that_would_lie_is_refused(sqlite, acts, name) -> None:
-    """Changing, removing, forging or misplacing a record through another connection is refused by a trigger."""
+    """Changing, removing, forging or misplacing a record through another connection is refused."""
     raw = await written(sqlite, acts)
     with pytest.raises(apsw.ConstraintError):
         raw.execute({**REFUSED, **MISFITS}[name])
@@ -69,7 +73,9 @@ async def test_a_raw_statement_that_would_lie_is_refused(sqlite, acts, name) -> 
 
 
 async def test_the_next_entry_itself_would_fit(sqlite, acts) -> None:
-    """The statement that the misfits are made from is accepted when every part of it fits: the triggers see the part."""
+    """The statement that the misfits are made from is accepted when every part of it fits: the triggers see
+    the part.
+    """
     raw = await written(sqlite, acts)
     raw.execute("BEGIN IMMEDIATE")
     raw.execute(ADD.format(pos=1, seq=1, before=DISPATCHED, after=UNKNOWN))
@@ -98,15 +104,22 @@ def test_the_table_of_moves_in_the_file_is_the_kernels(sqlite) -> None:
     sqlite.open()
     raw = apsw.Connection(str(sqlite.path))
     found = raw.execute(
-        "SELECT b.text, a.text FROM life JOIN word AS b ON b.n = life.before JOIN word AS a ON a.n = life.after"
+        "SELECT b.text, a.text FROM life"
+        " JOIN word AS b ON b.n = life.before JOIN word AS a ON a.n = life.after"
     ).fetchall()
     raw.close()
     assert {(State(before) if before else None, State(after)) for before, after in found} == LEGAL
 
 
 FORGED = {
-    "entry": ("DROP TRIGGER entry_stays", "UPDATE entry SET by = (SELECT n FROM word WHERE text = 'alice') WHERE pos = 3"),
-    "body": ("DROP TRIGGER entry_body_stays", "UPDATE entry_body SET body = CAST(replace(body, '500', '900') AS BLOB) WHERE pos = 2"),
+    "entry": (
+        "DROP TRIGGER entry_stays",
+        "UPDATE entry SET by = (SELECT n FROM word WHERE text = 'alice') WHERE pos = 3",
+    ),
+    "body": (
+        "DROP TRIGGER entry_body_stays",
+        "UPDATE entry_body SET body = CAST(replace(body, '500', '900') AS BLOB) WHERE pos = 2",
+    ),
     "deleted": ("DROP TRIGGER entry_is_kept", "DELETE FROM entry WHERE pos = 4"),
     "tail": ("DROP TRIGGER entry_is_kept", "DELETE FROM entry WHERE pos = (SELECT max(pos) FROM entry)"),
     "view": ("SELECT 1", "UPDATE effect_view SET view = CAST(replace(view, '500', '900') AS BLOB)"),
@@ -118,7 +131,9 @@ FORGED = {
 @pytest.mark.req("1.10b", mutant=None, reason="each case changes the file itself")
 @pytest.mark.parametrize("name", sorted(FORGED))
 async def test_a_forged_file_does_not_verify(sqlite, acts, name) -> None:
-    """With a trigger taken away, a changed, deleted or cut entry, or a row its entries do not explain, is named."""
+    """With a trigger taken away, a changed, deleted or cut entry, or a row its entries do not explain, is
+    named.
+    """
     raw = await written(sqlite, acts)
     store = sqlite.open()
     assert store.verify().effects == 1

@@ -1,4 +1,6 @@
-"""What every store promises, whichever it is: verdicts, tokens, single use, order, and one shape of the record."""
+"""What every store promises, whichever it is: verdicts, tokens, single use, order, and one shape of the
+record.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ async def dispatched(store: Any, acts: Acts, n: int) -> int:
     return applied(await store.commit(acts.leave(n))).token
 
 
-# -- every part of the guard ------------------------------------------------------------------------------------------
+# -- every part of the guard
+# ------------------------------------------------------------------------------------------
 
 Case = Callable[[Any, Any, Acts], Awaitable[Change]]
 CASES: dict[str, Case] = {}
@@ -212,13 +215,15 @@ async def test_an_approval_that_does_not_stand_is_refused(place, acts, state) ->
     assert rejected(await store.commit(leave)) == "approval"
 
 
-# -- one batch, many verdicts -----------------------------------------------------------------------------------------
+# -- one batch, many verdicts
+# -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.req("2.6c", mutant=None, reason="the two dispatchers share one batch and one approval")
 async def test_a_batch_of_64_gives_each_its_own_verdict(place) -> None:
-    """In 64 concurrent commits two spend one approval, three want the last budget, one brings a stale token: of the
-    two one passes, of the three one passes, the stale one does not, and the other 58 all pass."""
+    """In 64 concurrent commits two spend one approval, three want the last budget, one brings a stale token:
+    of the two one passes, of the three one passes, the stale one does not, and the other 58 all pass.
+    """
     store = place.open()
     plain = Acts(now_ms=place.clock.wall_ms, name="plain")
     asked = Acts(now_ms=place.clock.wall_ms, name="asked")
@@ -253,8 +258,9 @@ async def test_a_batch_of_64_gives_each_its_own_verdict(place) -> None:
 
 
 async def test_an_illegal_move_fails_only_its_own_caller(place, acts) -> None:
-    """A change that the state table does not have raises for its caller, leaves no half of itself, and its neighbours
-    in the same batch are recorded."""
+    """A change that the state table does not have raises for its caller, leaves no half of itself, and its
+    neighbours in the same batch are recorded.
+    """
     store = place.open()
     await admitted(store, acts, 1, 2, 3)
     broken = acts.change(2, acts.claimed(2), acts.draft(2, "verified", verified_ms=1))
@@ -280,7 +286,8 @@ async def test_tokens_rise_over_all_runs_and_workers(place) -> None:
     assert tokens == sorted(set(tokens))
 
 
-# -- what others see --------------------------------------------------------------------------------------------------
+# -- what others see
+# --------------------------------------------------------------------------------------------------
 
 
 async def test_later_is_seen_by_its_own_worker_before_it_is_on_disk(place, acts) -> None:
@@ -300,7 +307,9 @@ async def test_later_is_seen_by_its_own_worker_before_it_is_on_disk(place, acts)
 
 @pytest.mark.req("1.2b", mutant=None, reason="two workers propose one identity")
 async def test_one_purpose_proposed_by_two_workers_is_one_effect(place, acts) -> None:
-    """The same run opened and the same effect proposed by two workers at once: one row each, the second is told."""
+    """The same run opened and the same effect proposed by two workers at once: one row each, the second is
+    told.
+    """
     one, two = place.open("first"), place.open("second")
     begun = await asyncio.gather(one.commit(acts.begin()), two.commit(acts.begin()))
     assert sorted(isinstance(v, Applied) for v in begun) == [False, True]
@@ -325,7 +334,7 @@ async def test_latest_is_the_highest_generation(place, acts) -> None:
 
 
 async def test_a_read_brings_everything_a_verb_needs(place, acts) -> None:
-    """One read answers effect, run, approval, the epochs of all its scopes, a halt in words, and store time."""
+    """One read answers effect, run, approval, its scopes' epochs, a halt in words, and store time."""
     store = place.open()
     await store.commit(acts.begin())
     await store.commit(acts.propose(1))
@@ -349,7 +358,9 @@ async def test_a_record_comes_back_as_it_went_in(place, acts) -> None:
     """Arguments of every JSON kind, costs, and a whole life read back equal after they were on disk."""
     store = place.open()
     token = await dispatched(store, acts, 1)
-    await store.later(acts.propose(2, cost={"minor": 500, "currency": "EUR"}, cites=["it_1"], parent=acts.id(1)))
+    await store.later(
+        acts.propose(2, cost={"minor": 500, "currency": "EUR"}, cites=["it_1"], parent=acts.id(1))
+    )
     applied(await store.commit(acts.acknowledge(1, token)))
     held = applied(await store.commit(acts.verify(1, token)))
     kept = (await store.read(acts.id(1))).effect
@@ -360,7 +371,8 @@ async def test_a_record_comes_back_as_it_went_in(place, acts) -> None:
     assert (second.cost, second.cites, second.parent) == (Money(500, "EUR"), ("it_1",), acts.id(1))
 
 
-# -- evidence ---------------------------------------------------------------------------------------------------------
+# -- evidence
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.req("1.4b", mutant=None, reason="the reply is offered under a token that is one too low")
@@ -434,10 +446,19 @@ async def test_a_lease_frees_its_resource_at_the_end_of_its_effect(place, acts) 
 
 @pytest.mark.req("2.4a", mutant=None, reason="every pair of states outside the table is tried")
 async def test_no_move_outside_the_state_table(place, acts) -> None:
-    """An admitted effect cannot be verified, committed, failed, pending, compensated, abandoned or unknown."""
+    """An admitted effect cannot be verified, committed, failed, pending, compensated, unknown, given up."""
     store = place.open()
     await admitted(store, acts, 1)
-    for kind in ("verified", "committed", "failed", "pending", "compensated", "abandoned", "unknown", "waiting"):
+    for kind in (
+        "verified",
+        "committed",
+        "failed",
+        "pending",
+        "compensated",
+        "abandoned",
+        "unknown",
+        "waiting",
+    ):
         with pytest.raises(IllegalTransition):
             await store.commit(Change(run=acts.run.id, guard=Guard(), drafts=(acts.draft(1, kind),)))
     assert (await store.read(acts.id(1))).effect.state is State.ADMITTED

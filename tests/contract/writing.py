@@ -1,4 +1,6 @@
-"""A writer in a process of its own: records effects until it is ended, and prints what it was told is on disk."""
+"""A writer in a process of its own: records effects until it is ended, and prints what it was told is on
+disk.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The store: the ledger of runs, effects and entries, on one SQLite file.
 
-Decides what is on disk and in which order. Promises what :class:`holdfast.kernel.ports.StorePort` says; several
-processes on one file are safe. Does not decide whether a change may happen: the guard it carries does.
+Decides what is on disk and in which order. Promises what :class:`holdfast.kernel.ports.StorePort` says;
+several processes on one file are safe. Does not decide whether a change may happen: the guard it carries
+does.
 """
 
 from holdfast.store.opening import open_store

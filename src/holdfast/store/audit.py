@@ -1,7 +1,8 @@
-"""Checks a whole store: every run's hash chain against its head, every effect's row against the fold of its entries.
+"""Checks a whole store: every run's hash chain against its head, every effect's row against the fold of its
+entries.
 
-Promises that a changed, missing or reordered entry, and a row that its entries do not explain, is named. Does not see
-a tail that was cut off together with the run's row: that takes a head remembered elsewhere.
+Promises that a changed, missing or reordered entry, and a row that its entries do not explain, is named. Does
+not see a tail that was cut off together with the run's row: that takes a head remembered elsewhere.
 """
 
 from __future__ import annotations
@@ -96,7 +97,13 @@ class Folds:
             body=entry.body,
         )
         if after is None:
-            _broken(entry.run, entry.seq, "kind", f"a move from {before.state if before else 'nothing'}", entry.kind)
+            _broken(
+                entry.run,
+                entry.seq,
+                "kind",
+                f"a move from {before.state if before else 'nothing'}",
+                entry.kind,
+            )
         self._views[entry.effect] = after
 
     def compare(self, reading: Reading) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """One open transaction: changes applied to it in order, then its rows written, then its commit.
 
-Synchronous, and all that the writer schedules. Promises that a change which raises leaves no trace in the batch, and
-that what is written obeys the order entries first, then the rows folded from them: the database's triggers check each.
+Synchronous, and all that the writer schedules. Promises that a change which raises leaves no trace in the
+batch, and that what is written obeys the order entries first, then the rows folded from them: the database's
+triggers check each.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from holdfast.store.unit import Unit
 class Ledger(Unit):
     """A unit that can be asked what it holds, for readers of this process while it is not on disk yet.
 
-    Entries are sealed when the batch is written, all at once; until then a run's sequence and head are those on disk.
+    Entries are sealed when the batch is written, all at once; until then a run's sequence and head are those
+    on disk.
     """
 
     def __init__(self, source: SqliteSource) -> None:
@@ -38,14 +40,15 @@ class Ledger(Unit):
 
     def put_effect(self, effect: Effect, before: Effect | None) -> None:
         """As every unit does, and findable by identity."""
-        self._effects[effect.id] = effect
-        self.dirty_effects.add(effect.id)
+        super().put_effect(effect, before)
         known = self.by_identity.get(effect.identity)
         if known is None or known.generation <= effect.generation:
             self.by_identity[effect.identity] = effect
 
     def append(self, line: Line) -> None:
-        """Keep one line for its run. Its body is encoded now: what cannot be recorded is its caller's mistake."""
+        """Keep one line for its run. Its body is encoded now: what cannot be recorded is its caller's
+        mistake.
+        """
         if self.run(line.run) is None:
             raise LookupError(line.run)
         self.lines.append((line, encode(line.body)))
@@ -107,7 +110,9 @@ class Batch:
         return len(self._done)
 
     def apply(self, change: Change) -> Verdict:
-        """One change, judged on what all before it left. Raises what planning raises, with the batch as it was."""
+        """One change, judged on what all before it left. Raises what planning raises, with the batch as it
+        was.
+        """
         now_ms = self._clock.now_ms()
         if self._clock.jumped_ms() and any(draft.kind == "dispatched" for draft in change.drafts):
             why = f"the clock jumped by {self._clock.jumped_ms()} ms; leases and deadlines cannot be judged"
@@ -121,7 +126,9 @@ class Batch:
         return verdict
 
     def _rebuild(self) -> None:
-        """Plan all earlier changes again: the one that raised may have left half of itself. Our bug, so never hot."""
+        """Plan all earlier changes again: the one that raised may have left half of itself. Our bug, so never
+        hot.
+        """
         self.unit = Ledger(self.source)
         for change, now_ms in self._done:
             self.unit.do(change, now_ms)
@@ -158,12 +165,13 @@ class Batch:
             pos += 1
             grain = salt()
             bound = commitment(grain, body)
-            leaf = Leaf(after, at_ms, before, by, bound.hex(), effect, kind, prev, run, seq, tenant, token, LEAF_VERSION)
-            head = leaf_hash(rows.encode(leaf))
+            said = (after, at_ms, before, by, bound.hex(), effect, kind, prev, run, seq, tenant, token)
+            head = leaf_hash(rows.encode(Leaf(*said, LEAF_VERSION)))
             ends[run] = (seq, head, tenant, tenant_n)
             what = (number(db, kind), number(db, before), number(db, after))
             where = (effect_n.get(effect) or self._new_effect(effect)) if effect else 0
-            leaves.append((pos, run_n[run], seq, where, *what, at_ms, number(db, by), token, tenant_n, bound, head))
+            who = (at_ms, number(db, by), token, tenant_n)
+            leaves.append((pos, run_n[run], seq, where, *what, *who, bound, head))
             bodies.append((pos, grain, body))
         db.executemany(rows.ADD_ENTRY, leaves)
         db.executemany(rows.ADD_BODY, bodies)
@@ -209,7 +217,13 @@ class Batch:
             opened, new = is_open(view), name in self._new_effects
             state = number(db, view.state.value)
             if new:
-                kept = (n, name, number(db, view.tenant), self.source.run_n[view.run], rows.blob(view.identity))
+                kept = (
+                    n,
+                    name,
+                    number(db, view.tenant),
+                    self.source.run_n[view.run],
+                    rows.blob(view.identity),
+                )
                 tool = number(db, view.tool)
                 added.append((*kept, view.generation, tool, state, view.version, opened, view.due_ms))
             else:
@@ -259,7 +273,9 @@ class Batch:
         for name in unit.dirty_approvals:
             approval = unit.approval(name)
             assert approval is not None, "an approval row is never taken away"
-            db.execute(rows.PUT_APPROVAL, (name, tenant, approval.effect, approval.state, rows.encode(approval)))
+            db.execute(
+                rows.PUT_APPROVAL, (name, tenant, approval.effect, approval.state, rows.encode(approval))
+            )
         for scope in unit.dirty_facts:
             fact = unit.fact(scope)
             assert fact is not None, "a fact row is never taken away"
@@ -282,3 +298,12 @@ class Batch:
         except apsw.Error:
             # The connection is not written to again, and closing it rolls back what is left.
             return
+
+
+def checkpoint(db: apsw.Connection) -> Exception | None:
+    """Copy the log back into the file. It moves what is durable already: where it fails the log stays longer."""
+    try:
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    except apsw.Error as error:
+        return error
+    return None

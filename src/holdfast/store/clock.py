@@ -1,12 +1,13 @@
 """Store time: never goes back, and says so when the machine's clock cannot be right.
 
-Store time is the highest of what was ever persisted and the wall clock now (DESIGN §1.7). A wall clock that moved
-against the time since boot by more than :data:`JUMP_MS`, either way, or that stands that far behind what the store
-already recorded, *jumped*: leases, approvals and deadlines cannot be judged by it, so no dispatch is committed until
-a human looked (:meth:`StoreClock.accept`) or the process is started anew with a right clock.
+Store time is the highest of what was ever persisted and the wall clock now (DESIGN §1.7). A wall clock that
+moved against the time since boot by more than :data:`JUMP_MS`, either way, or that stands that far behind
+what the store already recorded, *jumped*: leases, approvals and deadlines cannot be judged by it, so no
+dispatch is committed until a human looked (:meth:`StoreClock.accept`) or the process is started anew with a
+right clock.
 
-Does not promise that the wall clock is right, nor to see a jump that happened while no process had the store open,
-unless it went back.
+Does not promise that the wall clock is right, nor to see a jump that happened while no process had the store
+open, unless it went back.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From what SQLite and the operating system say to what an operator can act on.
 
-Decides which integrity error a failed statement is. Promises that a message names the store and never claims that a
-write failed when all that is known is that it was not acknowledged.
+Decides which integrity error a failed statement is. Promises that a message names the store and never claims
+that a write failed when all that is known is that it was not acknowledged.
 """
 
 from __future__ import annotations
@@ -82,7 +82,12 @@ def lock_holder(path: str) -> str:
         return "another process"
     for line in lines:
         words = line.split()
-        if "->" in words or len(words) < 8 or words[3] != "WRITE" or words[5].rpartition(":")[2] != str(inode):
+        if (
+            "->" in words
+            or len(words) < 8
+            or words[3] != "WRITE"
+            or words[5].rpartition(":")[2] != str(inode)
+        ):
             continue
         last = int(words[7]) if words[7].isdigit() else WRITE_LOCK_BYTE
         if int(words[6]) <= WRITE_LOCK_BYTE <= last:

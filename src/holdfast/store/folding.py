@@ -1,7 +1,8 @@
-"""From entries back to a record: the one way an effect that is at its end is read, and the audit's second opinion.
+"""From entries back to a record: the one way an effect that is at its end is read, and the audit's second
+opinion.
 
-The record of an open effect is kept at hand; that of one that is at its end is folded from its entries when somebody
-asks, which is seldom, and takes no room meanwhile. Does not work past a redacted entry.
+The record of an open effect is kept at hand; that of one that is at its end is folded from its entries when
+somebody asks, which is seldom, and takes no room meanwhile. Does not work past a redacted entry.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ def fold(
 ) -> Effect | None:
     """One entry more. None where the state table has no such move.
 
-    An entry names the token its effect had after it; a token that is new there was minted by it. A *late* entry names
-    the stale token that was offered, and mints none.
+    An entry names the token its effect had after it; a token that is new there was minted by it. A *late*
+    entry names the stale token that was offered, and mints none.
     """
     draft = Draft(effect=effect, kind=kind, by=by, body=decode(body))
     if before is None:

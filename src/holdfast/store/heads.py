@@ -1,12 +1,12 @@
 """The head that is remembered outside the store, and what follows when the store is found behind it.
 
-A log cannot tell that its own tail was cut off, nor a file that it is a copy. So after every commit the newest
-position and hash go into a small file in the user's state directory, which no backup of the store carries along. A
-store that is behind its remembered head, has another entry there, was copied (other inode or machine), or of which a
-later incarnation was released, opens *restored* (DESIGN §1.6).
+A log cannot tell that its own tail was cut off, nor a file that it is a copy. So after every commit the
+newest position and hash go into a small file in the user's state directory, which no backup of the store
+carries along. A store that is behind its remembered head, has another entry there, was copied (other inode or
+machine), or of which a later incarnation was released, opens *restored* (DESIGN §1.6).
 
-Promises a lower bound: the record is written after the commit and not synced. Does not promise anything where the
-file is missing on the same machine and inode (first use, or somebody removed it), nor across machines.
+Promises a lower bound: the record is written after the commit and not synced. Does not promise anything where
+the file is missing on the same machine and inode (first use, or somebody removed it), nor across machines.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _MAGIC = b"hfhead1\n"
 
 
 class Head(NamedTuple):
-    """The newest entry that was ever seen on disk: which incarnation of the store wrote it, where, and its hash."""
+    """The newest entry that was ever seen on disk: which incarnation of the store wrote it, where, and its
+    hash.
+    """
 
     incarnation: int
     pos: int
@@ -57,11 +59,14 @@ def place(path: str) -> str:
 class HeadFile:
     """One store's remembered head. Several processes share it; it only ever rises."""
 
-    def __init__(self, directory: Path, store: str) -> None:
-        """Open or make the file. Where the directory cannot be written, nothing is remembered (see ``kept``)."""
+    def __init__(self, directory: Path, store: str, *, look_only: bool = False) -> None:
+        """Open or make the file; where it cannot be written, nothing is remembered (see ``kept``)."""
         self.path = directory / f"{store}.head"
         self._fd = -1
         try:
+            if look_only:
+                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                return
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
@@ -104,8 +109,20 @@ class HeadFile:
             self._fd = -1
 
 
+def superseded(remembered: Head, incarnation: int) -> str:
+    """In words: another copy of this store was released and goes on instead of this one."""
+    newer = f"incarnation {remembered.incarnation} of it was released elsewhere"
+    return f"{newer}; this is incarnation {incarnation}"
+
+
 def suspicion(
-    *, incarnation: int, last_pos: int, hash_there: bytes | None, bound_to: str, here: str, remembered: Head | None
+    *,
+    incarnation: int,
+    last_pos: int,
+    hash_there: bytes | None,
+    bound_to: str,
+    here: str,
+    remembered: Head | None,
 ) -> str | None:
     """Why a store must open restored, in words; None if all that is remembered fits it.
 
@@ -116,7 +133,7 @@ def suspicion(
     if remembered is None or remembered.incarnation < incarnation:
         return None
     if remembered.incarnation > incarnation:
-        return f"incarnation {remembered.incarnation} of it was released elsewhere; this is incarnation {incarnation}"
+        return superseded(remembered, incarnation)
     if remembered.pos > last_pos:
         return f"it ends at entry {last_pos} and was last seen with entry {remembered.pos}"
     if remembered.pos and hash_there != remembered.hash:

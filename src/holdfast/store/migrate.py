@@ -1,7 +1,8 @@
 """Numbered migrations: which schema a file has, and how it comes to the newest.
 
-Promises that a migration runs once, whole, under an exclusive lock (two processes that open a new file at once are
-safe), that an applied one whose text differs is refused, and so is a file that a newer version wrote.
+Promises that a migration runs once, whole, under an exclusive lock (two processes that open a new file at
+once are safe), that an applied one whose text differs is refused, and so is a file that a newer version
+wrote.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def _applied(db: apsw.Connection, path: str, known: tuple[Migration, ...]) -> in
     if version > len(known):
         raise SchemaFromFuture(store=path, found=version, known=len(known))
     # Asked of the file: the connection's own idea of the schema may be older than the lock it holds.
-    tables, ours = db.execute("SELECT count(*), count(CASE WHEN name = 'migration' THEN 1 END) FROM sqlite_schema").get
+    tables, ours = db.execute(
+        "SELECT count(*), count(CASE WHEN name = 'migration' THEN 1 END) FROM sqlite_schema"
+    ).get
     if not ours:
         if tables:
             raise StoreCorrupt(store=path, where="it is an SQLite file, but not one of holdfast's")
@@ -103,7 +106,8 @@ def _begin_store(db: apsw.Connection, now_ms: int, bound_to: str) -> None:
     tenant = number[DEFAULT_TENANT]
     db.execute(rows.ADD_RUN, (1, run.id, tenant, run.intent, run.state, 0, b"", rows.encode(run)))
     db.execute(
-        "INSERT INTO meta (one, store, incarnation, mode, identity_secret, last_token, high_ms, bound_to, created_ms)"
+        "INSERT INTO meta"
+        " (one, store, incarnation, mode, identity_secret, last_token, high_ms, bound_to, created_ms)"
         " VALUES (1, ?, 1, 'normal', ?, 0, ?, ?, ?)",
         ("st_" + os.urandom(10).hex(), os.urandom(32), now_ms, bound_to, now_ms),
     )

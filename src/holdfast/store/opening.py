@@ -1,7 +1,9 @@
-"""Opening a store on one SQLite file: making it, migrating it, and judging whether it is the one that was last used.
+"""Opening a store on one SQLite file: making it, migrating it, and judging whether it is the one that was
+last used.
 
-Write-ahead log with full sync. Opening binds the file to this machine and inode, compares it with the head that is
-remembered outside, and marks it *restored* where they do not fit (DESIGN §1.6): a copy, an old backup, a lost tail.
+Write-ahead log with full sync. Opening binds the file to this machine and inode, compares it with the head
+that is remembered outside, and marks it *restored* where they do not fit (DESIGN §1.6): a copy, an old
+backup, a lost tail.
 
 Does not promise to work on a network file system: SQLite's locks do not hold there.
 """
@@ -38,7 +40,8 @@ def open_store(
 ) -> SqliteStore:  # fmt: skip
     """Open a store, making it if it is not there (mode 0600). ``wall`` and ``boot`` give milliseconds.
 
-    ``where`` is a path or ``sqlite:PATH``. Raises BadConfig, StoreReadOnly, StoreCorrupt, StoreBusy, StoreFull, StoreFailed, SchemaFromFuture, MigrationChanged.
+    ``where`` is a path or ``sqlite:PATH``. Raises BadConfig, StoreReadOnly, StoreCorrupt, StoreBusy,
+    StoreFull, StoreFailed, SchemaFromFuture, MigrationChanged.
     """
     name = _path(where)
     clock = StoreClock(wall, boot)
@@ -58,7 +61,8 @@ def open_store(
         writer = Writer(db, words, clock, heads, name, busy_ms=busy_ms, flush_ms=flush_ms)
         _settle_identity(writer, source, heads, name)
         reader = _connect(name, vfs, opened, writes=False, busy_ms=busy_ms)
-        return SqliteStore(Reading(reader, Words(reader), name), reader, writer, db, clock, heads, None)
+        reading = Reading(reader, Words(reader), name)
+        return SqliteStore(reading, reader, clock, heads, writer=writer, write_db=db)
     except (apsw.Error, OSError) as error:
         for connection in opened:
             connection.close()
@@ -94,9 +98,9 @@ def _reading_only(
     migrate(reader, name, 0, "")
     source = SqliteSource(reader, Words(reader))
     clock.opened(source.meta[4])
-    heads = HeadFile(_directory(state_dir), source.meta[0])
+    heads = HeadFile(_directory(state_dir), source.meta[0], look_only=True)
     doubt = _doubt(source, heads, name)
-    return SqliteStore(Reading(reader, Words(reader), name), reader, None, None, clock, heads, doubt)
+    return SqliteStore(Reading(reader, Words(reader), name), reader, clock, heads, doubt=doubt)
 
 
 def _directory(state_dir: str | os.PathLike[str] | None) -> Path:
@@ -104,7 +108,9 @@ def _directory(state_dir: str | os.PathLike[str] | None) -> Path:
 
 
 def _make_file(name: str) -> None:
-    """Nobody else may read what agents do: the file is private from its first byte, and its log files follow it."""
+    """Nobody else may read what agents do: the file is private from its first byte, and its log files follow
+    it.
+    """
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     try:
         os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -132,7 +138,9 @@ def _connect(
 
 
 def _use_log(db: apsw.Connection, busy_ms: int) -> None:
-    """Switch to the write-ahead log. SQLite does not wait by itself where two processes switch a new file at once."""
+    """Switch to the write-ahead log. SQLite does not wait by itself where two processes switch a new file at
+    once.
+    """
     since = time.monotonic()
     while True:
         try:
@@ -164,7 +172,9 @@ def _doubt(source: SqliteSource, heads: HeadFile, name: str) -> str | None:
 
 
 def _settle_identity(writer: Writer, source: SqliteSource, heads: HeadFile, name: str) -> None:
-    """Mark a copy or a store that is behind as restored, with a new incarnation and tokens nobody can have seen."""
+    """Mark a copy or a store that is behind as restored, with a new incarnation and tokens nobody can have
+    seen.
+    """
     if _doubt(source, heads, name) is None:
         return
     writer.begin_now()

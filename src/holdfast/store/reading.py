@@ -1,7 +1,7 @@
 """The read side: what is on disk, for command line, recovery and reports. Synchronous; no locks are taken.
 
-Promises committed records only: what this process's writer still holds back is not shown here (the store port's
-``read`` and ``latest`` show it). Every method is one consistent read; two calls may see two moments.
+Promises committed records only: what this process's writer still holds back is not shown here (the store
+port's ``read`` and ``latest`` show it). Every method is one consistent read; two calls may see two moments.
 """
 
 from __future__ import annotations
@@ -51,7 +51,12 @@ class Reading:
         return self.source.load_effect(effect)
 
     def effects(
-        self, run: str | None = None, *, open_only: bool = False, state: State | None = None, limit: int = 1_000
+        self,
+        run: str | None = None,
+        *,
+        open_only: bool = False,
+        state: State | None = None,
+        limit: int = 1_000,
     ) -> list[Effect]:
         """Effects of one run in order of proposal, or of all runs, newest first; filters add up."""
         if run is not None:
@@ -79,17 +84,19 @@ class Reading:
         return (self.source.view(row) for row in found)
 
     def entries(self, of: str, limit: int = rows.NO_LIMIT, after: int = 0) -> list[Entry]:
-        """Entries of a run (``ru_…``, from sequence number ``after`` on) or of an effect (from that position on)."""
+        """Entries of a run (``ru_…``, from sequence number ``after`` on) or of an effect (from that position
+        on).
+        """
         sql = rows.ENTRIES_OF_EFFECT if of.startswith("ef_") else rows.ENTRIES_OF_RUN
         return [self._entry(row) for row in self._db.execute(sql, (of, after, limit))]
 
     def _entry(self, row: Any) -> Entry:
         text, db = self._words.text, self._db
         return Entry(
-            run=row[1], seq=row[2], effect=row[3], kind=text(db, row[4]), before=text(db, row[5]), after=text(db, row[6]),
-            at_ms=row[7], by=text(db, row[8]), token=row[9], tenant=text(db, row[10]),
-            prev=row[13].hex() if row[13] is not None else "",
-            commitment=row[11].hex(), hash=row[12].hex(), salt=row[14], body=row[15], pos=row[0],
+            run=row[1], seq=row[2], effect=row[3], kind=text(db, row[4]), before=text(db, row[5]),
+            after=text(db, row[6]), at_ms=row[7], by=text(db, row[8]), token=row[9], tenant=text(db, row[10]),
+            prev=row[13].hex() if row[13] is not None else "", commitment=row[11].hex(), hash=row[12].hex(),
+            salt=row[14], body=row[15], pos=row[0],
         )  # fmt: skip
 
     def word(self, n: int) -> str:

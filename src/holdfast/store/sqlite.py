@@ -1,7 +1,8 @@
-"""The store on one SQLite file: the store port, the read side that sees this process's own records, and letting go.
+"""The store on one SQLite file: the store port, the read side that sees this process's own records, and
+letting go.
 
-One writing connection and one reading connection a process; any number of processes share a file. Reads answer in this
-order: the open batch, the batch that is with the disk, the file.
+One writing connection and one reading connection a process; any number of processes share a file. Reads
+answer in this order: the open batch, the batch that is with the disk, the file.
 
 Does not decide anything: verdicts are the kernel's, their order and durability the writer's.
 """
@@ -36,10 +37,10 @@ class SqliteStore:
     """The store port over one file; ``reading`` is its synchronous read side."""
 
     def __init__(
-        self, reading: Reading, read_db: apsw.Connection, writer: Writer | None, write_db: apsw.Connection | None,
-        clock: StoreClock, heads: HeadFile, doubt: str | None,
+        self, reading: Reading, read_db: apsw.Connection, clock: StoreClock, heads: HeadFile, *,
+        writer: Writer | None = None, write_db: apsw.Connection | None = None, doubt: str | None = None,
     ) -> None:  # fmt: skip
-        """Built by :func:`open_store`."""
+        """Built by :func:`holdfast.store.open_store`."""
         self.reading = reading
         self.path = reading.path
         self._read_db = read_db
@@ -48,7 +49,7 @@ class SqliteStore:
         self._clock = clock
         self._heads = heads
         self._doubt = doubt
-        self._secret = bytes(read_db.execute(rows.SECRET).get)
+        self._secret = bytes(read_db.execute(rows.MINTS_WITH).get)
 
     # -- the port --
 
@@ -137,7 +138,12 @@ class SqliteStore:
         return self.reading.facts()
 
     def effects(
-        self, run: str | None = None, *, open_only: bool = False, state: State | None = None, limit: int = 1_000_000
+        self,
+        run: str | None = None,
+        *,
+        open_only: bool = False,
+        state: State | None = None,
+        limit: int = 1_000_000,
     ) -> list[Effect]:
         """Effects of one run in order of proposal, or of all runs, newest first; filters add up."""
         kept = self.reading.effects(run, open_only=open_only, state=state, limit=limit)
@@ -164,7 +170,7 @@ class SqliteStore:
         return self.reading.entries(of, limit)
 
     def find(self, prefix: str, kind: str | None = None) -> str:
-        """The one full id that begins so. Raises UnknownId or AmbiguousId. ``kind``: run, effect or approval."""
+        """The one full id that begins so; raises UnknownId, AmbiguousId. ``kind``: run, effect, approval."""
         ids = set(self.reading.ids(prefix, kind)) if prefix else set()
         if self._held is not None and prefix and kind is None:
             ids |= {id_ for id_ in self._held.ids() if id_.startswith(prefix)}
@@ -193,7 +199,9 @@ class SqliteStore:
         return self._clock.now_ms()
 
     def clock_jumped_ms(self) -> int:
-        """By how much the clock jumped while this was open; dispatching commits are refused until it is accepted."""
+        """By how much the clock jumped while this was open; dispatching commits are refused until it is
+        accepted.
+        """
         return self._clock.jumped_ms()
 
     def accept_clock(self) -> None:
@@ -222,7 +230,9 @@ class SqliteStore:
         return self._doubt is not None or self.reading.source.load_restored()
 
     def release(self, by: str, reason: str) -> Verdict:
-        """End restored mode, as a named human who reconciled the open effects. Raises BadValue without either."""
+        """End restored mode, as a named human who reconciled the open effects. Raises BadValue without
+        either.
+        """
         for name, value in (("by", by), ("reason", reason)):
             if not value.strip():
                 raise BadValue(path=name, why="a release needs a name and a reason", value_type="str")
@@ -241,7 +251,7 @@ class SqliteStore:
         return {"syncs": writer.syncs, "batches": writer.batches, "changes": writer.changes}
 
     def time_parts(self) -> dict[str, int]:
-        """Start to add up nanoseconds by part (plan, sql, sync), for benchmarks; the dict that is added to."""
+        """Start to add up nanoseconds by part (plan, sql, sync), for benchmarks, in the dict returned."""
         writer = self._writing()
         writer.parts = {}
         return writer.parts
@@ -255,7 +265,7 @@ class SqliteStore:
         self.close_now()
 
     def close_now(self) -> None:
-        """As :meth:`close`, blocking. May be called twice; raises if the last records did not reach the disk."""
+        """As :meth:`close`, blocking; harmless twice. Raises if the last records did not reach the disk."""
         try:
             if self._writer is not None:
                 self._writer.close()
@@ -280,19 +290,25 @@ class Overlay:
         self._source = source
 
     def effect(self, effect: str) -> Effect | None:
+        """The effect."""
         return self._unit.held_effect(effect) or self._source.load_effect(effect)
 
     def run(self, run: str) -> Run | None:
+        """The run."""
         return self._unit.held_run(run) or self._source.load_run(run)
 
     def lease(self, resource: str) -> Lease | None:
+        """The lease on a resource."""
         return self._source.load_lease(resource)
 
     def approval(self, approval: str) -> Approval | None:
+        """The approval."""
         return self._unit.held_approval(approval) or self._source.load_approval(approval)
 
     def fact(self, scope: str) -> Fact | None:
+        """The store-wide fact."""
         return self._unit.held_fact(scope) or self._source.load_fact(scope)
 
     def restored(self) -> bool:
+        """Whether the store is restored."""
         return self._source.load_restored()

@@ -1,22 +1,20 @@
 """One writer per process: requests of one loop tick become one transaction and one sync (group commit).
 
-Lives in the event loop's thread. A change is applied to the open transaction as soon as it is asked for and gets its
-own verdict; durable callers are answered after the commit, :meth:`Writer.later` at once. While a commit is with the
-disk, requests queue and become the next batch. There is no delay timer for durable callers.
+Lives in the event loop's thread. A change is applied to the open transaction as soon as it is asked for and
+gets its own verdict; durable callers are answered after the commit, :meth:`Writer.later` at once. While a
+commit is with the disk, requests queue and become the next batch. There is no delay timer for durable
+callers.
 
-Promises: no answer to a durable caller before its bytes are on disk; a failed write or sync ends this writer for good
-and every caller of that batch learns it. Does not promise that a cancelled caller's change was not recorded.
+Promises: no answer to a durable caller before its bytes are on disk; a failed write or sync ends this writer
+for good and every caller of that batch learns it. Does not promise that a cancelled caller's change was not
+recorded.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future as ThreadFuture
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import apsw
@@ -24,10 +22,11 @@ import apsw
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.errors import IntegrityError, NotOpen, StoreRestored
 from holdfast.store import rows
-from holdfast.store.batch import Batch, Ledger
+from holdfast.store.batch import Batch, Ledger, checkpoint
 from holdfast.store.clock import StoreClock
 from holdfast.store.faults import busy, translate
-from holdfast.store.heads import Head, HeadFile
+from holdfast.store.flight import Flight
+from holdfast.store.heads import Head, HeadFile, superseded
 from holdfast.store.source import SqliteSource, Words
 
 MOST_CHANGES = 256
@@ -46,13 +45,15 @@ class Asked(NamedTuple):
 
 
 class Writer:
-    """Group commit over one connection. ``syncs``, ``batches`` and ``changes`` count what was made durable."""
+    """Group commit over one connection. ``syncs``, ``batches``, ``changes`` count what was made durable."""
 
     def __init__(
         self, db: apsw.Connection, words: Words, clock: StoreClock, heads: HeadFile, path: str, *,
         busy_ms: int = 10_000, flush_ms: int = 3,
     ) -> None:  # fmt: skip
-        """Over a connection nobody else uses; its busy timeout is off, since the loop must not sleep in SQLite."""
+        """Over a connection nobody else uses; its busy timeout is off, since the loop must not sleep in
+        SQLite.
+        """
         self._db = db
         self._source = SqliteSource(db, words)
         self._clock = clock
@@ -62,8 +63,7 @@ class Writer:
         self._flush_s = flush_ms / 1000
         self._queue: deque[Asked] = deque()
         self._waiters: list[tuple[Waiter, Verdict | None]] = []
-        self._pool: ThreadPoolExecutor | None = None
-        self._landing: tuple[ThreadFuture[Exception | None], Callable[[], None]] | None = None
+        self._flight = Flight()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -109,7 +109,7 @@ class Writer:
         """Everything asked for before is on disk."""
         if self._dead is not None:
             raise self._said()
-        if self.batch is None and self._landing is None and not self._queue:
+        if self.batch is None and not self._flight.under_way and not self._queue:
             return
         loop = self._running_loop()
         waiter: Waiter = loop.create_future()
@@ -120,9 +120,13 @@ class Writer:
             self._queue.append(Asked(None, True, waiter))
         await waiter
 
-    def commit_now(self, change: Change | None, mode: tuple[str, int, int, str] | None = None) -> Verdict | None:
-        """As :meth:`commit`, without an event loop; ``mode`` replaces (mode, incarnation, last token, bound to)."""
-        self._land_now()
+    def commit_now(
+        self, change: Change | None, mode: tuple[str, int, int, str] | None = None
+    ) -> Verdict | None:
+        """As :meth:`commit`, without an event loop; ``mode`` replaces (mode, incarnation, last token, bound
+        to).
+        """
+        self._flight.land_now()
         if self._dead is not None:
             raise self._said()
         if self.batch is None:
@@ -152,12 +156,14 @@ class Writer:
         return self._dead is not None
 
     def close(self) -> None:
-        """Make everything durable and let go of the connection; later calls raise NotOpen, closing again does not."""
+        """Make everything durable and let go of the connection; later calls raise NotOpen, closing again does
+        not.
+        """
         if isinstance(self._dead, NotOpen):
             return
         try:
-            if self._dead is None and (self.batch is not None or self._landing is not None):
-                self._land_now()
+            if self._dead is None and (self.batch is not None or self._flight.under_way):
+                self._flight.land_now()
                 self._close(None)
         finally:
             failure = self._dead
@@ -168,8 +174,7 @@ class Writer:
             for asked in self._queue:
                 _raise_in(asked.waiter, self._said())
             self._queue.clear()
-            if self._pool is not None:
-                self._pool.shutdown()
+            self._flight.close()
         if failure is not None:
             raise self._said()
 
@@ -188,7 +193,7 @@ class Writer:
         """Whether a change can be applied now: a transaction is open, or opens without waiting."""
         if self._dead is not None:
             raise self._said()
-        if self._landing is not None or self._queue:
+        if self._flight.under_way or self._queue:
             return False
         if self.batch is not None and len(self.batch) >= MOST_CHANGES:
             self._close(loop)
@@ -216,11 +221,12 @@ class Writer:
             waited_ms = int((time.monotonic() - since) * 1000)
             if waited_ms > self._busy_ms:
                 raise busy(self._path, waited_ms)
-            time.sleep(0.001)  # SQLite's lock has no queue to stand in; another process ends its transaction soon
+            # SQLite's lock has no queue to stand in; the other process ends its transaction soon.
+            time.sleep(0.001)
 
     def _try_lock(self, loop: asyncio.AbstractEventLoop) -> None:
         """Another process holds the write lock; the queue waits, the loop goes on."""
-        if self._dead is not None or self._landing is not None:
+        if self._dead is not None or self._flight.under_way:
             return
         try:
             if self.batch is not None or self._begin():
@@ -259,20 +265,22 @@ class Writer:
             loop.call_soon(self._close, loop)
 
     def _close(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Write the open batch and commit it: here when that is quick or nobody else could run, else in a thread."""
+        """Write the open batch and commit it: here when that is quick or nobody else could run, else in a
+        thread.
+        """
         self._closing = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         batch = self.batch
-        if batch is None or self._landing is not None:
+        if batch is None or self._flight.under_way:
             return
         self.batch = None
         waiters, self._waiters = self._waiters, []
         start = time.perf_counter_ns()
         try:
             batch.write()
-        except Exception as error:  # noqa: BLE001  Whatever it is: nothing of this batch may be answered as done.
+        except Exception as error:  # noqa: BLE001  Whatever it is: nothing of this batch is answered as done.
             self._fail(batch, waiters, error)
             return
         self._spent("sql", start)
@@ -280,32 +288,9 @@ class Writer:
             self._landed(loop, batch, waiters, self._commit(batch))
         else:
             self.flying = batch
-            self._in_thread(
+            self._flight.start(
                 loop, lambda: self._commit(batch), lambda error: self._landed(loop, batch, waiters, error)
             )
-
-    def _in_thread(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        work: Callable[[], Exception | None],
-        then: Callable[[Exception | None], None],
-    ) -> None:
-        """Let a thread wait for the disk (SQLite gives the interpreter free meanwhile); no transaction opens until then."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, "holdfast-sync")
-        flight = self._pool.submit(work)
-
-        def land() -> None:
-            if self._landing is not None and self._landing[0] is flight:
-                self._landing = self.flying = None
-                then(flight.result())
-
-        def wake(_: object) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed; whoever closes the store lands it
-                loop.call_soon_threadsafe(land)
-
-        self._landing = (flight, land)
-        flight.add_done_callback(wake)
 
     def _commit(self, batch: Batch) -> Exception | None:
         """The durable step; its failure as a value, since a thread may carry it."""
@@ -316,17 +301,13 @@ class Writer:
         self._sync_ns += (took_ns - self._sync_ns) // 8
         if self.parts is not None:
             self.parts["sync"] = self.parts.get("sync", 0) + took_ns
-        return self._remember(batch)
-
-    def _remember(self, batch: Batch) -> Exception | None:
-        """Raise the remembered head. A store that is still restored leaves it alone: a human has to release it."""
         incarnation, mode = (batch.mode[1], batch.mode[0]) if batch.mode else self._source.meta[1:3]
+        # A store that is still restored leaves the remembered head alone: a human has to release it first.
         if batch.head is None or mode != "normal":
             return None
         known = self._heads.rise(Head(incarnation, *batch.head))
         if known.incarnation > incarnation:
-            why = f"incarnation {known.incarnation} of it was released elsewhere; this is incarnation {incarnation}"
-            return StoreRestored(store=self._path, why=why)
+            return StoreRestored(store=self._path, why=superseded(known, incarnation))
         return None
 
     # -- after the disk --
@@ -338,6 +319,7 @@ class Writer:
         waiters: list[tuple[Waiter, Verdict | None]],
         error: Exception | None,
     ) -> None:
+        self.flying = None
         if error is not None:
             self._fail(batch, waiters, error)
             return
@@ -376,28 +358,17 @@ class Writer:
         elif self._timer is None:
             self._timer = loop.call_later(self._flush_s, self._close, loop)
 
-    def _land_now(self) -> None:
-        """Wait for a commit that is with the disk, without the loop."""
-        if self._landing is not None:
-            flight, land = self._landing
-            flight.result()
-            land()
-
     def _when_idle(self, loop: asyncio.AbstractEventLoop, batches: int) -> None:
-        """Nothing was committed for a while: copy the log back into the file, off the loop and out of the way."""
+        """Nothing was committed for a while: copy the log back into the file, off the loop and out of the
+        way.
+        """
         self._idle = None
         if batches != self.batches:
             self._idle = loop.call_later(IDLE_S, self._when_idle, loop, self.batches)
-        elif self._dead is None and self.batch is None and self._landing is None:
-            self._in_thread(loop, self._checkpoint, lambda _: self._try_lock(loop) if self._queue else None)
-
-    def _checkpoint(self) -> Exception | None:
-        """A checkpoint moves what is durable already; where it fails the log simply stays longer."""
-        try:
-            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.Error as error:
-            return error
-        return None
+        elif self._dead is None and self.batch is None and not self._flight.under_way:
+            self._flight.start(
+                loop, self._checkpoint, lambda _: self._try_lock(loop) if self._queue else None
+            )
 
     # -- failing --
 
