@@ -301,7 +301,7 @@ class Batch:
 
 
 def checkpoint(db: apsw.Connection) -> Exception | None:
-    """Copy the log back into the file. It moves what is durable already: where it fails the log stays longer."""
+    """Copy the log back into the file: it moves what is durable already. If it fails the log stays."""
     try:
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
     except apsw.Error as error:

@@ -55,8 +55,10 @@ ADD_RUN = "INSERT INTO run (n, id, tenant, intent, state, seq, head, view) VALUE
 MOVE_RUN = "UPDATE run SET state = ?, seq = ?, head = ?, view = ? WHERE n = ?"
 
 LEASE = "SELECT resource, effect, holder, token, until_ms FROM lease WHERE resource = ?"
-PUT_LEASE = "INSERT OR REPLACE INTO lease (resource, tenant, effect, holder, token, until_ms)"
+PUT_LEASE = (
+    "INSERT OR REPLACE INTO lease (resource, tenant, effect, holder, token, until_ms)"
     " VALUES (?, ?, ?, ?, ?, ?)"
+)
 DROP_LEASE = "DELETE FROM lease WHERE resource = ?"
 
 APPROVAL = "SELECT view FROM approval WHERE id = ?"

@@ -367,7 +367,7 @@ class Writer:
             self._idle = loop.call_later(IDLE_S, self._when_idle, loop, self.batches)
         elif self._dead is None and self.batch is None and not self._flight.under_way:
             self._flight.start(
-                loop, self._checkpoint, lambda _: self._try_lock(loop) if self._queue else None
+                loop, lambda: checkpoint(self._db), lambda _: self._try_lock(loop) if self._queue else None
             )
 
     # -- failing --
