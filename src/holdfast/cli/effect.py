@@ -85,9 +85,10 @@ def page_of(store: Any, view: Effect, contract: Any = None) -> Page:
         )
         for e in store.entries(view.id)
     ]
-    approval = store.approval(view.approval) if view.approval else None
+    seen = store.read_now(view.id)
+    halted = "the store is restored and not released" if store.restored() else seen.halted
     return effect_page(
-        view, facts, store.now_ms(), run=store.run(view.run), approval=approval, contract=contract
+        view, facts, seen.now_ms, run=seen.run, approval=seen.approval, contract=contract, halted=halted
     )
 
 

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from holdfast.cli.shared import NO_OPTIONS, Limit, Shared, reading
+from holdfast.cli.shared import NO_OPTIONS, Limit, Misused, Shared, reading
 from holdfast.report.page import Page
 
 app = App(name="evidence", help="The record itself: show it, verify it.", help_format="plaintext")
 
 STORE_RUN = "ru_store"
 ALL_RUNS = 1_000_000
+HEAD_CHARS = 16
 
 
 @app.command
@@ -70,6 +71,8 @@ def verify(
     from holdfast.kernel.errors import ChainBroken
     from holdfast.report.evidence import broken_page
 
+    if head is not None and len(head) < HEAD_CHARS:
+        raise Misused(f"--head takes at least {HEAD_CHARS} characters of the hash")
     with reading(shared) as store:
         of = store.find(run, "run") if run is not None else "the whole store"
         try:
@@ -92,17 +95,21 @@ def _verified(store: Any, of: str, head: str | None, *, one: bool) -> Page:
     else:
         covered = _covered(store.verify(), remembered=store.status()["head_remembered"])
         runs = [STORE_RUN, *(row.id for row in store.runs(ALL_RUNS))]
-    last, last_hash, hashes = 0, "", {}
+    wanted = {
+        "the head that was given": head,
+        "the head this machine remembers": None if one else _remembered(store),
+    }
+    missing = {name: hash_ for name, hash_ in wanted.items() if hash_}
+    newest = (0, "")
     for name in runs:
         for entry in store.entries(name):
-            hashes[entry.hash] = entry.pos
-            if entry.pos > last:
-                last, last_hash = entry.pos, entry.hash
-    for wanted in filter(None, (head, None if one else _remembered(store))):
-        if not any(known.startswith(wanted) for known in hashes):
-            where = of if one else STORE_RUN
-            raise ChainBroken(run=where, seq=len(hashes), field="head", expected=wanted, found=last_hash)
-    return verified_page(of, covered._replace(head=head or "", newest=last_hash))
+            newest = max(newest, (entry.pos, entry.hash))
+            missing = {name: hash_ for name, hash_ in missing.items() if not entry.hash.startswith(hash_)}
+    for name, hash_ in missing.items():
+        raise ChainBroken(
+            run=of if one else STORE_RUN, seq=newest[0], field=name, expected=hash_, found=newest[1]
+        )
+    return verified_page(of, covered._replace(head=head or "", newest=newest[1]))
 
 
 def _covered(audited: Any, *, remembered: bool) -> Any:

@@ -55,7 +55,8 @@ def reading(shared: Shared) -> Iterator[SqliteStore]:
 
     store = open_store(settings.store, read_only=True)
     try:
-        yield store
+        with translated(store.path):
+            yield store
     finally:
         store.close_now()
 
@@ -69,9 +70,27 @@ def deciding(shared: Shared) -> Iterator[SqliteStore]:
 
     store = open_store(settings.store)
     try:
-        yield store
+        with translated(store.path):
+            yield store
     finally:
         store.close_now()
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """What goes wrong while a damaged file is read is the file's fault, and said so."""
+    import apsw
+    import msgspec
+
+    from holdfast.kernel.errors import StoreCorrupt
+    from holdfast.store.faults import translate
+
+    try:
+        yield
+    except apsw.Error as error:
+        raise translate(error, path) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StoreCorrupt(store=path, where=f"a record cannot be read: {error}") from error
 
 
 @asynccontextmanager

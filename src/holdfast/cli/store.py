@@ -20,7 +20,7 @@ def show(*, shared: Shared = NO_OPTIONS) -> Page:
     from holdfast.report.status import store_page
 
     with reading(shared) as store:
-        return store_page(store.status(), store.facts(), _releases(store))
+        return store_page(store.status(), store.facts(), _releases(store), store.open_effects())
 
 
 def _releases(store: Any) -> list[dict[str, Any]]:

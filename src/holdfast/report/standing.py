@@ -43,7 +43,7 @@ def standing(
     contract: Contract | None = None,
     halted: str = "",
 ) -> Standing:
-    """Where this effect stands at ``now_ms`` (the store's time). ``halted`` says why nothing is sent now, if so."""
+    """Where this effect stands at ``now_ms`` (the store's time); ``halted``: why nothing is sent now."""
     stands = _stands(view, now_ms, approval, contract)
     if halted and view.state in SENDABLE:
         return stands._replace(known=(*stands.known, f"nothing is sent now: {framed(halted)}"))

@@ -68,7 +68,9 @@ def status_page(status: dict[str, Any], facts: list[Fact], open_effects: list[Ef
     return page
 
 
-def store_page(status: dict[str, Any], facts: list[Fact], released: list[dict[str, Any]]) -> Page:
+def store_page(
+    status: dict[str, Any], facts: list[Fact], released: list[dict[str, Any]], open_effects: list[Effect]
+) -> Page:
     """The store itself: where, which incarnation, what is in force, what is remembered outside it."""
     page = Page(
         data=store_data(status) | {"facts": [_halt(f) for f in facts], "released": released}, exit_code=0
@@ -86,6 +88,8 @@ def store_page(status: dict[str, Any], facts: list[Fact], released: list[dict[st
     )
     if status["mode"] != "normal":
         page.fact("why", framed(status.get("why", "it was marked restored when it was opened")))
+    if status["mode"] != "normal":
+        _lost_tail(page, open_effects, status["now_ms"])
     for fact in facts:
         raised = (
             "⊘ raised" if fact.raised else f"{escaped(fact.value)[:16]}" if fact.value else "— not raised"
@@ -103,25 +107,34 @@ def store_page(status: dict[str, Any], facts: list[Fact], released: list[dict[st
 
 def release_page(status: dict[str, Any], open_effects: list[Effect], who: str, *, released: bool) -> Page:
     """What a release leaves open, and what the lost tail could have held."""
-    now_ms: int = status["now_ms"]
-    left = [v for v in open_effects if v.attempts]
     page = Page(
         data=store_data(status) | {"released": released, "open_effects": [v.id for v in open_effects]},
-        counts={"open": len(open_effects), "sent": len(left)},
+        counts={"open": len(open_effects), "sent": sum(1 for view in open_effects if view.attempts)},
     )
     if not released:
         page.head("store  ", Span("— it was not in restored mode; nothing was changed", "quiet"))
         return page
     page.head("store  ", Span("✓ released", "good"), Span(f" by {escaped(who)}"))
-    page.fact("known", f"{len(open_effects)} effect(s) are open in it, {len(left)} of them had been sent")
-    page.fact(
-        "not known",
-        "what was dispatched after the point it was restored to: those records are not in this store",
-    )
+    _lost_tail(page, open_effects, status["now_ms"])
     page.fact("safe now", "opening it with its tools: what is open is reconciled by its recorded key")
     page.fact("not safe", "taking a missing record for a change that was not made; look at the outside first")
-    effect_lines(page, open_effects[:SHOWN], now_ms, indent="  ")
     return page
+
+
+def _lost_tail(page: Page, open_effects: list[Effect], now_ms: int) -> None:
+    """What a store that lost its end cannot know, effect by effect: each open one may have gone on there."""
+    left = sum(1 for view in open_effects if view.attempts)
+    page.fact("known", f"{len(open_effects)} effect(s) are open in it, {left} of them had been sent")
+    page.fact(
+        "not known", "what was done after the point it was restored to: those records are not in this store"
+    )
+    if open_effects:
+        page.fact("lost tail", "each of these may have been sent, decided or ended there:")
+        effect_lines(page, open_effects[:SHOWN], now_ms, indent="    ")
+        if len(open_effects) > SHOWN:
+            page.line(
+                Span(f"    — and {len(open_effects) - SHOWN} more: holdfast effect list --open", "quiet")
+            )
 
 
 def mode_sign(status: dict[str, Any]) -> Span:
