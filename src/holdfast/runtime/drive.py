@@ -75,7 +75,8 @@ async def due_here(ports: Ports, seen: Seen) -> str | None:
 
 
 async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = True) -> Rest:
-    """Drive an effect (and, with ``follow``, its successors) as far as it goes before ``until_ms``, then tell.
+    """Drive an effect as far as it goes before ``until_ms``, then tell. With ``follow``, a proved absence is followed
+    to its next generation; the successor of a refusal is another question, and is not the answer to this one.
 
     Times are the store's. What is returned is on disk.
     """
@@ -98,7 +99,7 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
             if stalls > STALLS:
                 raise OurBug(where="runtime.drive", what=f"{verb} was due on {view.id} {stalls} times and changed nothing")
             continue
-        if follow and view.successor:
+        if follow and view.successor and view.state is State.FAILED:
             effect = view.successor
             continue
         # What another driver holds, here or elsewhere, may move at any moment; everything else says when.

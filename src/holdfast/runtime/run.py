@@ -143,6 +143,7 @@ class RunHandle:
     ) -> Outcome:
         """:meth:`call` with the tool's name and its arguments as data."""
         if self._desk.winding_down:
+            await asyncio.sleep(0)  # a caller that goes on regardless must not keep the loop from ending
             return Stopped(self._desk.winding_down, run=self.id)
         checked, resource, cost = self._desk.prepared(tool, args)
         proposal = Proposal(
@@ -186,6 +187,8 @@ class RunHandle:
         try:
             with self._desk.driving():
                 rest = await pursue(self._ports, effect, until_ms=until_ms)
+                if rest.effect.state is State.REFUSED and rest.effect.successor:
+                    await pursue(self._ports, rest.effect.successor, until_ms=until_ms)
         except asyncio.CancelledError:
             await asyncio.shield(self._gone(effect))
             raise
