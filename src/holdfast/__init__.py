@@ -8,7 +8,7 @@ from holdfast.app import open_app as open  # noqa: A004  # `hf.open` is the publ
 from holdfast.kernel.amounts import Budget, Money, money
 from holdfast.kernel.answers import Absent, Accepted, CannotTell, Differs, Happened, Holds
 from holdfast.kernel.errors import EffectError, HoldfastError, IntegrityError, KeyReused, UsageError
-from holdfast.kernel.model import Contract, Principal
+from holdfast.kernel.model import Contract, EffectClass, Principal
 from holdfast.kernel.outcomes import (
     Batch,
     Committed,
@@ -45,6 +45,7 @@ __all__ = [
     "Deferred",
     "DidNotHappen",
     "Differs",
+    "EffectClass",
     "EffectError",
     "Failed",
     "Fx",

@@ -91,6 +91,7 @@ class Contract(Record, frozen=True, kw_only=True):
     has_list: bool = False
     has_undo: bool = False
     no_probe: str = ""
+    did_not_happen: tuple[str, ...] = ()
     shared: bool = False
     independent: bool = False
     cost: Cost | None = None

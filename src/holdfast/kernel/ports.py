@@ -117,7 +117,7 @@ class BodyPort(Protocol):
 
 
 class LookPort(Protocol):
-    """The read-only companions. Never raise: what goes wrong is CannotTell (state: an empty text)."""
+    """The read-only companions. Never raise: what goes wrong is CannotTell (state: a text that begins with ``!``)."""
 
     async def state(self, question: Question) -> str: ...
     async def probe(self, question: Question) -> Found: ...

@@ -98,7 +98,8 @@ class Tool(Generic[P, R]):
     def contract(self) -> Contract:
         """The contract as declared so far, with the companions attached; complete only in a registry."""
         has: dict[str, Any] = {f"has_{kind}": True for kind in self.companions}
-        return msgspec.structs.replace(self._draft, **has)
+        classes = tuple(sorted(getattr(c, "__name__", repr(c)) for c in self.did_not_happen))
+        return msgspec.structs.replace(self._draft, did_not_happen=classes, **has)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call:
         """The call, typed. Raises TypeError at once where the body could not be called so."""
