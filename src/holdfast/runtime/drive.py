@@ -18,7 +18,7 @@ from holdfast.effect.settle import settle
 from holdfast.effect.verify import verify
 from holdfast.kernel.due import due, wake_ms
 from holdfast.kernel.errors import OurBug
-from holdfast.kernel.model import Effect, Record, State
+from holdfast.kernel.model import Approval, Effect, Record, State
 from holdfast.kernel.ports import Blocked, Ports, Seen, Sent
 
 VERBS = {
@@ -49,6 +49,7 @@ class Rest(Record, frozen=True, kw_only=True):
 
     effect: Effect
     now_ms: int
+    approval: Approval | None = None
     blocked: Blocked | None = None
 
 
@@ -114,4 +115,4 @@ async def publish(ports: Ports, seen: Seen, blocked: Blocked | None) -> Rest:
     assert seen.effect is not None
     await ports.store.flush()
     await ports.tell.tell(seen.effect)
-    return Rest(effect=seen.effect, now_ms=seen.now_ms, blocked=blocked)
+    return Rest(effect=seen.effect, now_ms=seen.now_ms, approval=seen.approval, blocked=blocked)

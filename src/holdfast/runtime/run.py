@@ -209,8 +209,8 @@ class RunHandle:
             if rest.blocked.until_ms:
                 return outcome_of(view)
             return Stopped(rest.blocked.why, view.id, self.id)
-        seen = await self._ports.store.read(view.id)
-        outcome = outcome_of(view, seen.approval)
+        approval = rest.approval if view.state is State.WAITING else None
+        outcome = outcome_of(view, approval)
         if isinstance(outcome, Waiting):
             return msgspec.structs.replace(outcome, _settle=lambda: self._settled(view.id))
         return outcome

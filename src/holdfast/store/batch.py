@@ -19,10 +19,11 @@ from holdfast.kernel.due import is_open
 from holdfast.kernel.guard import Fact, Rejected
 from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
 from holdfast.store import rows
+from holdfast.store.carried import Carried, Left
 from holdfast.store.clock import StoreClock
 from holdfast.store.evidence import LEAF_VERSION, Leaf
 from holdfast.store.source import SqliteSource
-from holdfast.store.unit import Unit
+from holdfast.store.unit import Source, Unit
 
 
 class Ledger(Unit):
@@ -32,7 +33,7 @@ class Ledger(Unit):
     on disk.
     """
 
-    def __init__(self, source: SqliteSource) -> None:
+    def __init__(self, source: Source) -> None:
         """Start empty over a transaction's source."""
         super().__init__(source)
         self.by_identity: dict[str, Effect] = {}
@@ -70,6 +71,15 @@ class Ledger(Unit):
         """As :meth:`held_effect`, of a fact."""
         return self._facts.get(scope)
 
+    def sealed(self, run: Run) -> None:
+        """The run with the head that its entries have now."""
+        self._runs[run.id] = run
+
+    def left(self, source: SqliteSource, version: int) -> Left:
+        """Every row it holds, once it is committed."""
+        kept = (self._effects, self._runs, self._leases, self._approvals, self._facts)
+        return Left(*kept, source.effect_n, source.run_n, version)
+
     def moved_effects(self) -> dict[str, Effect]:
         """Every effect that this unit changed."""
         return {name: view for name in self.dirty_effects if (view := self._effects[name]) is not None}
@@ -92,9 +102,12 @@ class Batch:
         source.begin()
         self._db = source.db
         self.source = source
+        left, source.left = source.left, None
+        still = left is not None and self._db.data_version() == left.version  # nobody else wrote since
+        self._rows: Source = Carried(source, left) if left is not None and still else source
         self._clock = clock
         self._done: list[tuple[Change, int]] = []
-        self.unit = Ledger(source)
+        self.unit = Ledger(self._rows)
         self.mode: tuple[str, int, int, str] | None = None  # a new (mode, incarnation, last token, bound to)
         self.head: tuple[int, bytes] | None = None
         self.wrote = False
@@ -114,7 +127,7 @@ class Batch:
         was.
         """
         now_ms = self._clock.now_ms()
-        if self._clock.jumped_ms() and any(draft.kind == "dispatched" for draft in change.drafts):
+        if any(draft.kind == "dispatched" for draft in change.drafts) and self._clock.jumped_ms():
             why = f"the clock jumped by {self._clock.jumped_ms()} ms; leases and deadlines cannot be judged"
             return Rejected(part="clock", why=why, effect=self.unit.effect(change.guard.effect))
         try:
@@ -129,7 +142,7 @@ class Batch:
         """Plan all earlier changes again: the one that raised may have left half of itself. Our bug, so never
         hot.
         """
-        self.unit = Ledger(self.source)
+        self.unit = Ledger(self._rows)
         for change, now_ms in self._done:
             self.unit.do(change, now_ms)
 
@@ -248,7 +261,9 @@ class Batch:
             run = unit.run(name)
             assert run is not None, "a run row is never taken away"
             seq, head, _, tenant = self._ends.get(name) or self._end_of(name)
-            view = rows.encode(replace(run, seq=seq, head=head.hex()))
+            run = replace(run, seq=seq, head=head.hex())
+            unit.sealed(run)
+            view = rows.encode(run)
             n = self.source.run_n[name]
             if name in self._new_runs:
                 db.execute(rows.ADD_RUN, (n, name, tenant, run.intent, run.state, seq, head, view))
@@ -288,7 +303,9 @@ class Batch:
         """Make it durable; nanoseconds it took. Raises what SQLite raises; it is then rolled back."""
         start = perf_counter_ns()
         self._db.execute(rows.COMMIT)
-        return perf_counter_ns() - start
+        took_ns = perf_counter_ns() - start
+        self.source.left = self.unit.left(self.source, self._db.data_version())
+        return took_ns
 
     def roll_back(self) -> None:
         """Leave nothing behind; silent where SQLite has rolled back by itself."""

@@ -7,14 +7,38 @@ The same for every store, so that two stores cannot disagree about what a verb i
 from __future__ import annotations
 
 from holdfast.kernel.guard import Rows, scopes
+from holdfast.kernel.model import Effect
 from holdfast.kernel.ports import Seen
 
+Standing = tuple[tuple[tuple[str, int], ...], str]
+"""The epochs of an effect's scopes, and the sentence of a raised halt among them (empty: none)."""
 
-def look(effect: str, rows: Rows, now_ms: int) -> Seen:
+Standings = dict[tuple[str, str, str, str], Standing]
+"""By what decides the scopes: tenant, tool, run, principal. Good for as long as no fact of the rows moves."""
+
+
+def look(effect: str, rows: Rows, now_ms: int, known: Standings | None = None) -> Seen:
     """The effect as these rows have it. An effect that is not recorded is Seen without one."""
     view = rows.effect(effect)
     if view is None:
         return Seen(now_ms=now_ms)
+    key = (view.tenant, view.tool, view.run, view.principal)
+    standing = known.get(key) if known is not None else None
+    if standing is None:
+        standing = _standing(view, rows)
+        if known is not None:
+            known[key] = standing
+    return Seen(
+        now_ms=now_ms,
+        effect=view,
+        run=rows.run(view.run),
+        approval=rows.approval(view.approval) if view.approval else None,
+        epochs=standing[0],
+        halted=standing[1],
+    )
+
+
+def _standing(view: Effect, rows: Rows) -> Standing:
     epochs: list[tuple[str, int]] = []
     halted = ""
     for scope in scopes(view):
@@ -22,11 +46,4 @@ def look(effect: str, rows: Rows, now_ms: int) -> Seen:
         epochs.append((scope, 0 if fact is None else fact.epoch))
         if fact is not None and fact.raised and not halted:
             halted = fact.sentence
-    return Seen(
-        now_ms=now_ms,
-        effect=view,
-        run=rows.run(view.run),
-        approval=rows.approval(view.approval) if view.approval else None,
-        epochs=tuple(epochs),
-        halted=halted,
-    )
+    return tuple(epochs), halted

@@ -1,14 +1,14 @@
 """Reads one connection: the rows of a transaction for planning, and the interned words.
 
 Promises that heads, tokens, epochs and the mode are read inside the transaction that uses them: only what
-cannot have changed outlives :meth:`SqliteSource.begin` (words, salts, and folded records, whose version is
-compared at each use).
+cannot have changed outlives :meth:`SqliteSource.begin` (words, salts, folded records, whose version is
+compared at each use, and what the last batch left, which counts where nobody else wrote since).
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -17,6 +17,9 @@ from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.store import rows
 from holdfast.store.folding import fold
+
+if TYPE_CHECKING:
+    from holdfast.store.carried import Left
 
 SALT_BYTES = 16
 _SALTS_AT_ONCE = 256
@@ -74,6 +77,7 @@ class SqliteSource:
         self._ended: dict[str, Effect] = {}  # folded records; each use compares the version with the row's
         self.effect_n: dict[str, int] = {}
         self.run_n: dict[str, int] = {}
+        self.left: Left | None = None  # by the last batch that committed here (see carried.py)
         self._facts: dict[str, Fact] | None = None
         self._all_facts = False
         self._meta: tuple[Any, ...] | None = None

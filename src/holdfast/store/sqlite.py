@@ -92,7 +92,7 @@ class SqliteStore:
         """As :meth:`read`."""
         writer, now_ms = self._writer, self._clock.now_ms()
         if writer is not None and writer.batch is not None:
-            return look(effect, writer.batch.unit, now_ms)
+            return look(effect, writer.batch.unit, now_ms, writer.batch.unit.standings)
         source = self.reading.source
         flying = self._held
         self._read_db.execute(rows.BEGIN_READ)

@@ -16,6 +16,7 @@ from holdfast.kernel.commit import Change, Line, Verdict, plan
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.store.evidence import Entry, seal
+from holdfast.store.seen import Standings
 
 
 class Source(Protocol):
@@ -50,6 +51,7 @@ class Unit:
         self.dirty_approvals: set[str] = set()
         self.dirty_facts: set[str] = set()
         self.entries: list[Entry] = []
+        self.standings: Standings = {}  # for looks; empty again whenever a fact moves
         self.now_ms = 0
 
     def do(self, change: Change, now_ms: int) -> Verdict:
@@ -118,6 +120,7 @@ class Unit:
 
     def put_fact(self, fact: Fact) -> None:
         self._facts[fact.scope] = fact
+        self.standings.clear()
         self.dirty_facts.add(fact.scope)
 
     def mint(self) -> int:
