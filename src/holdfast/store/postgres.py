@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.kernel.commit import Change, Note, Verdict
 from holdfast.kernel.errors import BadValue, NotOpen, StoreBusy, StoreFailed
+from holdfast.kernel.guard import Rejected
 from holdfast.kernel.model import Effect, Lease, Run
 from holdfast.kernel.ports import Seen
 from holdfast.store import postgres_rows as rows
@@ -36,7 +37,7 @@ from holdfast.store import postgres_sql as sql
 from holdfast.store.postgres_open import Place, check_settings, connect, driver, migrate, said, translate
 from holdfast.store.postgres_reading import PostgresReading
 from holdfast.store.postgres_rows import Locked, Minting, Wanted
-from holdfast.store.postgres_writes import Moved, write
+from holdfast.store.postgres_writes import write
 
 if TYPE_CHECKING:
     import psycopg
@@ -55,9 +56,7 @@ class PostgresStore(PostgresReading):
     ``redone`` counts transactions that were planned anew because another one came between.
     """
 
-    def __init__(
-        self, writer: psycopg.Connection[Any], reader: psycopg.Connection[Any], place: Place
-    ) -> None:
+    def __init__(self, writer: psycopg.Connection[Any], reader: psycopg.Connection[Any], place: Place) -> None:
         """Over two connections that nobody else uses."""
         super().__init__(reader, place)
         self.redone = 0
@@ -115,6 +114,11 @@ class PostgresStore(PostgresReading):
         """As :meth:`commit`, blocking."""
         return _only(self._ask(lambda: self._transact([change])).result())
 
+    def accept_clock(self) -> None:
+        """Somebody looked at the server's clock and found it right: dispatches are committed again."""
+        self.now_ms()
+        self._clock.accept()
+
     def restore(self, why: str) -> Verdict:
         """Say that the database is behind what was last seen: nothing is dispatched until :meth:`release`.
         Blocking.
@@ -136,7 +140,7 @@ class PostgresStore(PostgresReading):
 
     def close_now(self) -> None:
         """As :meth:`close`, blocking."""
-        self._dead = self._dead or NotOpen(what=f"store {self.name}")
+        self._shut = self._shut or NotOpen(what=f"store {self.name}")
         self._writing.shutdown()
         self._db.close()
         super().close_now()
@@ -147,8 +151,9 @@ class PostgresStore(PostgresReading):
         """Put work behind all that was asked for before. What it does, it does whole, whoever still waits
         for it.
         """
-        if self._dead is not None:
-            raise self._dead
+        ended = self._dead or self._shut
+        if ended is not None:
+            raise ended
         return self._writing.submit(work)
 
     def _transact(self, changes: Sequence[Change], mode: str = "") -> list[Verdict | Exception]:
@@ -158,7 +163,7 @@ class PostgresStore(PostgresReading):
         errors = self._psycopg.errors
         # Two inserted the same new row, or a circle of waiting was cut: this one left no trace, so it is
         # planned anew.
-        again = (errors.UniqueViolation, errors.DeadlockDetected, errors.SerializationFailure, Moved)
+        again = (errors.UniqueViolation, errors.DeadlockDetected, errors.SerializationFailure)
         why = ""
         for _ in range(MOST_REDOS):
             if self._dead is not None:
@@ -182,7 +187,13 @@ class PostgresStore(PostgresReading):
         unit = Minting(locked, tokens)
         done: list[Change] = []
         verdicts: list[Verdict | Exception] = []
+        jumped_ms = self._clock.jumped_ms()
         for change in changes:
+            if jumped_ms and any(draft.kind == "dispatched" for draft in change.drafts):
+                seen = unit.effect(change.guard.effect) if change.guard.effect else None
+                why = f"the clock jumped by {jumped_ms} ms; leases and deadlines cannot be judged"
+                verdicts.append(Rejected(part="clock", why=why, effect=seen))
+                continue
             try:
                 verdicts.append(unit.do(change, now_ms))
                 done.append(change)
@@ -198,7 +209,9 @@ class PostgresStore(PostgresReading):
                 self._db.execute(sql.MOVE_MODE, (mode, int(mode == "restored")))
             # A connection that breaks here leaves it open whether this took place: StoreFailed says so, and
             # no more.
-            self._db.execute(sql.COMMIT)
+            ended = self._db.execute(sql.COMMIT)
+            if ended.statusmessage != "COMMIT":
+                raise StoreFailed(store=self.name, why=f"the server answered {ended.statusmessage} to a commit")
         else:
             self._roll_back()
         return verdicts
@@ -228,7 +241,7 @@ class PostgresStore(PostgresReading):
         restored, fsync, wall_ms, high_ms = store.fetchall()[0]
         if fsync != "on":
             raise StoreFailed(store=self.name, why="fsync was turned off on the server")
-        self._high_ms = max(self._high_ms, wall_ms, high_ms)
+        now_ms = self._risen(wall_ms, high_ms)
         held = {row[0]: (_lease(row), row[3]) for row in leases.fetchall()}
         known = {row[0]: rows.fact(row) for row in facts.fetchall()}
         locked = Locked(
@@ -239,7 +252,7 @@ class PostgresStore(PostgresReading):
             facts={scope: known.get(scope) for scope in wanted.scopes},
             restored=restored,
         )
-        return locked, [row[0] for row in minted.fetchall()], self._high_ms
+        return locked, [row[0] for row in minted.fetchall()], now_ms
 
     def _roll_back(self) -> None:
         """Leave nothing behind; silent where the connection is gone, since the server has then done so
@@ -277,9 +290,7 @@ def _only(verdicts: list[Verdict | Exception]) -> Verdict:
     return verdict
 
 
-def _mapped(
-    names: Iterable[str], found: list[tuple[Any, ...]], decode: Callable[[str], T]
-) -> dict[str, T | None]:
+def _mapped(names: Iterable[str], found: list[tuple[Any, ...]], decode: Callable[[str], T]) -> dict[str, T | None]:
     """Every name that was locked, with its record or None."""
     there = {row[0]: decode(row[1]) for row in found}
     return {name: there.get(name) for name in names}

@@ -148,10 +148,10 @@ def migrate(db: psycopg.Connection[Any], place: Place) -> None:
     """Bring the schema to the newest step. Raises SchemaFromFuture, MigrationChanged."""
     known = migrations()
     with db.transaction():
+        # A stricter default would keep the view from before the wait for the lock below.
+        db.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         # One process migrates; the others wait here and then find it done.
-        db.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended('holdfast migration ' || %s, 0))", (place.schema,)
-        )
+        db.execute("SELECT pg_advisory_xact_lock(hashtextextended('holdfast migration ' || %s, 0))", (place.schema,))
         done = _applied(db, place, known)
         if done == len(known):
             return
@@ -228,7 +228,7 @@ def translate(error: Exception, place: Place) -> HoldfastError:
     if isinstance(error, HoldfastError):
         return error
     code = str(getattr(error, "sqlstate", None) or "")
-    if code in ("53100", "53200"):
+    if code == "53100":
         return StoreFull(store=place.name)
     if code in ("25006", "42501"):
         return StoreReadOnly(store=place.name)

@@ -18,6 +18,7 @@ from holdfast.kernel.model import Approval, Effect, Run
 from holdfast.kernel.ports import Seen
 from holdfast.store import postgres_rows as rows
 from holdfast.store import postgres_sql as sql
+from holdfast.store.clock import StoreClock
 from holdfast.store.evidence import Checked, Entry, check_chain
 from holdfast.store.postgres_open import Place, driver, translate
 
@@ -39,8 +40,11 @@ class PostgresReading:
         self._read_db = db
         self._turn = threading.Lock()
         self._psycopg = driver()
-        self._dead: HoldfastError | None = None
-        self._high_ms = 0
+        self._dead: HoldfastError | None = None  # what ended the writer for good
+        self._shut: NotOpen | None = None
+        ((self._wall_ms, high_ms),) = db.execute(sql.TIME).fetchall()
+        self._clock = StoreClock(wall=lambda: self._wall_ms)
+        self._clock.opened(high_ms)
 
     def seen(self, effect: str) -> Seen:
         """One consistent look at an effect: its run, its approval, the epochs of its scopes, and the
@@ -92,7 +96,7 @@ class PostgresReading:
 
     def now_ms(self) -> int:
         """The store's time."""
-        return self._risen(self._fetch([(sql.TIME, ())])[0][0][0])
+        return self._risen(*self._fetch([(sql.TIME, ())])[0][0])
 
     def secret(self) -> bytes:
         """The 32 bytes that keys, ids and digests of this store are minted with."""
@@ -103,16 +107,15 @@ class PostgresReading:
         with self._turn:
             self._read_db.close()
 
-    def _risen(self, now_ms: int) -> int:
-        """The highest time this process has seen: a later answer is never earlier."""
-        self._high_ms = max(self._high_ms, now_ms)
-        return self._high_ms
+    def _risen(self, wall_ms: int, high_ms: int) -> int:
+        """Store time after a look at the server: its clock, what is recorded, what this process has seen."""
+        self._wall_ms = wall_ms
+        self._clock.seen(high_ms)
+        return self._clock.now_ms()
 
     def _fetch(self, queries: Queries) -> list[list[tuple[Any, ...]]]:
         """The rows of each query, all from one snapshot."""
-        return self._snapshot(
-            lambda db: [db.execute(text.encode(), given).fetchall() for text, given in queries]
-        )
+        return self._snapshot(lambda db: [db.execute(text.encode(), given).fetchall() for text, given in queries])
 
     def _one(self, query: str, given: str, decode: Callable[[str], T]) -> T | None:
         found = self._fetch([(query, (given,))])[0]
@@ -120,8 +123,8 @@ class PostgresReading:
 
     def _snapshot(self, ask: Callable[[psycopg.Connection[Any]], T]) -> T:
         with self._turn:
-            if isinstance(self._dead, NotOpen):
-                raise self._dead
+            if self._shut is not None:
+                raise self._shut
             db = self._read_db
             try:
                 db.execute(sql.BEGIN_READ)
@@ -129,10 +132,7 @@ class PostgresReading:
                 db.execute(sql.ROLLBACK)
                 return answer
             except self._psycopg.Error as error:
-                if (
-                    not db.closed
-                    and db.info.transaction_status is not self._psycopg.pq.TransactionStatus.IDLE
-                ):
+                if not db.closed and db.info.transaction_status is not self._psycopg.pq.TransactionStatus.IDLE:
                     db.rollback()
                 raise translate(error, self._place) from None
 
@@ -149,7 +149,7 @@ class PostgresReading:
         raised = next((known[scope] for scope in around if scope in known and known[scope].raised), None)
         run_row, approval_row = run.fetchone(), approval.fetchone()
         return Seen(
-            now_ms=self._risen(time.fetchall()[0][0]),
+            now_ms=self._risen(*time.fetchall()[0]),
             effect=view,
             run=rows.decode_run(run_row[0]) if run_row is not None else None,
             approval=rows.decode_approval(approval_row[0]) if approval_row is not None else None,

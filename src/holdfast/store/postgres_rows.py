@@ -116,9 +116,7 @@ class Wanted:
         """
         keys: dict[int, bool] = {}
         for name, written in self.names.items():
-            raw = hashlib.blake2b(
-                f"{schema}\0{name}".encode(), digest_size=8, person=b"holdfast-name"
-            ).digest()
+            raw = hashlib.blake2b(f"{schema}\0{name}".encode(), digest_size=8, person=b"holdfast-name").digest()
             key = int.from_bytes(raw, signed=True)
             keys[key] = keys.get(key, False) or written
         ordered = sorted(keys)

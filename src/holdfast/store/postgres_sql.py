@@ -29,8 +29,7 @@ MAKE_LEASES = (
     " unnest(%s::text[]) AS wanted (resource) ON CONFLICT (resource) DO NOTHING"
 )
 LOCK_LEASES = (
-    "SELECT resource, effect, holder, token, until_ms FROM lease WHERE resource = ANY(%s) ORDER BY"
-    " resource FOR UPDATE"
+    "SELECT resource, effect, holder, token, until_ms FROM lease WHERE resource = ANY(%s) ORDER BY resource FOR UPDATE"
 )
 LOCK_APPROVALS = "SELECT id, view FROM approval WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 FACTS = "SELECT scope, epoch, raised, value, by, reason FROM fact WHERE scope = ANY(%s)"
@@ -97,8 +96,7 @@ ADD_ENTRIES = (
     " effect, kind, before, after, at_ms, by, token, tenant, commitment, hash, n) ORDER BY n"
 )
 ADD_BODIES = (
-    "INSERT INTO entry_body (commitment, salt, body) SELECT * FROM unnest(%s::bytea[], %s::bytea[],"
-    " %s::bytea[])"
+    "INSERT INTO entry_body (commitment, salt, body) SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::bytea[])"
 )
 MOVE_MODE = "UPDATE meta SET mode = %s, incarnation = incarnation + %s"
 
@@ -114,7 +112,7 @@ IDS_LIKE = (
     " < %s UNION ALL SELECT id FROM approval WHERE id >= %s AND id < %s LIMIT 8"
 )
 OPEN_EFFECTS = "SELECT view FROM effect WHERE open ORDER BY due_ms, id"
-TIME = "SELECT greatest(wall_ms(), high_ms())"
+TIME = "SELECT wall_ms(), high_ms()"
 SECRET = "SELECT identity_secret FROM meta"  # noqa: S105 - the name of a column
 ENTRIES_OF_RUN = (
     "SELECT run, seq, effect, kind, before, after, at_ms, by, token, tenant, coalesce(lag(encode(hash,"

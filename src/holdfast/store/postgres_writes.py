@@ -1,9 +1,9 @@
 """What a planned batch writes to PostgreSQL: one array insert or update for each kind of row.
 
 Decides the order of writing: rows that may be new first, so that two who add the same one meet there.
-Promises that an update replaces exactly the row that was planned on; where another is found, :class:`Moved`
-is raised and the whole transaction is planned anew. Under the locks that were taken that cannot happen: this
-is the second line, not the first.
+Promises that an update replaces exactly the row that was planned on, or the whole transaction is undone.
+Under the locks that were taken it always does: this, and the database's triggers, are the second line and not
+the first.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast.kernel.due import is_open
+from holdfast.kernel.errors import OurBug
 from holdfast.kernel.model import Effect
 from holdfast.store import postgres_sql as sql
 from holdfast.store.postgres_rows import Locked, columns, entry_row, text
@@ -20,12 +21,8 @@ if TYPE_CHECKING:
     import psycopg
 
 
-class Moved(Exception):  # noqa: N818 - not an error of anybody: it says what happened
-    """A row that was planned on is not the row that is there."""
-
-
 def write(db: psycopg.Connection[Any], unit: Unit, locked: Locked) -> None:
-    """Write every row of the batch in one round trip, then check what was replaced. Raises Moved."""
+    """Write every row of the batch in one round trip, then check what was replaced. Raises OurBug."""
     with db.pipeline():
         sent = [
             *_runs(db, unit, locked),
@@ -37,7 +34,8 @@ def write(db: psycopg.Connection[Any], unit: Unit, locked: Locked) -> None:
         ]
     for cursor, count in sent:
         if cursor.rowcount != count:
-            raise Moved(f"{count - cursor.rowcount} of {count} rows were not as planned")
+            what = f"{count - cursor.rowcount} of {count} locked rows were not as planned"
+            raise OurBug(where="the PostgreSQL store", what=what)
 
 
 Sent = list[tuple[Any, int]]

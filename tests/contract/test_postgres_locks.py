@@ -1,0 +1,124 @@
+"""What a transaction on PostgreSQL locks is everything that planning may read: shown by running the real
+verbs.
+
+The verbs run on virtual ports over the in-memory store, whose every read is compared with the set of rows
+that the PostgreSQL store would have locked for the same change. A row outside that set would be read without
+its lock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from holdfast.harness.explore import explore
+from holdfast.harness.scenario import one, two
+from holdfast.kernel.commit import Change, Verdict
+from holdfast.kernel.errors import OurBug
+from holdfast.store import memory
+from holdfast.store.postgres_rows import Locked, Minting, Wanted
+from holdfast.store.unit import Unit
+from tests.contract.acts import Acts
+
+TOOLS = ("fenced", "keyed", "probed", "bare")
+SCHEDULES = 1_000
+
+
+class Watched(Unit):
+    """A unit that compares each read with what PostgreSQL would have locked, and each mint with what was
+    drawn.
+    """
+
+    reads = 0
+
+    def do(self, change: Change, now_ms: int) -> Verdict:
+        self.wanted = Wanted([change])
+        there = [self._source.load_effect(effect) for effect in sorted(self.wanted.effects)]
+        self.wanted.follow(view for view in there if view is not None)
+        self.minted = 0
+        verdict = super().do(change, now_ms)
+        assert self.minted <= self.wanted.tokens
+        return verdict
+
+    def _read(self, name: str, locked: set[str]) -> None:
+        type(self).reads += 1
+        assert name in locked, f"{name} is read without its lock"
+
+    def effect(self, effect: str) -> Any:
+        self._read(effect, self.wanted.effects)
+        return super().effect(effect)
+
+    def run(self, run: str) -> Any:
+        self._read(run, self.wanted.runs)
+        return super().run(run)
+
+    def lease(self, resource: str) -> Any:
+        self._read(resource, self.wanted.resources)
+        return super().lease(resource)
+
+    def approval(self, approval: str) -> Any:
+        self._read(approval, self.wanted.approvals)
+        return super().approval(approval)
+
+    def fact(self, scope: str) -> Any:
+        self._read(scope, self.wanted.scopes)
+        self._read("fact:" + scope, set(self.wanted.names))
+        return super().fact(scope)
+
+    def restored(self) -> bool:
+        self._read("mode", set(self.wanted.names))
+        return super().restored()
+
+    def put_lease(self, lease: Any) -> None:
+        self._read(lease.resource, self.wanted.takes)
+        super().put_lease(lease)
+
+    def mint(self) -> int:
+        self.minted += 1
+        return super().mint()
+
+
+@pytest.mark.parametrize("ruling", ["allow", "ask"])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_every_row_that_a_verb_makes_the_store_read_is_locked(monkeypatch, tool: str, ruling: str) -> None:
+    """Over hundreds of schedules with faults and crashes no change reads or takes a row outside its locked
+    set.
+    """
+    monkeypatch.setattr(memory, "Unit", Watched)
+    monkeypatch.setattr(Watched, "reads", 0)
+    explored = explore(one(tool, ruling=ruling), limit=SCHEDULES)
+    assert explored.findings == ()
+    assert Watched.reads > explored.executed
+
+
+def test_every_row_of_two_effects_on_one_resource_is_locked(monkeypatch) -> None:
+    """The same holds where two effects want one resource."""
+    monkeypatch.setattr(memory, "Unit", Watched)
+    monkeypatch.setattr(Watched, "reads", 0)
+    explored = explore(two("keyed", "probed", same=True), limit=SCHEDULES)
+    assert explored.findings == ()
+    assert Watched.reads > explored.executed
+
+
+def test_a_row_that_is_not_locked_is_never_read() -> None:
+    """Planning on PostgreSQL stops at the first row outside the locked set instead of reading it."""
+    acts = Acts(now_ms=1)
+    nothing = Locked(effects={}, runs={}, leases={}, approvals={}, facts={}, restored=False)
+    with pytest.raises(OurBug) as stopped:
+        Minting(nothing, []).do(acts.claim(1), 1)
+    assert acts.id(1) in stopped.value.what
+
+
+def test_locks_are_taken_in_one_order_whatever_the_order_of_changes() -> None:
+    """The same changes forwards and backwards give the same keys in ascending order, exclusive where one
+    writes.
+    """
+    acts = Acts(now_ms=1)
+    epochs = (("halt:store", 0), ("halt:tool:refund", 0))
+    changes = [acts.leave(1, epochs=epochs), acts.propose(2), acts.fact("halt:store", raised=True), acts.begin()]
+    keys, exclusive = Wanted(changes).keys("holdfast")
+    assert (keys, exclusive) == Wanted(changes[::-1]).keys("holdfast")
+    assert keys == sorted(set(keys))
+    assert sorted(exclusive) == [False, True, True, True]
+    assert Wanted(changes).keys("another")[0] != keys
