@@ -91,7 +91,12 @@ class HeadFile:
         """Remember ``head`` unless a higher one is remembered; the one that is remembered now."""
         if self._fd < 0:
             return head
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            # Never waited for: a process that is paused with this lock would hold up every writer. What is not
+            # raised now is raised by the next commit; a lower bound is all that was promised.
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return self.read() or head
         try:
             known = self.read()
             if known is not None and known[:2] >= head[:2]:
@@ -99,8 +104,12 @@ class HeadFile:
             raw = _RECORD.pack(_MAGIC, head.incarnation, head.pos, head.hash)
             os.pwrite(self._fd, raw + zlib.crc32(raw).to_bytes(4), 0)
             return head
+        except OSError:
+            self.close()  # nothing can be remembered there any more; the commit itself stands
+            return head
         finally:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            if self._fd >= 0:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Let go of the file."""

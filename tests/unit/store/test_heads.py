@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,30 @@ def test_two_openings_share_one_record(tmp_path) -> None:
     assert two.rise(Head(1, 6, OTHER)) == Head(1, 7, HASH)
     one.close()
     two.close()
+
+
+def test_a_paused_neighbour_does_not_hold_up_a_commit(tmp_path) -> None:
+    """While another process holds the record's lock a head is not raised, and nobody waits for it."""
+    heads, held = HeadFile(tmp_path, "st_1"), HeadFile(tmp_path, "st_1")
+    heads.rise(Head(1, 5, HASH))
+    fcntl.flock(held._fd, fcntl.LOCK_EX)
+    assert heads.rise(Head(1, 6, HASH)) == Head(1, 5, HASH)
+    fcntl.flock(held._fd, fcntl.LOCK_UN)
+    assert heads.rise(Head(1, 6, HASH)) == Head(1, 6, HASH)
+    heads.close()
+    held.close()
+
+
+def test_a_head_that_cannot_be_written_does_not_break_the_commit(tmp_path, monkeypatch) -> None:
+    """Where the state directory's disk is full the head is given up, and the store says that none is kept."""
+    heads = HeadFile(tmp_path, "st_1")
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("holdfast.store.heads.os.pwrite", full)
+    assert heads.rise(Head(1, 5, HASH)) == Head(1, 5, HASH)
+    assert not heads.kept
 
 
 @pytest.mark.parametrize("place_of_damage", range(0, 60, 7))
