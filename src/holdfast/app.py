@@ -13,7 +13,7 @@ import signal
 from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from msgspec import to_builtins
 
@@ -81,7 +81,7 @@ class App:
 
     # -- opening and closing --
 
-    async def __aenter__(self) -> App:
+    async def __aenter__(self) -> Self:
         """Open the store, wire the ports, record what is in force, and start recovery."""
         store = open_store(self.url)
         self._store = store
@@ -99,9 +99,7 @@ class App:
         self._looks = Looks(self.registry)
         self._ports = Ports(
             store=store,
-            gate=Rulings(
-                Judge(self.policy, self.registry.contracts.values()), self.registry.contracts, store.secret
-            ),
+            gate=Rulings(Judge(self.policy, self.registry.contracts.values()), self.registry.contracts, store.secret),
             body=self._bodies,
             look=self._looks,
             peers=Peers(),
@@ -129,7 +127,7 @@ class App:
 
     async def _wind_down(self) -> None:
         end = asyncio.get_running_loop().time() + CLOSE_GRACE_S
-        while self._carried and asyncio.get_running_loop().time() < end:
+        while self._carried and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - bounded, and rare
             await asyncio.sleep(0.01)
         if self._main is not None:
             self._main.cancel()
@@ -340,11 +338,14 @@ def open_app(
 
     ``url`` is ``sqlite:PATH``; ``policy`` a Cedar file, a directory of them, or policy text (default: the starter
     policy: reads pass, changes ask). ``environment`` is part of every key. With ``handle_signals`` SIGTERM and SIGINT
-    let the calls under way end within a grace and then leave the block with exit code 143. Raises BadContract, BadPolicy or an IntegrityError.
+    let the calls under way end within a grace and then leave the block with exit code 143.
+    Raises BadContract, BadPolicy or an IntegrityError.
     """
     place: object = url
     if not isinstance(place, str) or ":" not in place:
-        raise BadConfig(file="hf.open", key="url", nearest="sqlite:holdfast.db", why="a store needs a scheme and a place")
+        raise BadConfig(
+            file="hf.open", key="url", nearest="sqlite:holdfast.db", why="a store needs a scheme and a place"
+        )
     return App(
         url,
         tools=tools,

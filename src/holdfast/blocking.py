@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, Self
 
 from holdfast.kernel.errors import NotOpen
 from holdfast.kernel.model import Effect
@@ -30,7 +30,7 @@ class Asynchronous(Protocol):
         """The store."""
         ...
 
-    async def __aenter__(self) -> Asynchronous:
+    async def __aenter__(self) -> Self:
         """Open."""
         ...
 
@@ -64,7 +64,7 @@ class BlockingApp:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> BlockingApp:
+    def __enter__(self) -> Self:
         """Start the loop's thread and open the application in it."""
         loop = asyncio.new_event_loop()
         self._loop = loop

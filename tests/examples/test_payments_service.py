@@ -64,9 +64,7 @@ def sources(client: PaymentsClient) -> list[str]:
 def test_refund_is_one_line_in_the_books(service: PaymentsClient) -> None:
     """A refund is one change with everything that came with it, and the invoice shows it."""
     before = service.now_ms()
-    made = service.refund(
-        "in_1", 1_200, note="twice billed", key="k1", fence=7, send_by_ms=FAR_MS, if_match=1
-    )
+    made = service.refund("in_1", 1_200, note="twice billed", key="k1", fence=7, send_by_ms=FAR_MS, if_match=1)
     books = service.books()
     (change,) = books["changes"]
     assert change.pop("at_ms") == made["at_ms"] >= before
@@ -263,9 +261,7 @@ def test_more_than_remains_is_declined_and_unknown_is_not_found(service: Payment
         (b'{"invoice_id": "in_1", "amount": 5}', {"If-Match": "*"}),
     ],
 )
-def test_request_without_a_meaning_does_nothing(
-    service: PaymentsClient, body: bytes, headers: dict[str, str]
-) -> None:
+def test_request_without_a_meaning_does_nothing(service: PaymentsClient, body: bytes, headers: dict[str, str]) -> None:
     """What cannot be understood is refused with 400; no condition is dropped because it is odd."""
     request = urllib.request.Request(f"{service.base_url}/refunds", body, headers, method="POST")
     with pytest.raises(urllib.request.HTTPError) as refusal:
@@ -318,10 +314,7 @@ def test_books_are_canonical_and_only_grow(service: PaymentsClient, tmp_path: Pa
     service.refund("in_1", 1_200, key="k1")
     first, second = (urllib.request.urlopen(f"{service.base_url}/books").read() for _ in range(2))
     assert first == second
-    assert (
-        first
-        == json.dumps(json.loads(first), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    )
+    assert first == json.dumps(json.loads(first), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     file = sqlite3.connect(tmp_path / "books.sqlite")
     for altering in ("UPDATE changes SET amount = 1", "DELETE FROM changes"):
         with pytest.raises(sqlite3.IntegrityError):
@@ -768,9 +761,7 @@ def test_program_in_the_readme_runs(tmp_path: Path) -> None:
     readme = (SERVICE.parent / "README.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False, timeout=LIMIT_S
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False, timeout=LIMIT_S)
     assert (done.returncode, (tmp_path / "books.sqlite").exists()) == (0, True)
 
 

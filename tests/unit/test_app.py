@@ -1,4 +1,4 @@
-"""The public face over a real SQLite store: what a caller is told in every case, judged by what the outside was sent."""
+"""The public face over a real SQLite store: what a caller is told, judged by what the outside was sent."""
 
 from __future__ import annotations
 
@@ -357,7 +357,7 @@ async def test_a_driven_run_records_each_answer_and_goes_on_where_it_was(tmp_pat
     turns = [hf.Proposed("put", {"box": "a"}), hf.Proposed("put", {"box": "b"}), hf.Proposed("nope", {})]
     async with opened(tmp_path, put) as app:
         run = await app.begin(intent())
-        report = await run.drive(hf.Scripted(turns[:1] + [hf.Answer(calls=(turns[1],))]))
+        report = await run.drive(hf.Scripted([turns[0], hf.Answer(calls=(turns[1],))]))
         assert report.state == "done"
         kinds = [e.kind for e in app.store.entries(run.id)]
     assert kinds.index("step") < kinds.index("proposed")
@@ -469,7 +469,8 @@ def test_the_synchronous_face_is_the_same(tmp_path: Path) -> None:
 def test_sigterm_ends_cleanly_with_what_was_under_way_recorded(tmp_path: Path) -> None:
     """A worker told to end by SIGTERM finishes the attempt under way, records it, and exits with 143."""
     program = tmp_path / "worker.py"
-    program.write_text(textwrap.dedent("""
+    program.write_text(
+        textwrap.dedent("""
         import asyncio, sys
         import holdfast as hf
 
@@ -489,7 +490,8 @@ def test_sigterm_ends_cleanly_with_what_was_under_way_recorded(tmp_path: Path) -
                     await run.call(slow(i=i))
 
         asyncio.run(main())
-    """))
+    """)
+    )
     store = f"sqlite:{tmp_path / 'w.db'}"
     worker = subprocess.Popen([sys.executable, str(program), store], stdout=subprocess.PIPE, text=True, env=os.environ)
     assert worker.stdout is not None
@@ -497,7 +499,7 @@ def test_sigterm_ends_cleanly_with_what_was_under_way_recorded(tmp_path: Path) -
     worker.send_signal(signal.SIGTERM)
     worker.communicate(timeout=30)
     assert worker.returncode == 143
-    from holdfast.store import open_store  # noqa: PLC0415 - only this test reads a store by itself
+    from holdfast.store import open_store
 
     ledger = open_store(store, read_only=True)
     try:

@@ -69,11 +69,11 @@ async def test_a_nest_that_never_ends_is_refused(run: hf.RunHandle) -> None:
     for _ in range(1_000):
         inner["x"] = {}
         inner = inner["x"]
-    with pytest.raises(hf.UsageError, match="deep|nest"):
+    with pytest.raises(hf.UsageError, match=r"deep|nest"):
         await run.call(hf.Call("write", {"name": "a", "data": deep}))
     circle: dict[str, Any] = {}
     circle["self"] = circle
-    with pytest.raises(hf.UsageError, match="deep|nest|itself"):
+    with pytest.raises(hf.UsageError, match=r"deep|nest|itself"):
         await run.call(hf.Call("write", {"name": "a", "data": circle}))
 
 
@@ -103,7 +103,7 @@ def test_json_from_outside_is_read_strictly(text: str, names: str) -> None:
 @pytest.mark.parametrize("purpose", ["", "   ", "x" * 500, "a\nb", "a\u202eb"])
 async def test_a_purpose_that_cannot_name_work_is_refused(run: hf.RunHandle, purpose: str) -> None:
     """Empty, endless and unprintable purposes are refused; they would become part of every key."""
-    app = run._desk  # noqa: SLF001 - the application of this run
+    app = run._desk
     with pytest.raises(hf.UsageError, match="purpose"):
         await app.begin(hf.Intent(goal="g", purpose=purpose, principal="me"))  # type: ignore[attr-defined]
 

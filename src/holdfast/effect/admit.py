@@ -127,7 +127,8 @@ async def admit(ports: Ports, effect: str) -> Blocked | None:
     """Decide a proposed or waiting effect: admitted, waiting for a human, or refused with rules and a reason."""
     seen = await ports.store.read(effect)
     view, run = seen.effect, seen.run
-    assert view is not None and run is not None
+    assert view is not None
+    assert run is not None
     contract = ports.contracts.get(view.tool)
     stop = stop_reason(seen, contract)
     if view.state is State.WAITING:

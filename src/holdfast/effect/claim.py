@@ -64,9 +64,19 @@ async def take(ports: Ports, view: Effect, now_ms: int) -> Effect | Blocked:
     yields = view.holder
     if view.holder not in ("", ports.me):
         yields = view.holder if await ports.peers.dead(view.holder) else ""
-    guard = Guard(effect=view.id, states=(view.state,), version=view.version, lease_over=True, yields=yields)
+    guard = Guard(
+        effect=view.id,
+        states=(view.state,),
+        version=view.version,
+        lease_over=True,
+        yields=yields,
+        # The resource too: a higher token shown to it would turn away whoever holds it now.
+        resource="" if contract.shared else view.resource,
+    )
     draft = Draft(effect=view.id, kind="taken", by=ports.me, body=lease(ports, contract, now_ms))
-    verdict = await ports.store.later(Change(run=view.run, guard=guard, drafts=(draft,)))
+    # A token that a probe shows to the outside is on disk before: lost and minted again it would be a stale one there.
+    save = ports.store.commit if contract.fenced else ports.store.later
+    verdict = await save(Change(run=view.run, guard=guard, drafts=(draft,)))
     if isinstance(verdict, Applied) and verdict.effect is not None:
         return verdict.effect
     assert isinstance(verdict, Rejected)

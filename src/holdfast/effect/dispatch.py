@@ -24,7 +24,7 @@ SOFT = frozenset({"state", "version", "token", "epoch", "lease"})
 """Parts whose change only means: look again. The next reading of the record says what is due."""
 
 STANDS = frozenset({"restored", "clock", "policy", "contract"})
-"""Parts that this process cannot get past by itself: the store, or another process, says that ours is not the present."""
+"""Parts that this process cannot get past by itself: the store, or another process, knows of a later present."""
 
 AGAIN = frozenset({"approval"})
 """Refusals after which a fresh proposal is raised, because the world moved and not the wish."""
@@ -72,7 +72,8 @@ async def dispatch(ports: Ports, effect: str) -> Sent | Blocked | None:
     """Send a claimed effect. Returns what came back, for observe; None if it was refused or moved meanwhile."""
     seen = await ports.store.read(effect)
     view, run = seen.effect, seen.run
-    assert view is not None and run is not None
+    assert view is not None
+    assert run is not None
     contract = ports.contracts.get(view.tool)
     ruling = await ports.gate.rule(view, run, seen.now_ms)
     fingerprint = ""
@@ -91,7 +92,8 @@ async def dispatch(ports: Ports, effect: str) -> Sent | Blocked | None:
 def sending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling, fingerprint: str) -> Change:
     """The dispatch commit: its guard as data, and the attempt it records. Pure."""
     view, run, approval = seen.effect, seen.run, seen.approval
-    assert view is not None and run is not None
+    assert view is not None
+    assert run is not None
     send_by_ms = last_ms(seen.now_ms + contract.timeout_ms, view, run, approval)
     guard = Guard(
         effect=view.id,

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from msgspec import to_builtins
 
-from holdfast.effect.claim import lease
 from holdfast.kernel.answers import Accepted, Ack, Doubt, Items, NeverLeft, Refusal, Reply
 from holdfast.kernel.commit import Change
 from holdfast.kernel.guard import Guard, Rejected
@@ -80,7 +79,7 @@ async def observe(ports: Ports, effect: str, sent: Sent | None = None) -> Blocke
     assert view is not None
     contract = ports.contracts[view.tool]
     if sent is None:
-        return await _owner_gone(ports, view, contract, seen.now_ms)
+        return await _owner_gone(ports, view, seen.now_ms)
     reading = read(sent.reply, view, contract, seen.now_ms)
     change = Change(
         run=view.run,
@@ -96,19 +95,18 @@ async def observe(ports: Ports, effect: str, sent: Sent | None = None) -> Blocke
     return None
 
 
-async def _owner_gone(ports: Ports, view: Effect, contract: Contract, now_ms: int) -> Blocked | None:
+async def _owner_gone(ports: Ports, view: Effect, now_ms: int) -> Blocked | None:
     """Dispatched, and its holder is dead or let its lease run out: unknown, under a new token."""
     dead = await ports.peers.dead(view.holder)
     body = doubt("died" if dead else "lost_lease", f"{view.holder} sent it and did not record what came back", now_ms)
-    body |= lease(ports, contract, now_ms)
+    # A new token, so that the former owner is stale; but no lease: reconcile takes effect and resource together.
+    body |= {"holder": ports.me, "lease_until_ms": 0}
     if dead:
         body["dead_since_ms"] = now_ms
     yields = view.holder if dead or view.holder == ports.me else ""
     change = Change(
         run=view.run,
-        guard=Guard(
-            effect=view.id, states=(State.DISPATCHED,), version=view.version, lease_over=True, yields=yields
-        ),
+        guard=Guard(effect=view.id, states=(State.DISPATCHED,), version=view.version, lease_over=True, yields=yields),
         drafts=(Draft(effect=view.id, kind="unknown", by=ports.me, body=body),),
     )
     verdict = await ports.store.later(change)

@@ -121,7 +121,9 @@ async def _resend(ports: Ports, view: Effect, contract: Contract) -> Sent | None
 def resending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling) -> Change:
     """The commit of a resend: a new token, the same key, and the window's last instant in the guard. Pure."""
     view, run = seen.effect, seen.run
-    assert view is not None and run is not None and contract.keyed_ms is not None
+    assert view is not None
+    assert run is not None
+    assert contract.keyed_ms is not None
     window_ms = view.first_dispatch_ms + contract.keyed_ms - contract.lands_within_ms - contract.skew_ms
     owner = lease(ports, contract, seen.now_ms)
     again = replace(view, lease_until_ms=owner["lease_until_ms"])

@@ -69,5 +69,7 @@ def concluded(
     }
     if view.state is not State.COMMITTED:
         return "checked", {"verifies": tries, "differs": why, **todo}, ()
-    drift = Note(kind="drift", by="runtime", body={"effect": view.id, "class": "recorded as done, not so outside", "why": why})
+    drift = Note(
+        kind="drift", by="runtime", body={"effect": view.id, "class": "recorded as done, not so outside", "why": why}
+    )
     return "unconfirmed", {"differs": why, **todo}, (drift,) if certain else ()

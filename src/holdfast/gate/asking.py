@@ -97,4 +97,3 @@ def ask_for(
     draft = Draft(effect=view.id, kind="waiting", by=me, body=body)
     guard = Guard(effect=view.id, states=(State.PROPOSED,), version=view.version, budget=True)
     return Change(run=view.run, guard=guard, drafts=(draft,), asks=(approval,))
-

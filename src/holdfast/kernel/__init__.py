@@ -1,1 +1,1 @@
-"""The pure kernel: records, the state table, the laws, canonical bytes, errors and ports. No I/O anywhere below here."""
+"""The pure kernel: records, the state table, the laws, canonical bytes, errors, ports. No I/O below here."""

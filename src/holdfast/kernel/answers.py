@@ -43,9 +43,11 @@ class Accepted(Answer, frozen=True, tag="accepted"):
 
 
 class Doubt(Answer, frozen=True, tag="doubt"):
-    """Nothing intelligible came back after possibly acting. ``cause``: timeout, lost_reply, unintelligible, error,
-    died, lost_lease,
-    cancelled, caller_timeout, partial, rejected_after_resend."""
+    """Nothing intelligible came back after possibly acting.
+
+    ``cause``: timeout, lost_reply, unintelligible, error, died, lost_lease, cancelled, caller_timeout, partial,
+    rejected_after_resend.
+    """
 
     cause: str
     why: str = ""

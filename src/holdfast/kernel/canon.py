@@ -31,9 +31,7 @@ _TEXT: Final = frozenset((str,))
 _CONTAINERS: Final = frozenset((dict, list, tuple))
 _FAST_ENCODE: Final = msgspec.json.Encoder(order="deterministic").encode
 _FAST_DECODE: Final = msgspec.json.Decoder().decode
-_OUT_OF_RANGE: Final = (
-    "an integer beyond ±9007199254740991 (2^53-1) is rounded by JSON readers; pass it as text"
-)
+_OUT_OF_RANGE: Final = "an integer beyond ±9007199254740991 (2^53-1) is rounded by JSON readers; pass it as text"
 _SURROGATE: Final = "a lone surrogate is not Unicode text and has no UTF-8 form"
 _TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH} levels"
 _TWICE: Final = "this key appears twice in one object"
@@ -177,9 +175,7 @@ class _Room:
     def take(self, members: int) -> None:
         self.left -= members
         if self.left < 0:
-            raise TooLarge(
-                what="value", size_bytes=self.limit - self.left, limit_bytes=self.limit, exact=False
-            )
+            raise TooLarge(what="value", size_bytes=self.limit - self.left, limit_bytes=self.limit, exact=False)
 
 
 def _copy(value: object, place: tuple[Any, ...], room: _Room) -> Any:

@@ -19,7 +19,6 @@ from holdfast.kernel.guard import Fact, Guard, Rejected
 from holdfast.kernel.life import KINDS, LETS_GO, Draft, Stamp, apply, propose
 from holdfast.kernel.model import Approval, Effect, Lease, Record, Run, State
 
-
 NOT_OUTSIDE = frozenset({State.FAILED, State.ABANDONED, State.REFUSED})
 """States under which nothing of this effect should be found outside: a late yes opens a drift."""
 
@@ -140,9 +139,11 @@ def _fold(change: Change, draft: Draft, rows: Tables, now_ms: int) -> Effect:
         after = apply(before, draft, Stamp(now_ms, token))
     if after is None:
         raise IllegalTransition(
-            effect=draft.effect, from_state=before.state.value if before else "", to_state=KINDS[draft.kind][0] or draft.kind
+            effect=draft.effect,
+            from_state=before.state.value if before else "",
+            to_state=KINDS[draft.kind][0] or draft.kind,
         )
-    _consequences(change.guard, draft, before, after, rows, now_ms)
+    _consequences(change.guard, draft, before, after, rows)
     rows.put_effect(after, before)
     moved = before is None or before.state is not after.state
     rows.append(
@@ -161,20 +162,19 @@ def _fold(change: Change, draft: Draft, rows: Tables, now_ms: int) -> Effect:
     return after
 
 
-def _consequences(guard: Guard, draft: Draft, before: Effect | None, after: Effect, rows: Tables, now_ms: int) -> None:
+def _consequences(guard: Guard, draft: Draft, before: Effect | None, after: Effect, rows: Tables) -> None:
     """What a kind of entry does to the rows around its effect."""
     kind = draft.kind
-    if kind == "claimed" or (kind == "dispatched" and guard.resource):
-        if guard.resource:
-            rows.put_lease(
-                Lease(
-                    resource=guard.resource,
-                    effect=after.id,
-                    holder=after.holder,
-                    token=after.token,
-                    until_ms=after.lease_until_ms,
-                )
+    if kind in ("claimed", "taken", "dispatched") and guard.resource:
+        rows.put_lease(
+            Lease(
+                resource=guard.resource,
+                effect=after.id,
+                holder=after.holder,
+                token=after.token,
+                until_ms=after.lease_until_ms,
             )
+        )
     elif before is not None and before.token and (not after.holder and (before.holder or after.state in LETS_GO)):
         lease = rows.lease(after.resource)
         if lease is not None and lease.effect == after.id:
@@ -187,7 +187,7 @@ def _consequences(guard: Guard, draft: Draft, before: Effect | None, after: Effe
     if kind == "dispatched":
         _spend(guard, after, rows)
     elif kind == "settled" and before is not None:
-        _true_up(draft, before, after, rows)
+        _true_up(before, after, rows)
     elif kind in ("refused", "superseded") and after.approval:
         approval = rows.approval(after.approval)
         if approval is not None and approval.state in ("open", "granted"):
@@ -209,7 +209,7 @@ def _spend(guard: Guard, after: Effect, rows: Tables) -> None:
             rows.put_run(replace(run, spent=debit(run.spent, after.cost)))
 
 
-def _true_up(draft: Draft, before: Effect, after: Effect, rows: Tables) -> None:
+def _true_up(before: Effect, after: Effect, rows: Tables) -> None:
     """A proved absence gives the money back; nothing else does."""
     if before.unsettled.startswith("refund"):
         run = rows.run(after.run)
@@ -243,6 +243,7 @@ def _late(change: Change, current: Effect, rows: Tables, now_ms: int) -> Effect:
     rows.put_effect(after, current)
     rows.append(Line(current.run, current.id, "late", "", "", now_ms, draft.by, change.guard.token or 0, body))
     if reply.get("kind") == "ack" and current.state in NOT_OUTSIDE:
-        why = {"effect": current.id, "class": "outside, though recorded as absent", "why": "a late reply says it happened"}
+        said = "a late reply says it happened"
+        why = {"effect": current.id, "class": "outside, though recorded as absent", "why": said}
         rows.append(Line(current.run, current.id, "drift", "", "", now_ms, draft.by, 0, why))
     return after

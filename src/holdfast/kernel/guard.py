@@ -63,7 +63,7 @@ class Guard(Record, frozen=True, kw_only=True):
     token: int | None = None
     holder: str = ""  # the lease is this holder's and has not run out
     lease_over: bool = False  # nobody holds the lease: it ran out, or its holder ``yields``
-    yields: str = ""  # a holder whose lease counts as over: ourselves, or one that was proved dead
+    yields: str = ""  # a holder whose lease on the effect counts as over: ourselves, or one that was proved dead
     not_after: tuple[tuple[str, int], ...] = ()  # (what, last instant in ms)
     resource: str = ""  # free, or already held for this effect
     approval: str = ""  # granted, unspent, for ``digest``
@@ -138,7 +138,7 @@ def _world(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Reject
             return Rejected(part="approval", why=no, effect=view)
     if guard.resource:
         lease = rows.lease(guard.resource)
-        if lease is not None and lease.effect != guard.effect and now_ms <= lease.until_ms and lease.holder != guard.yields:
+        if lease is not None and lease.effect != guard.effect and now_ms <= lease.until_ms:
             why = f"{guard.resource} is held for {lease.effect}"
             return Rejected(part="resource", why=why, until_ms=lease.until_ms, effect=view)
     run_id = guard.run_open or (view.run if view is not None and guard.budget else "")

@@ -186,9 +186,9 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
             if view.compensates:
                 changes["unsettled"] = "compensates"
         if to is S.DISPATCHED:
-            attempt = draft.body["attempt"]
-            changes["attempts"] = (*view.attempts, Attempt(**attempt, token=stamp.token or view.token, at_ms=stamp.at_ms))
-            changes["resends"] = view.resends + (1 if attempt.get("resend") else 0)
+            new = Attempt(**draft.body["attempt"], token=stamp.token or view.token, at_ms=stamp.at_ms)
+            changes["attempts"] = (*view.attempts, new)
+            changes["resends"] = view.resends + (1 if new.resend else 0)
             changes["dead_since_ms"] = changes["absent_ms"] = 0  # a new attempt may still land: grounds start over
     if draft.kind == "escalated":
         changes["holder"], changes["lease_until_ms"] = "", 0
@@ -199,5 +199,7 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
     return msgspec.structs.replace(view, **changes)
 
 
-CARRIED = frozenset({"attempt", "evidence", "request", "who", "digest", "inputs", "offered", "current", "reply", "note", "age_ms"})
+CARRIED = frozenset(
+    {"attempt", "evidence", "request", "who", "digest", "inputs", "offered", "current", "reply", "note", "age_ms"}
+)
 """Names a body may carry as evidence without setting a field of the record."""

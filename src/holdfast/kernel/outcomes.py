@@ -1,4 +1,4 @@
-"""What a caller is told: a closed set of outcomes, each with its payload first, so that ``case Verified(value)`` matches.
+"""What a caller is told: a closed set of outcomes, payload first, so that ``case Verified(value)`` matches.
 
 Every outcome was on disk before it was handed out. ``unwrap()`` gives the value of what was committed and raises the
 matching error for everything else, for those who prefer exceptions.
@@ -65,9 +65,7 @@ class Waiting(Outcome, frozen=True):
 
     def unwrap(self) -> Never:
         """Raises :class:`EffectWaiting`."""
-        raise EffectWaiting(
-            effect=self.effect, request=self.request, for_what=self.for_what, until_ms=self.until_ms
-        )
+        raise EffectWaiting(effect=self.effect, request=self.request, for_what=self.for_what, until_ms=self.until_ms)
 
 
 class Refused(Outcome, frozen=True):
@@ -152,7 +150,12 @@ def outcome_of(view: Effect, approval: Approval | None = None) -> Outcome:
             return _asked(view, approval)
         case State.PENDING:
             return Waiting(
-                view.operation, view.id, "a long operation outside", view.moved_ms, view.due_ms, "accepted, not yet done"
+                view.operation,
+                view.id,
+                "a long operation outside",
+                view.moved_ms,
+                view.due_ms,
+                "accepted, not yet done",
             )
         case State.REFUSED:
             return Refused(view.reason, view.id, view.rules, view.successor)
@@ -181,7 +184,9 @@ def _happened(view: Effect) -> Outcome:
         return Committed(view.value, view.id, f"compensated by {view.compensated_by}")
     if view.state is State.UNCONFIRMED:
         return Committed(view.value, view.id, f"unconfirmed: {view.differs}")
-    return Committed(view.value, view.id, "verification follows" if view.next == "verify" else "no verification declared")
+    return Committed(
+        view.value, view.id, "verification follows" if view.next == "verify" else "no verification declared"
+    )
 
 
 def _item(view: Effect, answer: dict[str, Any]) -> Outcome:

@@ -18,5 +18,6 @@ class WallClock:
 
     async def until(self, at_ms: int) -> None:
         """Return when the store's time is ``at_ms`` or later."""
-        while (left_ms := at_ms - self._now_ms()) > 0:
+        # The store's clock is no event: it may jump, and is looked at again.
+        while (left_ms := at_ms - self._now_ms()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left_ms / 1000, LONGEST_S))

@@ -31,9 +31,7 @@ VERBS = {
     "verify": verify,
 }
 
-OWNED = frozenset(
-    {State.CLAIMED, State.DISPATCHED, State.PENDING, State.UNKNOWN, State.COMMITTED, State.UNCONFIRMED}
-)
+OWNED = frozenset({State.CLAIMED, State.DISPATCHED, State.PENDING, State.UNKNOWN, State.COMMITTED, State.UNCONFIRMED})
 
 HELD = frozenset({State.CLAIMED, State.DISPATCHED})
 
@@ -98,7 +96,9 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
             stalls = stalls + 1 if rounds == (verb, view.version) else 0
             rounds = (verb, view.version)
             if stalls > STALLS:
-                raise OurBug(where="runtime.drive", what=f"{verb} was due on {view.id} {stalls} times and changed nothing")
+                raise OurBug(
+                    where="runtime.drive", what=f"{verb} was due on {view.id} {stalls} times and changed nothing"
+                )
             continue
         if follow and view.successor and view.state is State.FAILED:
             effect = view.successor

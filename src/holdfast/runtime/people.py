@@ -90,7 +90,7 @@ def abandon(desk: Desk, effect: str, *, who: str, reason: str) -> Effect:
 
 
 def halt(desk: Desk, scope: str, *, who: str, reason: str) -> None:
-    """Raise the halt of a scope (``store``, ``run:…``, ``tool:…``, ``principal:…``, ``tenant:…``): no dispatch follows."""
+    """Raise the halt of a scope (``store``, ``run:…``, ``tool:…``, ``principal:…``, ``tenant:…``): nothing leaves."""
     _set_halt(desk, scope, who, reason, raised=True)
 
 

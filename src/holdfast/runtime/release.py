@@ -51,7 +51,7 @@ def release(ledger: Ledger, contracts: Mapping[str, Contract], *, who: str, reas
         body: dict[str, Any] = {
             "answer": "refuse",
             "rules": [RULE],
-            "reason": "the store was restored; whether the lost tail sent this is not known, and nothing keeps a second out",
+            "reason": "restored: whether its lost tail sent this is not known, and no key keeps a second out",
         }
         guard = Guard(effect=view.id, states=(view.state,), version=view.version)
         draft = Draft(effect=view.id, kind="refused", by=who, body=body)

@@ -121,7 +121,9 @@ class RunHandle:
         )
         return item
 
-    async def call(self, call: Call, *, cites: Sequence[Item | str] = (), again: str = "", patience: str | int | None = None) -> Outcome:
+    async def call(
+        self, call: Call, *, cites: Sequence[Item | str] = (), again: str = "", patience: str | int | None = None
+    ) -> Outcome:
         """Propose a call and carry it as far as it goes. Raises UsageError for a call that does not fit its contract.
 
         ``again`` is your reason for a second identical effect; without it a repeat is answered from the first.
@@ -175,7 +177,9 @@ class RunHandle:
         view = (await self._ports.store.read(effect)).effect
         if view is None or (view.state, State.COMPENSATED) not in LEGAL:
             state = view.state.value if view is not None else "not recorded"
-            raise NotAllowedNow(effect=effect, state=state, asked="undo", allowed=("committed", "verified", "unconfirmed"))
+            raise NotAllowedNow(
+                effect=effect, state=state, asked="undo", allowed=("committed", "verified", "unconfirmed")
+            )
         if not reason.strip():
             raise ReasonMissing(effect=effect, asked="undo")
         call = await self._desk.undo_of(view)
@@ -301,9 +305,7 @@ class RunHandle:
         reason = f"{first.id} is {first.state.value}, not what was agreed; {len(short)} effect(s) in all"
         return await self._rest("blocked", reason, answer.says, outcomes)
 
-    async def _rest(
-        self, state: str, reason: str, says: str, outcomes: list[Outcome], *, ends: bool = False
-    ) -> Report:
+    async def _rest(self, state: str, reason: str, says: str, outcomes: list[Outcome], *, ends: bool = False) -> Report:
         body = {"reason": reason, "says": says} if says else {"reason": reason}
         note = Note(kind=state, by="runtime", body=body)
         change = Change(run=self.id, notes=(note,), ends=(state, reason) if ends else None)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from holdfast.kernel.canon import keyed
 from holdfast.kernel.commit import Change, Verdict
-from holdfast.kernel.errors import UnknownId
 from holdfast.kernel.due import is_open
+from holdfast.kernel.errors import UnknownId
 from holdfast.kernel.guard import Fact, scopes
 from holdfast.kernel.model import Approval, Effect, Lease, Principal, Run
 from holdfast.kernel.ports import Seen

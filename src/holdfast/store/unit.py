@@ -98,7 +98,7 @@ class Unit:
 
     # -- writing (commit.Tables) --
 
-    def put_effect(self, effect: Effect, before: Effect | None) -> None:
+    def put_effect(self, effect: Effect, before: Effect | None) -> None:  # noqa: ARG002 - stores may want it
         self._effects[effect.id] = effect
         self.dirty_effects.add(effect.id)
 

@@ -45,7 +45,12 @@ def demo(
         say("\nThe log  one byte is changed")
         tamper = changed_log(stage, say)
     stories = [first, second]
-    data = {"stories": stories, "tamper": tamper, "folder": str(folder), "seconds": round(time.monotonic() - started, 1)}
+    data = {
+        "stories": stories,
+        "tamper": tamper,
+        "folder": str(folder),
+        "seconds": round(time.monotonic() - started, 1),
+    }
     ok = all(s["verdict"] == "pass" for s in stories) and tamper["detected"]
     if json:
         print_data(data, counts={"stories": len(stories)})

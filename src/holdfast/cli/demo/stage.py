@@ -34,7 +34,9 @@ def outside_source() -> Path:
     for place in (package / "demo_outside" / "payments", package.parents[1] / "examples" / "payments"):
         if (place / "service.py").is_file():
             return place
-    raise BadConfig(file=str(package), key="examples/payments", nearest=None, why="the payment service is not installed")
+    raise BadConfig(
+        file=str(package), key="examples/payments", nearest=None, why="the payment service is not installed"
+    )
 
 
 def prepare(folder: Path) -> None:
@@ -83,7 +85,9 @@ class Stage:
     def holdfast(self, *arguments: str) -> tuple[int, str]:
         """Run a holdfast command as an operator would; exit code and output."""
         command = [sys.executable, "-m", "holdfast.cli.main", *arguments]
-        done = subprocess.run(command, cwd=self.folder, env=self._env, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+        done = subprocess.run(  # noqa: S603 - our own command
+            command, cwd=self.folder, env=self._env, capture_output=True, text=True, check=False, timeout=60
+        )
         return done.returncode, done.stdout + done.stderr
 
     def kill_when_paid(self, process: subprocess.Popen[str], invoice: str) -> None:
@@ -118,7 +122,8 @@ def staged(folder: Path) -> Iterator[Stage]:
 
 def _module(path: Path, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

@@ -47,7 +47,11 @@ def killed_after_paying(stage: Stage, say: Say) -> dict[str, Any]:
     books = stage.changes("in_2")
     say("    ↺ restarted: the old holder is proved dead → unknown → the fence is raised, the key is looked up")
     say(f"    ✓ found by {view['basis']}, then read back: {view['state']}")
-    say(f"    ✓ the bank's books: {len(books)} refund of 12.00 EUR, under key {books[0]['key'][:12]}…" if books else "    ✗ none")
+    say(
+        f"    ✓ the bank's books: {len(books)} refund of 12.00 EUR, under key {books[0]['key'][:12]}…"
+        if books
+        else "    ✗ none"
+    )
     ok = len(without) == 2 and len(books) == 1 and view["state"] == "verified"
     return {
         "id": "W1",

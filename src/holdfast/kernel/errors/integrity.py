@@ -23,9 +23,7 @@ class StoreFailed(IntegrityError):
 
     code = "HF-I01-store-failed"
     what_happened = "Store {store} stopped writing: {why}."
-    what_is_known = (
-        "Everything acknowledged before is on disk; no effect was dispatched on the writes in doubt."
-    )
+    what_is_known = "Everything acknowledged before is on disk; no effect was dispatched on the writes in doubt."
     what_is_not_known = "Whether the last, unacknowledged records reached the disk is not known."
     what_to_do = "Mend the disk, then start anew: recovery reads what is really there."
     store: str
@@ -37,9 +35,7 @@ class StoreFull(IntegrityError):
 
     code = "HF-I02-store-full"
     what_happened = "Store {store} has no room left on its disk."
-    what_is_known = (
-        "The batch was rolled back whole; nothing was dispatched on it; earlier records are intact."
-    )
+    what_is_known = "The batch was rolled back whole; nothing was dispatched on it; earlier records are intact."
     what_to_do = "Free space on that disk, then start anew."
     store: str
 
@@ -61,9 +57,7 @@ class StoreCorrupt(IntegrityError):
     what_happened = "Store {store} is damaged: {where}."
     what_is_known = "Nothing is dispatched from it."
     what_is_not_known = "Which records are lost is not known until the evidence is verified."
-    what_to_do = (
-        "Keep a copy as it is; then verify it, or restore a backup (which dispatches nothing at first)."
-    )
+    what_to_do = "Keep a copy as it is; then verify it, or restore a backup (which dispatches nothing at first)."
     next_command = "holdfast evidence verify"
     store: str
     where: str
@@ -123,9 +117,7 @@ class ChainBroken(IntegrityError):
     """An entry does not follow from the one before it: the log was changed, cut or reordered."""
 
     code = "HF-I09-chain-broken"
-    what_happened = (
-        "The evidence of run {run} breaks at entry {seq}: {field} is {found}, expected {expected}."
-    )
+    what_happened = "The evidence of run {run} breaks at entry {seq}: {field} is {found}, expected {expected}."
     what_is_known = "Entries before {seq} verify."
     what_is_not_known = "What entry {seq} and all later ones really said is not known."
     what_to_do = "Keep the file as it is; compare it with a published head or a backup."
@@ -167,9 +159,7 @@ class IdentitySecretMissing(IntegrityError):
 
     code = "HF-I12-identity-secret-missing"
     what_happened = "The identity secret of store {store} is missing: {why}."
-    what_is_known = (
-        "Recorded keys are intact; nothing is dispatched, since a new secret would mint other keys."
-    )
+    what_is_known = "Recorded keys are intact; nothing is dispatched, since a new secret would mint other keys."
     what_to_do = "Restore the secret from backup; never make a new one for this store."
     store: str
     why: str

@@ -64,7 +64,8 @@ class TurnedAway(NamedTuple):
 
 class Heard(NamedTuple):
     """An answer reached the worker that asked under ``token``: ``what`` is reply, probe or verify, ``answer`` its kind
-    (``ack``, ``doubt`` …)."""
+    (``ack``, ``doubt`` …).
+    """
 
     effect: str
     what: str

@@ -45,7 +45,9 @@ class NoGuess(Law):
     def _leaving(self, was: Effect, view: Effect, probe: str) -> str:
         contract = self.contracts.get(view.tool)
         if view.state is State.COMMITTED:
-            return "" if was.late_seen or probe == "happened" else "it left unknown as committed without having been found"
+            return (
+                "" if was.late_seen or probe == "happened" else "it left unknown as committed without having been found"
+            )
         if view.state is State.FAILED:
             return "" if probe == "absent" and view.basis else "it left unknown as failed without a final absence"
         if view.state is State.DISPATCHED:

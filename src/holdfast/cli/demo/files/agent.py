@@ -10,8 +10,9 @@ import json
 import sys
 from pathlib import Path
 
-import holdfast as hf
 from refunds import refund
+
+import holdfast as hf
 
 HERE = Path(__file__).resolve().parent
 
