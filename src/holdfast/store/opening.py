@@ -31,6 +31,7 @@ from holdfast.store.writer import Writer
 
 TOKENS_PER_INCARNATION = 2**32
 CHECKPOINT_PAGES = 2_000
+CACHE_KB = 32_000  # the newest pages of every index of a store with about a million entries
 
 
 def open_store(
@@ -132,7 +133,7 @@ def _connect(
         raise StoreReadOnly(store=name)
     _use_log(db, busy_ms)
     db.pragma("synchronous", "FULL")
-    db.pragma("foreign_keys", False)
+    db.pragma("cache_size", -CACHE_KB)
     db.wal_autocheckpoint(CHECKPOINT_PAGES)
     return db
 
