@@ -21,9 +21,7 @@ def list_(*, limit: Limit = 50, shared: Shared = NO_OPTIONS) -> Page:
 
     with reading(shared) as store:
         pairs = [(a, store.read_now(a.effect).effect) for a in store.approvals("open")]
-        waiting = [
-            (a, v) for a, v in pairs if v is not None and v.state is State.WAITING and v.approval == a.id
-        ]
+        waiting = [(a, v) for a, v in pairs if v is not None and v.state is State.WAITING and v.approval == a.id]
         return approval_list(waiting, store.now_ms(), limit=limit)
 
 
@@ -78,9 +76,7 @@ def request_of(store: Any, given: str, asked: str) -> Approval:
         view = store.read_now(full).effect
         if view is None or not view.approval:
             state = view.state.value if view is not None else "not recorded"
-            raise NotAllowedNow(
-                effect=full, state=state, asked=asked, allowed=("show: nobody was ever asked",)
-            )
+            raise NotAllowedNow(effect=full, state=state, asked=asked, allowed=("show",))
         full = view.approval
     approval: Approval | None = store.approval(full)
     if approval is None:

@@ -65,9 +65,8 @@ def load(config: str | None = None, store: str | None = None) -> Settings:
         path /= FILE
     if not path.is_file():
         if given:
-            raise BadConfig(
-                file=str(path), key="--config" if config else ENV, nearest=None, why="there is no such file"
-            )
+            by = "--config" if config else f"${ENV}"
+            raise BadConfig(file=str(path), key=by, nearest=None, why="there is no such file")
         settings = Settings()
     else:
         settings = _read(path)
@@ -81,9 +80,7 @@ def _read(path: Path) -> Settings:
     try:
         keys = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadConfig(
-            file=str(path), key="the file", nearest=None, why=f"it is not TOML: {error}"
-        ) from None
+        raise BadConfig(file=str(path), key="the file", nearest=None, why=f"it is not TOML: {error}") from None
     for key, value in keys.items():
         _check(path, text, key, value)
     home = path.resolve().parent
@@ -106,9 +103,7 @@ def _check(path: Path, text: str, key: str, value: Any) -> None:
         import difflib
 
         near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
-        raise BadConfig(
-            file=str(path), key=key, nearest=near[0] if near else None, why=f"{where}there is no such key"
-        )
+        raise BadConfig(file=str(path), key=key, nearest=near[0] if near else None, why=f"{where}there is no such key")
     wanted = KEYS[key]
     good = (
         isinstance(value, str)
@@ -116,9 +111,7 @@ def _check(path: Path, text: str, key: str, value: Any) -> None:
         else isinstance(value, list) and all(isinstance(v, str) for v in value)
     )
     if not good:
-        raise BadConfig(
-            file=str(path), key=key, nearest=None, why=f"{where}it is {wanted}, not {type(value).__name__}"
-        )
+        raise BadConfig(file=str(path), key=key, nearest=None, why=f"{where}it is {wanted}, not {type(value).__name__}")
     if isinstance(value, str) and not value.strip():
         raise BadConfig(file=str(path), key=key, nearest=None, why=f"{where}it is empty")
 

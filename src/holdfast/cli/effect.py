@@ -16,9 +16,7 @@ from holdfast.kernel.errors import NotAllowedNow, UnknownId
 from holdfast.kernel.model import Effect, State
 from holdfast.report.page import Page
 
-app = App(
-    name="effect", help="Effects: how each stands, and what a person may decide.", help_format="plaintext"
-)
+app = App(name="effect", help="Effects: how each stands, and what a person may decide.", help_format="plaintext")
 
 
 @app.command(name="list")
@@ -87,9 +85,7 @@ def page_of(store: Any, view: Effect, contract: Any = None) -> Page:
     ]
     seen = store.read_now(view.id)
     halted = "the store is restored and not released" if store.restored() else seen.halted
-    return effect_page(
-        view, facts, seen.now_ms, run=seen.run, approval=seen.approval, contract=contract, halted=halted
-    )
+    return effect_page(view, facts, seen.now_ms, run=seen.run, approval=seen.approval, contract=contract, halted=halted)
 
 
 # ----------------------------------------------------------------------------------------- with the tools
@@ -109,7 +105,7 @@ async def probe(effect: str, /, *, shared: Shared = NO_OPTIONS) -> Page:
                 effect=view.id,
                 state=view.state.value,
                 asked="probe",
-                allowed=("show: nothing was ever sent",),
+                allowed=("show",),
             )
         answer = await app_.look(view.id, "probe")
         return probe_page(view, answer, app_.store.now_ms(), app_.registry.tool(view.tool).contract)

@@ -83,8 +83,7 @@ def verify(
 
 def _verified(store: Any, of: str, head: str | None, *, one: bool) -> Page:
     """Check, look for the heads that somebody remembers, and report both."""
-    from holdfast.kernel.errors import ChainBroken
-    from holdfast.report.evidence import Covered, verified_page
+    from holdfast.report.evidence import Covered, cut_page, verified_page
     from holdfast.store.evidence import check_chain
 
     if one:
@@ -106,9 +105,7 @@ def _verified(store: Any, of: str, head: str | None, *, one: bool) -> Page:
             newest = max(newest, (entry.pos, entry.hash))
             missing = {name: hash_ for name, hash_ in missing.items() if not entry.hash.startswith(hash_)}
     for name, hash_ in missing.items():
-        raise ChainBroken(
-            run=of if one else STORE_RUN, seq=newest[0], field=name, expected=hash_, found=newest[1]
-        )
+        return cut_page(of, name=name, head=hash_, newest=newest[1])
     return verified_page(of, covered._replace(head=head or "", newest=newest[1]))
 
 

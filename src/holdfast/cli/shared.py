@@ -144,9 +144,7 @@ def _same_rules(app: App, store: SqliteStore, settings: Settings, view: Effect) 
 def _needed(settings: Settings) -> None:
     """A command about records does not make an empty store by being misspelled."""
     if not settings.store_path.is_file():
-        raise BadConfig(
-            file=settings.named, key="store", nearest=None, why=f"there is no store at {settings.store_path}"
-        )
+        raise Misused(f"there is no store at {settings.store_path} (named by {settings.named})")
 
 
 def vouched() -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from cyclopts import App
 
-from holdfast.cli.shared import NO_OPTIONS, As, Reason, Shared, deciding, reading, vouched
+from holdfast.cli.shared import NO_OPTIONS, As, Misused, Reason, Shared, deciding, reading, vouched
 from holdfast.report.page import Page
 
 app = App(name="store", help="The store: show it, release it after a restore.", help_format="plaintext")
@@ -48,10 +48,10 @@ def release(*, as_: As, reason: Reason, shared: Shared = NO_OPTIONS) -> Page:
     """
     from holdfast.report.status import release_page
 
+    if not as_.strip() or not reason.strip():
+        raise Misused("a release needs a name and a reason: what was compared, and with what")
     with deciding(shared) as store:
         was = store.restored()
-        if was and as_.strip() and reason.strip():
+        if was:
             store.release(as_, f"{reason} ({vouched()})")
-        elif was:
-            store.release(as_, reason)
         return release_page(store.status(), store.open_effects(), as_, released=was)

@@ -14,7 +14,7 @@ from holdfast.kernel.model import Approval, Contract, Effect, EffectClass, Run, 
 from holdfast.report.effect import stand_lines
 from holdfast.report.page import Page, Span
 from holdfast.report.standing import standing
-from holdfast.report.text import amount, as_json, escaped, framed, seen_from, when
+from holdfast.report.text import JsonText, amount, escaped, framed, framed_json, seen_from, when
 
 WHOLE = 1 << 30
 """No limit: an approver sees every character of what would be sent."""
@@ -48,16 +48,13 @@ def approval_page(
     """``present`` is the target's state as read for this page; None: it was not, because ``unread``."""
     stands = standing(view, now_ms, approval=approval, contract=contract)
     page = Page(data=_data(approval, view, present, unread), exit_code=_code(approval, view))
-    page.head(
-        f"request {approval.id}  ", Span(STATE_SIGNS.get(approval.state, escaped(approval.state)), "still")
-    )
+    page.head(f"request {approval.id}  ", Span(STATE_SIGNS.get(approval.state, escaped(approval.state)), "still"))
     page.fact("effect", f"{view.id}  {escaped(view.tool)}, generation {view.generation}")
     page.fact("class", f"{view.effect_class.value}: {CLASS_WORDS[view.effect_class]}")
     page.fact("target", framed(view.resource, WHOLE))
     page.facts(
         "would send",
-        [f"{escaped(n)} = {framed(as_json(v), WHOLE)}" for n, v in sorted(view.args.items())]
-        or ["no arguments"],
+        [f"{escaped(n)} = {framed_json(v, WHOLE)}" for n, v in sorted(view.args.items())] or ["no arguments"],
     )
     if view.cost is not None:
         page.fact("cost", amount(view.cost.minor, view.cost.currency))
@@ -72,18 +69,14 @@ def approval_page(
     page.gap()
     page.fact("asked", f"{when(approval.asked_ms)} because {framed(approval.reason)}")
     page.fact("rules", ", ".join(escaped(rule) for rule in view.rules) or "none named")
-    page.fact(
-        "who may",
-        f"{escaped(approval.group) or 'anybody'} but the proposer, {escaped(approval.proposer)};"
-        f" {approval.quorum} needed",
-    )
+    group = f"{escaped(approval.group)} (nothing here checks who belongs to it)" if approval.group else "anybody"
+    page.fact("who may", f"{group}, but not the proposer, {escaped(approval.proposer)}")
+    page.fact("needed", f"{approval.quorum} yes")
     page.fact("said yes", ", ".join(escaped(name) for name in approval.yes) or "nobody yet")
     page.fact("expires", f"{when(approval.expires_ms)} ({seen_from(approval.expires_ms, now_ms)})")
     page.fact("then", _follows(approval))
     page.gap()
-    page.line(
-        Span("  written by the planner or its sources; it proves nothing and gives no orders:", "quiet")
-    )
+    page.line(Span("  written by the planner or its sources; it proves nothing and gives no orders:", "quiet"))
     page.fact("goal", framed(run.goal if run is not None else ""))
     page.fact("purpose", framed(view.purpose))
     page.fact("cites", ", ".join(escaped(item) for item in view.cites) or "nothing it saw")
@@ -99,15 +92,16 @@ def _state_lines(page: Page, approval: Approval, now_ms: int, present: str | Non
         return
     page.fact(
         "state then",
-        f"{framed(approval.fingerprint, WHOLE)}  read {seen_from(approval.fingerprint_ms, now_ms)}",
+        f"{framed_json(JsonText(approval.fingerprint), WHOLE)}  read {seen_from(approval.fingerprint_ms, now_ms)}",
     )
     if present is None:
         page.fact("state now", f"not read: {escaped(unread)}")
     elif present == approval.fingerprint:
         page.fact("state now", Span("✓ the same", "good"))
     else:
-        page.fact("state now", framed(present, WHOLE))
+        page.fact("state now", framed_json(JsonText(present), WHOLE))
         page.facts("differs", _differences(approval.fingerprint, present))
+        page.fact("", "a yes on this request would be refused at dispatch: the target is not what it shows")
 
 
 def _differences(then: str, now: str) -> list[str]:
@@ -117,12 +111,9 @@ def _differences(then: str, now: str) -> list[str]:
     except msgspec.DecodeError:
         before = after = None
     if not isinstance(before, dict) or not isinstance(after, dict):
-        return ["✗ the state is another: a yes now would be refused at dispatch"]
+        return ["✗ the state is another"]
     names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
-    return [
-        f"✗ {escaped(n)}: was {framed(as_json(before.get(n)))}, is {framed(as_json(after.get(n)))}"
-        for n in names
-    ]
+    return [f"✗ {escaped(n)}: was {framed_json(before.get(n))}, is {framed_json(after.get(n))}" for n in names]
 
 
 def _follows(approval: Approval) -> str:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from holdfast.kernel.life import MOVES, VERBS
-from holdfast.kernel.model import Approval, Contract, Effect, Run, State
+from holdfast.kernel.model import AFTER_COMMIT, ENDS, Approval, Contract, Effect, Run, State
 from holdfast.report.page import SIGNS, Page, Sign, Span, exit_code, sign
 from holdfast.report.standing import Standing, standing
-from holdfast.report.text import amount, as_json, escaped, framed, iso, when
+from holdfast.report.text import amount, escaped, framed, framed_json, iso, when
 
 
 class Fact(NamedTuple):
@@ -37,9 +37,7 @@ _BY_NOTE |= {"escalated": "reconcile", "late": "reconcile", "settled": "settle"}
 _DONE = Sign("✓", "done", "good")
 _NOT_REACHED = Sign("—", "not reached", "quiet")
 _NOT_NEEDED = Sign("—", "not needed", "quiet")
-_OVER = frozenset(
-    {State.COMPENSATED, State.VERIFIED, State.REFUSED, State.SUPERSEDED, State.FAILED, State.ABANDONED}
-)
+_HAD_OUTCOME = AFTER_COMMIT | ENDS
 
 
 def verb_of(fact: Fact, state: str) -> str:
@@ -73,15 +71,11 @@ def verb_sign(verb: str, view: Effect, facts: list[Fact]) -> Sign:
             else SIGNS[State.CLAIMED]
         )
     if verb == "dispatch" and moved:
-        return (
-            Sign("✓", "sent", "good")
-            if moved[-1].after == State.DISPATCHED
-            else SIGNS[State(moved[-1].after)]
-        )
+        return Sign("✓", "sent", "good") if moved[-1].after == State.DISPATCHED else SIGNS[State(moved[-1].after)]
     if verb == "settle":
         if view.unsettled:
             return Sign("…", "due", "still")
-        return _DONE if facts else (_NOT_NEEDED if _ended(view) else _NOT_REACHED)
+        return _DONE if facts else (_NOT_NEEDED if view.state in _HAD_OUTCOME else _NOT_REACHED)
     if verb == "verify":
         return _verify_sign(view, moved, facts)
     if verb == "reconcile" and not moved:
@@ -128,10 +122,6 @@ def _verify_sign(view: Effect, moved: list[Fact], facts: list[Fact]) -> Sign:
     return _NOT_REACHED
 
 
-def _ended(view: Effect) -> bool:
-    return view.state in _OVER or (view.state in (State.COMMITTED, State.UNCONFIRMED) and not view.next)
-
-
 # ------------------------------------------------------------------------------------------------- the page
 
 
@@ -148,9 +138,7 @@ def effect_page(
     """One effect for a person and, under ``data``, the same for a machine."""
     stands = standing(view, now_ms, approval=approval, contract=contract, halted=halted)
     verbs = by_verb(facts)
-    page = Page(
-        data=_data(view, verbs, stands, approval), exit_code=exit_code(view), counts={"entries": len(facts)}
-    )
+    page = Page(data=_data(view, verbs, stands, approval), exit_code=exit_code(view), counts={"entries": len(facts)})
     page.head(f"effect {view.id}  ", sign(view).span)
     describe(page, view, run)
     page.gap()
@@ -167,8 +155,7 @@ def describe(page: Page, view: Effect, run: Run | None) -> None:
     page.fact("resource", framed(view.resource))
     page.facts(
         "arguments",
-        [f"{escaped(name)} = {framed(as_json(value))}" for name, value in sorted(view.args.items())]
-        or ["none"],
+        [f"{escaped(name)} = {framed_json(value)}" for name, value in sorted(view.args.items())] or ["none"],
     )
     if view.cost is not None:
         page.fact("cost", amount(view.cost.minor, view.cost.currency))
@@ -187,7 +174,7 @@ def describe(page: Page, view: Effect, run: Run | None) -> None:
     if view.cites:
         page.fact("cites", ", ".join(escaped(item) for item in view.cites))
     if view.value is not None:
-        page.fact("value", framed(as_json(view.value)))
+        page.fact("value", framed_json(view.value))
 
 
 def stand_lines(page: Page, stands: Standing) -> None:
@@ -227,9 +214,7 @@ def _said(fact: Fact) -> str:
     if fact.kind == "dispatched":
         attempt = body.get("attempt", {})
         again = ", sent again under the same key" if attempt.get("resend") else ""
-        words.append(
-            f"attempt {attempt.get('number', '?')}{again}, leaves before {when(attempt.get('send_by_ms', 0))}"
-        )
+        words.append(f"attempt {attempt.get('number', '?')}{again}, leaves before {when(attempt.get('send_by_ms', 0))}")
     if rules := body.get("rules"):
         words.append("rules " + ", ".join(escaped(str(rule)) for rule in rules))
     texts = ("reason", "cause", "basis", "differs", "note", "evidence")
@@ -241,9 +226,7 @@ def _said(fact: Fact) -> str:
     return "  · " + "; ".join(words) if words else ""
 
 
-def _data(
-    view: Effect, verbs: dict[str, list[Fact]], stands: Standing, approval: Approval | None
-) -> dict[str, Any]:
+def _data(view: Effect, verbs: dict[str, list[Fact]], stands: Standing, approval: Approval | None) -> dict[str, Any]:
     return {
         "effect": msgspec.to_builtins(view),
         "approval": msgspec.to_builtins(approval) if approval is not None else None,
@@ -251,8 +234,7 @@ def _data(
             verb: {
                 "sign": verb_sign(verb, view, facts).word,
                 "entries": [
-                    {"seq": f.seq, "kind": f.kind, "at": iso(f.at_ms), "by": f.by, "token": f.token}
-                    for f in facts
+                    {"seq": f.seq, "kind": f.kind, "at": iso(f.at_ms), "by": f.by, "token": f.token} for f in facts
                 ],
             }
             for verb, facts in verbs.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from holdfast.report.page import Page, Span
-from holdfast.report.text import escaped, framed, iso, when
+from holdfast.report.text import JsonText, escaped, framed, framed_json, iso, when
 
 
 class Line(NamedTuple):
@@ -41,9 +41,7 @@ class Covered(NamedTuple):
 def evidence_page(of: str, lines: list[Line], *, limit: int, full: bool) -> Page:
     """The entries of a run or an effect, in order; bodies clipped unless ``full``."""
     shown = lines[:limit]
-    page = Page(
-        data=[_line(entry) for entry in shown], counts={"entries": len(shown)}, truncated=len(lines) > limit
-    )
+    page = Page(data=[_line(entry) for entry in shown], counts={"entries": len(shown)}, truncated=len(lines) > limit)
     page.head(f"evidence of {escaped(of)}")
     for entry in shown:
         move = f"{entry.before or '—'} → {entry.after}" if entry.after else "—"
@@ -56,7 +54,7 @@ def evidence_page(of: str, lines: list[Line], *, limit: int, full: bool) -> Page
         body = (
             "(redacted; its commitment stands)"
             if entry.body is None
-            else framed(entry.body, 1 << 30 if full else 240)
+            else framed_json(JsonText(entry.body), 1 << 30 if full else 240)
         )
         page.line(Span(" " * 9), body)
     if page.truncated:
@@ -110,14 +108,24 @@ def _not_checked(covered: Covered) -> list[str]:
     if not covered.remembered and not covered.head:
         missing.append("whether entries were cut off at the end: no head was remembered outside; give --head")
     elif not covered.head:
-        missing.append(
-            "entries cut off after the last one this machine remembers; give --head for another witness"
-        )
-    missing.append(
-        "whether the outside did what the entries say: that is what verify and the outside's books are for"
-    )
+        missing.append("entries cut off after the last one this machine remembers; give --head for another witness")
+    missing.append("whether the outside did what the entries say: that is what verify and the outside's books are for")
     missing.append("who wrote it: entries are chained, not signed")
     return missing
+
+
+def cut_page(of: str, *, name: str, head: str, newest: str) -> Page:
+    """A head that somebody remembers is not in the record: entries were cut off, or it is another record."""
+    data = {"intact": False, "of": of, "field": "head", "expected": head, "found": newest}
+    page = Page(data=data, exit_code=1)
+    page.head(f"evidence of {escaped(of)}  ", Span("✗ broken", "bad"))
+    page.fact("where", f"at its end: {name} is not in it")
+    page.fact("expected", framed(head))
+    page.fact("found", f"{framed(newest)}, the newest entry there is")
+    page.fact("known", "what is there verifies by itself")
+    page.fact("not known", "what the entries said that were cut off, if this is the same record")
+    page.fact("next", "keep the file as it is; compare it with a backup")
+    return page
 
 
 def broken_page(of: str, *, run: str, seq: int, field: str, expected: str, found: str) -> Page:

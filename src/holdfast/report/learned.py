@@ -10,7 +10,7 @@ from holdfast.kernel.model import Approval, Contract, Effect
 from holdfast.report.effect import stand_lines
 from holdfast.report.page import Page, Span, sign
 from holdfast.report.standing import standing
-from holdfast.report.text import as_json, escaped, framed
+from holdfast.report.text import escaped, framed, framed_json
 
 
 def probe_page(view: Effect, answer: Found, now_ms: int, contract: Contract) -> Page:
@@ -30,22 +30,18 @@ def probe_page(view: Effect, answer: Found, now_ms: int, contract: Contract) -> 
             page.fact(
                 "probe",
                 Span("✓ it happened", "good"),
-                Span(f"  {framed(as_json(msgspec.to_builtins(value)))}"),
+                Span(f"  {framed_json(msgspec.to_builtins(value))}"),
             )
         case Absent(_, why):
             page.fact("probe", Span("? not found", "doubt"), Span(f"  {framed(why)}"))
             ground = final_absence(contract, view, answer, now_ms)
             page.fact(
                 "means",
-                "final: " + ground
-                if ground
-                else "it may still land: this alone does not prove that it did not happen",
+                "final: " + ground if ground else "it may still land: this alone does not prove that it did not happen",
             )
         case CannotTell(why):
             page.fact("probe", Span("? cannot tell", "doubt"), Span(f"  {framed(why)}"))
-    page.fact(
-        "recorded", f"nothing; holdfast effect reconcile {view.id} asks again and records what it is good for"
-    )
+    page.fact("recorded", f"nothing; holdfast effect reconcile {view.id} asks again and records what it is good for")
     page.gap()
     stand_lines(page, standing(view, now_ms, contract=contract))
     return page

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.kernel.model import Approval, Effect, Run
-from holdfast.report.page import Page, Span, exit_code, sign
+from holdfast.kernel.model import Approval, Effect, Run, State
+from holdfast.report.page import SIGNS, Page, Span, exit_code, sign
 from holdfast.report.text import escaped, framed, iso, seen_from, when
 
 RUN_SIGNS = {"open": "▶ open", "done": "✓ done", "stopped": "⊘ stopped"}
@@ -35,9 +35,7 @@ def run_list(runs: list[Run], *, limit: int) -> Page:
 def effect_list(views: list[Effect], now_ms: int, *, limit: int) -> Page:
     """Effects: state, id, tool, resource, and who moves next."""
     shown = views[:limit]
-    page = Page(
-        data=[_effect(v) for v in shown], counts={"effects": len(shown)}, truncated=len(views) > limit
-    )
+    page = Page(data=[_effect(v) for v in shown], counts={"effects": len(shown)}, truncated=len(views) > limit)
     effect_lines(page, shown, now_ms)
     _closing(page, "effect", len(shown), limit)
     return page
@@ -46,7 +44,8 @@ def effect_list(views: list[Effect], now_ms: int, *, limit: int) -> Page:
 def effect_lines(page: Page, views: list[Effect], now_ms: int, indent: str = "") -> None:
     """One line an effect."""
     for view in views:
-        shown = sign(view)
+        # Who moves next stands at the end of the line; only a committed effect needs more than its state here.
+        shown = sign(view) if view.state is State.COMMITTED else SIGNS[view.state]
         page.line(
             Span(f"{indent}{shown!s:<13}", shown.role),
             f" {view.id}  {escaped(view.tool)}  {framed(view.resource, 80)}"

@@ -29,9 +29,7 @@ SENDABLE = BEFORE_DISPATCH | {State.UNKNOWN}
 
 NOTHING_LEFT = "nothing has left for the outside"
 BY_HAND = "making the change by hand: a later approval or worker would make it a second time"
-ANEW = (
-    "asking for it under a new purpose or with again=: that is another key, and the outside may change twice"
-)
+ANEW = "asking for it under a new purpose or with again=: that is another key, and the outside may change twice"
 SAME_PURPOSE = "proposing the same call under the same purpose: it is answered from this record"
 
 
@@ -135,9 +133,7 @@ def _waiting(view: Effect, now_ms: int, approval: Approval | None) -> Standing:
 def _answered(view: Effect, known: tuple[str, ...]) -> Standing:
     """A waiting effect that somebody, or time, has answered and no worker has taken up yet."""
     if view.quorum_met and not view.declined:
-        not_known = (
-            "whether it will be sent: everything is checked again, and its target read again, just before"
-        )
+        not_known = "whether it will be sent: everything is checked again, and its target read again, just before"
         goes_on = "a worker takes it up: the yes is there"
     else:
         not_known = "nothing: it will not be sent"
@@ -174,9 +170,7 @@ def _in_doubt(view: Effect, now_ms: int, contract: Contract | None) -> Standing:
     last = view.attempts[-1]
     known = [
         f"sent {_times(len(view.attempts))} under one key, last {when(last.at_ms)}",
-        f"the reason for the doubt: {framed(view.cause)}"
-        if view.cause
-        else "the reason for the doubt was not given",
+        f"the reason for the doubt: {framed(view.cause)}" if view.cause else "the reason for the doubt was not given",
         "it counts as spent",
     ]
     not_known = ["whether the outside was changed"]
@@ -186,18 +180,16 @@ def _in_doubt(view: Effect, now_ms: int, contract: Contract | None) -> Standing:
     if view.probes:
         known.append(f"asked {_times(view.probes)} so far; no answer settled it")
     if view.absent_ms:
-        known.append(
-            f"not found outside since {when(view.absent_ms)}, which alone does not prove that it cannot land"
-        )
+        known.append(f"not found outside since {when(view.absent_ms)}, which alone does not prove that it cannot land")
     if view.late_seen:
         known.append("a late reply says that it happened; the next round of reconcile takes it as evidence")
+    # Escalated without a single question: its tool cannot be asked.
+    mute = view.escalated and not view.probes
     safe = [
-        f"holdfast effect probe {view.id}   (asks, changes nothing)",
+        *(() if mute else (f"holdfast effect probe {view.id}   (asks, changes nothing)",)),
         f"holdfast effect reconcile {view.id}   {_means(view, contract, now_ms)}",
     ]
-    decide = (
-        f'holdfast effect attest {view.id} --happened (or --did-not-happen) --as NAME --reason "what you saw"'
-    )
+    decide = f'holdfast effect attest {view.id} --happened (or --did-not-happen) --as NAME --reason "what you saw"'
     safe.append(decide)
     return Standing(
         known=tuple(known),
@@ -214,14 +206,12 @@ def _in_doubt(view: Effect, now_ms: int, contract: Contract | None) -> Standing:
 
 def _means(view: Effect, contract: Contract | None, now_ms: int) -> str:
     """What reconcile may do; as exactly as the contract at hand allows."""
+    if view.state is State.PENDING:
+        return "(asks how far the operation is; never sends it again)"
     if contract is None:
         return "(asks; sends again only under the same key, while the contract says that it is honoured)"
     asks = "asks" if contract.has_probe else "has no probe to ask"
-    why_not = (
-        no_resend(contract, view, now_ms)
-        if view.state is State.UNKNOWN
-        else "a long operation is asked about"
-    )
+    why_not = no_resend(contract, view, now_ms)
     if why_not:
         return f"({asks}; does not send again: {why_not})"
     return f"({asks}; may send again under the same key, which the outside takes once)"
@@ -249,28 +239,20 @@ def _happened(view: Effect, now_ms: int) -> Standing:
     elif view.state is State.UNCONFIRMED:
         known.append(f"the agreed verification did not hold: {framed(view.differs)}")
         not_known.append("which of the two is right: what the outside acknowledged, or what the read saw")
-        next_ = (
-            _mover(view, now_ms) if view.next else f"{escaped(view.owner) or 'its owner'} looks at the world"
-        )
+        next_ = _mover(view, now_ms) if view.next else f"{escaped(view.owner) or 'its owner'} looks at the world"
     elif view.next == "verify":
-        not_known.append(
-            "whether the world holds what was intended: the agreed verification has not held yet"
-        )
+        not_known.append("whether the world holds what was intended: the agreed verification has not held yet")
         next_ = _mover(view, now_ms)
     else:
         why = (
-            "an attested outcome is never verified"
-            if view.attested_by
-            else "no verification is declared for its tool"
+            "an attested outcome is never verified" if view.attested_by else "no verification is declared for its tool"
         )
         not_known.append(f"whether the world holds what was intended: {why}")
     return Standing(
         known=tuple(known),
         not_known=tuple(not_known) or ("nothing about its outcome",),
         safe=(SAME_PURPOSE, f"holdfast evidence show {view.id}"),
-        not_safe=(
-            "asking for it under a new purpose or with again=, unless a second change is what is wanted",
-        ),
+        not_safe=("asking for it under a new purpose or with again=, unless a second change is what is wanted",),
         next=next_,
     )
 
@@ -311,7 +293,8 @@ def _abandoned(view: Effect) -> Standing:
 def _refused(view: Effect) -> Standing:
     rules = ", ".join(escaped(rule) for rule in view.rules) or "none named"
     known = [f"{view.state.value} {when(view.moved_ms)}; {NOTHING_LEFT}"]
-    known.append(f"why: {framed(view.reason)} (rules: {rules})")
+    by_rules = f" (rules: {rules})" if view.state is State.REFUSED else ""
+    known.append(f"why: {framed(view.reason)}{by_rules}")
     goes_on = f"effect {view.successor} goes on" if view.successor else "nobody: it has ended"
     if "again" in view.unsettled and not view.successor:
         goes_on = "a worker proposes it anew, to be decided afresh"
@@ -319,12 +302,8 @@ def _refused(view: Effect) -> Standing:
         known=tuple(known),
         not_known=("nothing: it was not sent",),
         safe=(
-            f"holdfast effect show {view.successor}"
-            if view.successor
-            else "proposing it again: it is decided afresh",
+            f"holdfast effect show {view.successor}" if view.successor else "proposing it again: it is decided afresh",
         ),
-        not_safe=("making the change by hand to get around the rule",)
-        if view.state is State.REFUSED
-        else (BY_HAND,),
+        not_safe=("making the change by hand to get around the rule",) if view.state is State.REFUSED else (BY_HAND,),
         next=goes_on,
     )

@@ -54,9 +54,7 @@ def status_page(status: dict[str, Any], facts: list[Fact], open_effects: list[Ef
     page.fact("effects", "  ".join(counted(status["states"])) or "— none")
     page.fact("open", f"{status['open']}")
     if status["unknown"]:
-        page.fact(
-            "? in doubt", f"{status['unknown']} unknown, the oldest for {span(status['oldest_unknown_ms'])}"
-        )
+        page.fact("? in doubt", f"{status['unknown']} unknown, the oldest for {span(status['oldest_unknown_ms'])}")
     if waiting:
         page.fact("… waiting", f"{waiting} for a human: holdfast approval list")
     if owned:
@@ -72,9 +70,7 @@ def store_page(
     status: dict[str, Any], facts: list[Fact], released: list[dict[str, Any]], open_effects: list[Effect]
 ) -> Page:
     """The store itself: where, which incarnation, what is in force, what is remembered outside it."""
-    page = Page(
-        data=store_data(status) | {"facts": [_halt(f) for f in facts], "released": released}, exit_code=0
-    )
+    page = Page(data=store_data(status) | {"facts": [_halt(f) for f in facts], "released": released}, exit_code=0)
     page.exit_code = 0 if status["mode"] == "normal" else 5
     page.head("store  ", mode_sign(status), Span(f"  {escaped(status['path'])}"))
     page.fact("id", escaped(str(status["store"])))
@@ -91,12 +87,8 @@ def store_page(
     if status["mode"] != "normal":
         _lost_tail(page, open_effects, status["now_ms"])
     for fact in facts:
-        raised = (
-            "⊘ raised" if fact.raised else f"{escaped(fact.value)[:16]}" if fact.value else "— not raised"
-        )
-        page.fact(
-            "in force", f"{escaped(fact.scope)}  {raised}  by {escaped(fact.by)}: {framed(fact.reason, 120)}"
-        )
+        raised = "⊘ raised" if fact.raised else f"{escaped(fact.value)[:16]}" if fact.value else "— not raised"
+        page.fact("in force", f"{escaped(fact.scope)}  {raised}  by {escaped(fact.by)}: {framed(fact.reason, 120)}")
     for body in released:
         page.fact(
             "released",
@@ -125,16 +117,12 @@ def _lost_tail(page: Page, open_effects: list[Effect], now_ms: int) -> None:
     """What a store that lost its end cannot know, effect by effect: each open one may have gone on there."""
     left = sum(1 for view in open_effects if view.attempts)
     page.fact("known", f"{len(open_effects)} effect(s) are open in it, {left} of them had been sent")
-    page.fact(
-        "not known", "what was done after the point it was restored to: those records are not in this store"
-    )
+    page.fact("not known", "what was done after the point it was restored to: those records are not in this store")
     if open_effects:
         page.fact("lost tail", "each of these may have been sent, decided or ended there:")
         effect_lines(page, open_effects[:SHOWN], now_ms, indent="    ")
         if len(open_effects) > SHOWN:
-            page.line(
-                Span(f"    — and {len(open_effects) - SHOWN} more: holdfast effect list --open", "quiet")
-            )
+            page.line(Span(f"    — and {len(open_effects) - SHOWN} more: holdfast effect list --open", "quiet"))
 
 
 def mode_sign(status: dict[str, Any]) -> Span:

@@ -11,47 +11,64 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 SHOWN_CHARS = 400
 OPENS, CLOSES = "«", "»"
+FRAME = frozenset(OPENS + CLOSES)
+BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+"""Letters that are drawn as nothing and still count as printable."""
 MARKS_IN_A_ROW = 2
 """Combining marks that one letter may carry; more of them pile up over the neighbouring lines."""
 
 
+class JsonText(str):
+    """Text that is JSON already, such as the recorded body of an entry."""
+
+    __slots__ = ()
+
+
 def escaped(text: str) -> str:
-    """The text on one line, each control, format, private or unassigned character shown as its escape."""
-    if text.isascii() and text.isprintable():
+    """The text on one line: what does not print as itself is shown by its code, a backslash as two."""
+    if text.isascii() and text.isprintable() and "\\" not in text:
         return text
-    out: list[str] = []
-    marks = 0
-    for char in text:
-        marks = marks + 1 if unicodedata.combining(char) else 0
-        plain = char.isprintable() and char not in OPENS + CLOSES and marks <= MARKS_IN_A_ROW
-        out.append(char if plain else char.encode("unicode_escape", "surrogatepass").decode("ascii"))
-    # What has no shape of its own but prints: a blank that is none, and letters that are drawn as nothing.
-    return "".join(_visible(piece) for piece in out)
-
-
-_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
-
-
-def _visible(piece: str) -> str:
-    return piece.encode("unicode_escape").decode("ascii") if piece in _BLANK else piece
-
-
-def clipped(text: str, limit: int = SHOWN_CHARS) -> str:
-    """At most ``limit`` characters, saying how many there were."""
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+    return "".join(_codes(text.replace("\\", "\\\\"), _python_code))
 
 
 def framed(text: object, limit: int = SHOWN_CHARS) -> str:
     """Text that somebody wrote, escaped, between «…»; a note on clipping stands outside the frame."""
-    whole = escaped(str(text))
+    return _in_frame(escaped(str(text)), limit)
+
+
+def framed_json(value: Any, limit: int = SHOWN_CHARS) -> str:
+    r"""A JSON value on one line, framed; still JSON inside, with more of it written as ``\uXXXX``."""
+    text = value if isinstance(value, JsonText) else as_json(value)
+    return _in_frame("".join(_codes(text, _json_code)), limit)
+
+
+def _in_frame(whole: str, limit: int) -> str:
     if len(whole) <= limit:
         return f"{OPENS}{whole}{CLOSES}"
     return f"{OPENS}{whole[:limit]}{CLOSES}… ({len(whole)} characters)"
+
+
+def _codes(text: str, code: Callable[[str], str]) -> Iterator[str]:
+    """Character by character; ``code`` writes those that cannot be shown."""
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        shows = char.isprintable() and char not in FRAME and char not in BLANK and marks <= MARKS_IN_A_ROW
+        yield char if shows else code(char)
+
+
+def _python_code(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def _json_code(char: str) -> str:
+    return json.dumps(char)[1:-1]
 
 
 def as_json(value: Any) -> str:
