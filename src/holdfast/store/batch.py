@@ -167,6 +167,7 @@ class Batch:
         """Seal the lines, run by run, and write them: each hash covers the one before it in its run."""
         db, unit, salt, number = self._db, self.unit, self.source.salt, self.source.words.number
         effect_n, run_n, ends = self.source.effect_n, self.source.run_n, self._ends
+        known = self.source.words.numbers
         pos: int = db.execute(rows.LAST_POS).get
         leaves: list[tuple[Any, ...]] = []
         bodies: list[tuple[int, bytes, bytes]] = []
@@ -181,10 +182,14 @@ class Batch:
             said = (after, at_ms, before, by, bound.hex(), effect, kind, prev, run, seq, tenant, token)
             head = leaf_hash(rows.encode(Leaf(*said, LEAF_VERSION)))
             ends[run] = (seq, head, tenant, tenant_n)
-            what = (number(db, kind), number(db, before), number(db, after))
+            # Known words are looked up right here: this loop is what every entry of the store costs.
+            kind_n = known.get(kind) or number(db, kind)
+            before_n = known.get(before) or number(db, before)
+            after_n = known.get(after) or number(db, after)
+            by_n = known.get(by) or number(db, by)
             where = (effect_n.get(effect) or self._new_effect(effect)) if effect else 0
-            who = (at_ms, number(db, by), token, tenant_n)
-            leaves.append((pos, run_n[run], seq, where, *what, *who, bound, head))
+            what = (kind_n, before_n, after_n, at_ms, by_n, token, tenant_n)
+            leaves.append((pos, run_n[run], seq, where, *what, bound, head))
             bodies.append((pos, grain, body))
         db.executemany(rows.ADD_ENTRY, leaves)
         db.executemany(rows.ADD_BODY, bodies)
@@ -288,9 +293,7 @@ class Batch:
         for name in unit.dirty_approvals:
             approval = unit.approval(name)
             assert approval is not None, "an approval row is never taken away"
-            db.execute(
-                rows.PUT_APPROVAL, (name, tenant, approval.effect, approval.state, rows.encode(approval))
-            )
+            db.execute(rows.PUT_APPROVAL, (name, tenant, approval.effect, approval.state, rows.encode(approval)))
         for scope in unit.dirty_facts:
             fact = unit.fact(scope)
             assert fact is not None, "a fact row is never taken away"
