@@ -24,7 +24,7 @@ from holdfast.kernel.errors import HoldfastError, KeyReused, RunStopped
 from holdfast.kernel.laws import Broken, Fold, States
 from holdfast.kernel.laws.events import Asked, AtRest, Evidence, Idle
 from holdfast.kernel.model import Effect, State
-from holdfast.kernel.ports import Blocked, Ports, Seen
+from holdfast.kernel.ports import Ports, Seen
 from holdfast.runtime import drive
 from holdfast.store.evidence import check_chain
 from holdfast.store.memory import Books, MemoryStore
@@ -276,15 +276,17 @@ class Machine(Moves, Replies):
             return
         effect: str = job.subject
         self.last = effect
-        if isinstance(came, Blocked):
-            at_ms = came.until_ms + 1 if came.until_ms else self.store.now_ms() + drive.BLOCKED_MS
-            at_ms = 0 if came.part in drive.STANDS else at_ms
+        seen, verb, blocked = came
+        if blocked is not None:
+            at_ms = blocked.until_ms + 1 if blocked.until_ms else self.store.now_ms() + drive.BLOCKED_MS
+            at_ms = 0 if blocked.part in drive.STANDS else at_ms
             self.blocked = (*(row for row in self.blocked if row[0] != effect), (effect, at_ms))
-        elif isinstance(came, str) and not job.disturbed:
-            seen: Seen = job.answers[0]
+        elif verb and not job.disturbed:
+            # A lease that ran out between reading and committing is a race with the clock, and the next round sees it.
+            ran_out = seen.effect is not None and seen.now_ms <= seen.effect.lease_until_ms < self.store.now_ms()
             now = self.store.seen_by(job.worker).effects.get(effect)
-            if seen.effect is not None and now is not None and seen.effect.version == now.version:
-                self.see(Idle(effect, came))
+            if seen.effect is not None and now is not None and seen.effect.version == now.version and not ran_out:
+                self.see(Idle(effect, verb))
 
     def asked(self, job: Job, effect: str | None, reused: str) -> None:
         """The planner has its answer."""

@@ -91,9 +91,13 @@ class Moves:
         found = ["crash"] if self.fresh else []
         if self.fresh and self.store.writer == worker and self.store.current is not self.store.durable:
             found.append("crash flushed")
-        if job is not None and job.wait.port == "body" and not job.sending:
+        if job is not None and job.wait.port == "body" and self.timely(job):
             found.append("crash in flight")
         return found
+
+    def timely(self: Machine, job: Job) -> bool:
+        """Whether the bytes of a job that stands at its send would leave now: past its send-by they do not."""
+        return not job.sending and self.store.now_ms() <= job.wait.args[0].send_by_ms
 
     def _faults(self: Machine, job: Job | None) -> list[str]:
         found: list[str] = []
@@ -101,7 +105,7 @@ class Moves:
             if move == "pause":
                 if job is not None and not self.paused:
                     found.append("pause")
-                    if job.wait.port == "body":
+                    if job.wait.port == "body" and self.timely(job):
                         found.append("pause past the check")
             elif move in PLANNER_MOVES:
                 if job is None or job.program != "propose":
