@@ -119,7 +119,7 @@ def _print(
     versions = ", ".join(f"{name} {version}" for name, version in said["versions"].items())
     out.print(f"Python {said['python']}, {said['machine']}\n{versions}\n{said['store']} (SQLite {said['sqlite']})")
     out.print(
-        f"disk, 4 KiB append + fdatasync: p50 {disks[0]['p50_us']:.0f} us before, {disks[1]['p50_us']:.0f} us after\n"
+        f"disk, 4 KiB and fdatasync: p50 {disks[0]['p50_us']:.0f} us before, {disks[1]['p50_us']:.0f} us after\n"
     )
     table = Table(
         "runs", "who", "effects/s", "of rounds", "p50 ms", "p99 ms", "CPU us", "syncs", title="Durable effects"

@@ -10,6 +10,7 @@ Promises that a rate is of effects that ended as `Verified`; anything else stops
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -84,7 +85,7 @@ class Turns:
         self._args = args
         self.asked_ns: list[int] = []
 
-    async def propose(self, view: View) -> hf.Answer:
+    async def propose(self, view: View) -> hf.Answer:  # noqa: ARG002  A script reads nothing.
         """The next call, or done."""
         self.asked_ns.append(time.perf_counter_ns())
         number = len(self.asked_ns) - 1
@@ -149,13 +150,13 @@ async def _calls(handle: hf.RunHandle, each: int, slot: str, latencies_ns: list[
 
 
 async def _driven(handle: hf.RunHandle, each: int, slot: str, latencies_ns: list[int]) -> None:
-    """holdfast drives: the planner's next prompt may run ahead of the disk, so told costs nothing of its own."""
+    """We drive: the planner's next prompt may run ahead of the disk, so told costs nothing of its own."""
     planner = Turns(each, lambda number: {"slot": f"{slot}.{number}", "amount": 100})
     report = await handle.drive(planner, max_steps=each + 1)
     if report.state != "done" or not all(isinstance(out, hf.Verified) for out in report.outcomes):
         raise TypeError(f"a driven run did not end done: {report.reason}")
     asked = planner.asked_ns
-    latencies_ns += [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)]
+    latencies_ns += [later - earlier for earlier, later in itertools.pairwise(asked)]
 
 
 def _forgetful(judge: Judge) -> Callable[[Any], Any]:

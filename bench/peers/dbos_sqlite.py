@@ -21,7 +21,7 @@ from dbos import DBOS
 @DBOS.step()
 async def touch(slot: str, amount: int) -> dict[str, Any]:
     """Nothing, and a small answer."""
-    return {"slot": slot}
+    return {"slot": slot, "amount": amount}
 
 
 @DBOS.workflow()
