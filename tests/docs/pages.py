@@ -6,10 +6,10 @@ A block counts if the line above its fence is one of these comments, which no re
     <!-- run -->          the block is run: Python as a program, sh line by line
     <!-- prints -->       the run before printed these lines, in this order; … stands for anything
 
-Decides what a mark means and nothing about the page. A sh line is ``python FILE …`` or ``holdfast …``, with NAME=value
-before it; it must end with exit code 0, or N where ``# exit N`` stands behind it. A word such as ``ef_…`` is the first word with that beginning in what was
-printed last that has one: ids are different on every machine. Does not run pipes, redirections or other programs: a page that needs
-them is not marked.
+Decides what a mark means and nothing about the page. A sh line is ``python FILE …`` or ``holdfast …``, with
+NAME=value before it; it must end with exit code 0, or N where ``# exit N`` stands behind it. A word such as
+``ef_…`` is the first word with that beginning in what was printed last that has one: ids are different on every
+machine. Does not run pipes, redirections or other programs: a page that needs them is not marked.
 """
 
 from __future__ import annotations

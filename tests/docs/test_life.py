@@ -1,4 +1,4 @@
-"""The pages on the life of an effect say what the kernel does: every transition, kind of entry, field and guard part."""
+"""The pages on the life of an effect say what the kernel does: each transition, kind of entry, field, guard part."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 
 import msgspec
+
 from holdfast.kernel.guard import Guard
 from holdfast.kernel.life import KINDS, MOVES, VERBS
 from tests.docs.pages import ROOT
@@ -27,7 +28,12 @@ def test_the_table_of_moves_is_the_kernels() -> None:
     """Every legal transition with its verb and its condition, in the kernel's order, and no other."""
     shown = rows("README.md", "The state table")[1:]
     wanted = [
-        [move.before.value if move.before else "–", move.after.value, f"[{move.verb}]({move.verb}.md)", move.only_if]
+        [
+            move.before.value if move.before else "(none)",
+            move.after.value,
+            f"[{move.verb}]({move.verb}.md)",
+            move.only_if,
+        ]
         for move in MOVES
     ]
     assert shown == wanted
