@@ -7,7 +7,7 @@ PY   := $(VENV)/bin/python
 PIP  := $(PY) -m pip install -qq --no-input --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash mutants explore bench chaos lint format clean
+.PHONY: help demo test crash mutants explore bench lint format clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -27,8 +27,6 @@ mutants: $(VENV)/.stamp-dev ## planted defects: each must be found and shrunk
 explore: $(VENV)/.stamp-dev ## every crash point and single fault, exhaustively
 	$(PY) -m tests.harness.explore
 
-chaos: $(VENV)/.stamp-dev ## many workers on one store under random faults
-	$(PY) -m tests.crash.chaos
 
 bench: $(VENV)/.stamp-bench ## durable effects per second, beside its peers
 	$(PY) -m bench

@@ -75,8 +75,11 @@ async def take(ports: Ports, view: Effect, now_ms: int) -> Effect | Blocked:
     )
     draft = Draft(effect=view.id, kind="taken", by=ports.me, body=lease(ports, contract, now_ms))
     # A token that a probe shows to the outside is on disk before: lost and minted again it would be a stale one there.
-    save = ports.store.commit if contract.fenced else ports.store.later
-    verdict = await save(Change(run=view.run, guard=guard, drafts=(draft,)))
+    change = Change(run=view.run, guard=guard, drafts=(draft,))
+    if contract.fenced:
+        verdict = await ports.store.commit(change)
+    else:
+        verdict = await ports.store.later(change)
     if isinstance(verdict, Applied) and verdict.effect is not None:
         return verdict.effect
     assert isinstance(verdict, Rejected)

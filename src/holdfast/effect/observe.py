@@ -88,8 +88,10 @@ async def observe(ports: Ports, effect: str, sent: Sent | None = None) -> Blocke
         reply=to_builtins(sent.reply),
     )
     # Losing this record is safe only for tools that can be asked again; for the others it is on disk at once.
-    save = ports.store.later if contract.reconcilable else ports.store.commit
-    verdict = await save(change)
+    if contract.reconcilable:
+        verdict = await ports.store.later(change)
+    else:
+        verdict = await ports.store.commit(change)
     if isinstance(verdict, Rejected) and verdict.part not in ("state", "token"):
         return Blocked(part=verdict.part, why=verdict.why)
     return None
