@@ -257,7 +257,7 @@ class Approval(Record, frozen=True, kw_only=True):
     expires_ms: int = 0
     proposer: str = ""
     reason: str = ""
-    state: str = "open"  # open, granted, refused, spent, revoked
+    state: str = "open"  # open, granted, refused, spent, revoked, void
     yes: tuple[str, ...] = ()
     no: tuple[str, ...] = ()
     spent_by: str = ""
