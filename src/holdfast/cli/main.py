@@ -7,7 +7,6 @@ of a noun are imported when it is used, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 import sys
@@ -73,6 +72,8 @@ def run(argv: Sequence[str]) -> int:
         command, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)
         came = command(*bound.args, **bound.kwargs)
         if inspect.iscoroutine(came):
+            import asyncio
+
             came = asyncio.run(came)
     except (CycloptsError, Misused) as error:
         return printing.usage(str(error), as_json=as_json)

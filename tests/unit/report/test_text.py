@@ -6,7 +6,7 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.report.text import JsonText, escaped, framed, framed_json, iso, seen_from, span, when
@@ -24,6 +24,7 @@ def shows_itself(text: str) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(ANY_TEXT | WILD)
 def test_framed_text_stays_in_its_frame(text: str) -> None:
     """One opening and one closing mark, nothing but visible characters between them, for every text."""
@@ -33,12 +34,14 @@ def test_framed_text_stays_in_its_frame(text: str) -> None:
     assert "«" not in shown[1:] and "»" not in shown[:-1]
 
 
+@settings(deadline=None)
 @given(WILD, WILD)
 def test_two_texts_are_never_shown_alike(one: str, other: str) -> None:
     """What is shown tells two texts apart: a backslash in the text is not taken for an escape."""
     assert (escaped(one) == escaped(other)) == (one == other)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | ANY_TEXT, lambda inner: st.lists(inner, max_size=3), max_leaves=6
