@@ -46,9 +46,17 @@ class Explored(NamedTuple):
 
 
 def explore(
-    scenario: Scenario, *, merge: bool = True, stop_after: int = 1, limit: int | None = None, audit_every: int = 64
+    scenario: Scenario,
+    *,
+    merge: bool = True,
+    stop_after: int = 1,
+    limit: int | None = None,
+    audit_every: int = 64,
+    laws: tuple[str, ...] = (),
 ) -> Explored:
     """Every schedule, from snapshots. Stops after so many findings, or so many schedules.
+
+    ``laws``: look for these alone (none named: for all); a branch that breaks another one ends without a finding.
 
     ``merge``: end a schedule where it runs into a state that was met before, and count what it stands for.
     ``audit_every``: how many schedules share one full reading of the evidence.
@@ -79,7 +87,7 @@ def explore(
             merging.end()
         if broken is None and executed % audit_every == 0:
             broken = audit(machine)
-        if broken is not None:
+        if broken is not None and (not laws or broken.law in laws):
             findings.append(Finding(broken, machine.trail))
         if not stack or len(findings) >= stop_after or executed == limit:
             break

@@ -347,7 +347,8 @@ class Machine(Moves, Replies):
             return
         now_ms = self.store.now_ms()
         instants = [at_ms for _, at_ms in self.blocked if at_ms]
-        instants += [wake_ms(v) for v in self.store.durable.effects.values() if is_open(v)]
+        open_now = [v for v in self.store.durable.effects.values() if is_open(v)]
+        instants += [wake_ms(v, worker) for v in open_now for worker in self.running]
         wall_ms = self.clock_ms + self.offset_ms
         spans = [at_ms - wall_ms for at_ms in instants if at_ms > now_ms]
         spans += [flight.by_ms - self.clock_ms for flight in self.outside.flights]

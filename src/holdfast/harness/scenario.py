@@ -85,8 +85,7 @@ class Scenario(NamedTuple):
     """One thing to explore. ``moves`` is the alphabet of events that need no port call to go wrong.
 
     Moves: ``pause``, ``halt``, ``repeat``, ``amend`` (a changed material argument), ``other`` (the same call with another
-    identity argument), ``decline``, ``moved`` (somebody else changes the target), ``jump:lease``, ``jump:approval``,
-    ``jump:window``, ``jump:back``.
+    identity argument), ``decline``, ``moved`` (somebody else changes the target), and the jumps of the clock below.
     """
 
     name: str
@@ -101,14 +100,16 @@ class Scenario(NamedTuple):
     deadline_ms: int | None = None
 
 
+# Forward, time passes and nobody did anything; back, the machine's clock was set. A short jump stays within a lease.
 JUMPS = {
+    "jump:short": 4_000,
     "jump:lease": 6_500,
     "jump:approval": OPEN_MS + 1_000,
     "jump:window": 70_000,
     "jump:back": -30_000,
 }
 
-EVERY_MOVE = ("pause", "halt", "repeat", "amend", "other", *JUMPS)
+EVERY_MOVE = ("pause", "halt", "repeat", "amend", "other", "jump:lease", "jump:approval", "jump:window", "jump:back")
 
 
 def one(tool: str, *, ruling: str = "allow", **more: Any) -> Scenario:

@@ -41,15 +41,18 @@ def due(view: Effect, me: str, now_ms: int, dead: str = "") -> str | None:
     return None
 
 
-def wake_ms(view: Effect) -> int:
-    """When to look again if nothing is due now; 0 if only somebody else can move it."""
+def wake_ms(view: Effect, me: str = "") -> int:
+    """When this worker looks again if nothing is due for it now; 0 if only somebody else can move it.
+
+    What another holds is not due here before that lease has run out, whenever the next act itself is due.
+    """
     if view.state in (S.CLAIMED, S.DISPATCHED):
         return view.lease_until_ms + 1
     if view.escalated and not view.late_seen:
         return 0
     if view.state in (S.WAITING, S.UNKNOWN, S.PENDING) or view.next == "verify":
-        held = view.lease_until_ms + 1 if view.holder else 0
-        return max(view.due_ms, min(held, view.due_ms)) if view.due_ms else held
+        held_ms = view.lease_until_ms + 1 if view.holder not in ("", me) else 0
+        return max(view.due_ms, held_ms)
     return 0
 
 

@@ -104,7 +104,7 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
             effect = view.successor
             continue
         # What another driver holds, here or elsewhere, may move at any moment; everything else says when.
-        at_ms = seen.now_ms + BLOCKED_MS if view.state in HELD else wake_ms(view)
+        at_ms = seen.now_ms + BLOCKED_MS if view.state in HELD else wake_ms(view, ports.me)
         if not at_ms or at_ms > until_ms or view.state is State.WAITING:
             return await publish(ports, seen, None)
         await ports.clock.until(max(at_ms, seen.now_ms + 1))
