@@ -10,24 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import to_builtins
-
 from holdfast.blocking import BlockingApp
 from holdfast.effect.admit import question
+from holdfast.effect.observe import observe
 from holdfast.gate import Judge, PolicySet
 from holdfast.gate.rulings import Rulings
-from holdfast.kernel.answers import Ack, Reply
+from holdfast.kernel.answers import Reply
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.errors import BadConfig, BadContract, NotOpen, SealRefused
-from holdfast.kernel.guard import Fact, Guard
-from holdfast.kernel.life import Draft
-from holdfast.kernel.model import DEFAULT_TENANT, Effect, State
-from holdfast.kernel.ports import Ports, Request
+from holdfast.kernel.guard import Fact
+from holdfast.kernel.model import DEFAULT_TENANT, Effect
+from holdfast.kernel.ports import Ports, Request, Sent
 from holdfast.runtime import people
 from holdfast.runtime.begin import Intent, begin
 from holdfast.runtime.clock import WallClock
@@ -76,7 +75,7 @@ class App:
         self._looks: Looks | None = None
         self._busy: set[asyncio.Task[Any]] = set()
         self._main: asyncio.Task[Any] | None = None
-        self._carried = 0
+        self._carried: Counter[str] = Counter()
         self.winding_down = ""
 
     # -- opening and closing --
@@ -110,7 +109,7 @@ class App:
             secret=store.secret,
         )
         await self._put_in_force(store)
-        self._recoverer = Recoverer(self._ports, store)
+        self._recoverer = Recoverer(self._ports, store, self._carried.__contains__)
         if self._wants_recovery:
             self._recoverer.start()
         if self._wants_signals:
@@ -275,13 +274,15 @@ class App:
         return call
 
     @contextlib.contextmanager
-    def driving(self) -> Iterator[None]:
+    def driving(self, effect: str) -> Iterator[None]:
         """Held while a call is carried, so that a stop can wait for it."""
-        self._carried += 1
+        self._carried[effect] += 1
         try:
             yield
         finally:
-            self._carried -= 1
+            self._carried[effect] -= 1
+            if not self._carried[effect]:
+                del self._carried[effect]
 
     # -- what the door out needs --
 
@@ -298,15 +299,8 @@ class App:
             self._keep(self._keep_late(request, reply))
 
     async def _keep_late(self, request: Request, reply: Reply) -> None:
-        seen = await self.store.read(request.effect)
-        view = seen.effect
-        if view is None:
-            return
-        body: dict[str, Any] = {"reply": to_builtins(reply), "offered": request.token, "current": view.token}
-        if isinstance(reply, Ack) and view.state in (State.UNKNOWN, State.PENDING):
-            body |= {"late_seen": True, "late_value": reply.value, "due_ms": seen.now_ms}
-        draft = Draft(effect=view.id, kind="late", by=self.ports.me, body=body)
-        await self.store.commit(Change(run=view.run, guard=Guard(effect=view.id), drafts=(draft,)))
+        await observe(self.ports, request.effect, Sent(token=request.token, attempt=request.attempt, reply=reply))
+        await self.store.flush()
 
     async def look(self, effect: str, kind: str) -> Any:
         """Ask a tool's read-only companion about a recorded effect, by hand: ``probe``, ``verify`` or ``state``."""

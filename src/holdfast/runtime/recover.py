@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from holdfast.kernel.due import is_open, wake_ms
@@ -36,10 +37,11 @@ class Ledger(Protocol):
 class Recoverer:
     """Sweeps the open effects of one store for one application."""
 
-    def __init__(self, ports: Ports, ledger: Ledger) -> None:
-        """Work as ``ports.me``."""
+    def __init__(self, ports: Ports, ledger: Ledger, driven: Callable[[str], bool] = lambda _effect: False) -> None:
+        """Work as ``ports.me``; ``driven`` tells whether a call in this process is carrying an effect right now."""
         self._ports = ports
         self._ledger = ledger
+        self._driven = driven
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self.busy: set[str] = set()
@@ -70,7 +72,7 @@ class Recoverer:
 
     def _pause_s(self, still_open: tuple[Effect, ...]) -> float:
         now_ms = self._ledger.now_ms()
-        wakes = [at - now_ms for view in still_open if (at := wake_ms(view)) > now_ms]
+        wakes = [at - now_ms for view in still_open if (at := wake_ms(view, self._ports.me)) > now_ms]
         return max(0.02, min([LOOK_EVERY_S, *(ms / 1000 for ms in wakes)]))
 
     async def round(self) -> tuple[Effect, ...]:
@@ -86,10 +88,13 @@ class Recoverer:
         return tuple(self._ledger.open_effects())
 
     def _ours_to_move(self, view: Effect) -> bool:
-        """Not what a call in this process is driving right now: it holds the lease and is at work."""
+        """Not what a call in this process is driving right now, itself or as the successor of what it began with.
+
+        That the lease is ours says nothing: recovery took it too, and must not wait for it to run out between probes.
+        """
         if view.tool not in self._ports.contracts or not is_open(view):
             return False
-        driven_here = view.holder == self._ports.me and self._ledger.now_ms() <= view.lease_until_ms
+        driven_here = self._driven(view.id) or self._driven(view.previous)
         fresh = view.state in (State.PROPOSED, State.ADMITTED) and self._ledger.now_ms() - view.moved_ms < 1_000
         return not driven_here and not fresh
 

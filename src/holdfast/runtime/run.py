@@ -84,7 +84,7 @@ class Desk(Protocol):
         """The call that offsets a committed effect, as its tool says; raises UsageError where it has none."""
         ...
 
-    def driving(self) -> contextlib.AbstractContextManager[None]:
+    def driving(self, effect: str) -> contextlib.AbstractContextManager[None]:
         """Held while a call is carried, so that a stop can wait for it."""
         ...
 
@@ -189,7 +189,7 @@ class RunHandle:
         """Drive an effect that is recorded as far as it goes within ``wait_ms``, and say what it amounts to."""
         until_ms = await self._ports.store.time() + wait_ms
         try:
-            with self._desk.driving():
+            with self._desk.driving(effect):
                 rest = await pursue(self._ports, effect, until_ms=until_ms)
                 if rest.effect.state is State.REFUSED and rest.effect.successor:
                     await pursue(self._ports, rest.effect.successor, until_ms=until_ms)
@@ -254,7 +254,7 @@ class RunHandle:
                 outcome = await self._try(proposed)
                 outcomes.append(outcome)
                 told.append(_told(proposed, outcome))
-                if isinstance(outcome, Unknown):
+                if isinstance(outcome, Unknown) and not self._ports.contracts[proposed.tool].independent:
                     return await self._rest("blocked", f"{outcome.effect} is unknown: {outcome.cause}", "", outcomes)
                 if isinstance(outcome, Waiting):
                     return await self._rest("waiting", f"{outcome.effect} waits for {outcome.for_what}", "", outcomes)
