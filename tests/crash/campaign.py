@@ -2,7 +2,7 @@
 
     python -m tests.crash.campaign [--seed N] [--at-once N] [--scale F]
 
-Prints one line per tool and stage of its life (tried, exactly one change, at most one with a named owner, broken),
+Prints one line per tool and stage of its life (tried, one change, none, with a named owner, broken),
 then the score, and writes build/crash.json. Exits with 1 if any promise was broken.
 """
 
@@ -46,6 +46,7 @@ VERBS = {
     "reconcile": "record to told",
     "settle": "record to told",
     "verify": "record to told",
+    "caller": "record to told",
 }
 
 
@@ -83,7 +84,8 @@ class Tally:
             "tried": 1,
             "kills": ran.kills,
             "exactly_one": int(judged.exactly_one and not judged.broken),
-            "at_most_one_owned": int(judged.changes == 0 and not judged.broken),
+            "none": int(judged.changes == 0 and not judged.broken),
+            "owned": int(judged.owned > 0 and not judged.broken),
             "broken": int(bool(judged.broken)),
             "silent_repeats": judged.silent_repeats,
             "lost": judged.lost,
@@ -97,21 +99,21 @@ class Tally:
     def table(self) -> str:
         """The figures as text, a line per kind and stage."""
         kinds = list(dict.fromkeys(kind for kind, _ in self.cells))
-        lines = [f"{'tool':<20}{'killed':<18}{'tried':>6}{'kills':>7}{'one':>6}{'owned':>7}{'broken':>8}"]
+        lines = [f"{'tool':<20}{'killed':<18}{'tried':>6}{'kills':>7}{'one':>6}{'none':>6}{'owned':>7}{'broken':>8}"]
         for kind in kinds:
             for stage_name in ORDER:
                 cell = self.cells.get((kind, stage_name))
                 if cell is not None:
                     lines.append(_line(kind, stage_name, cell))
         lines.append(_line("all", "", self.total))
-        lines.append("one: exactly one change outside. owned: no change, and a named person has it with a due time.")
+        lines.append("one, none: changes outside. owned: still in doubt, and a named person has it with a due time.")
         return "\n".join(lines)
 
 
 def _line(kind: str, stage_name: str, cell: Counter[str]) -> str:
     return (
         f"{kind:<20}{stage_name:<18}{cell['tried']:>6}{cell['kills']:>7}{cell['exactly_one']:>6}"
-        f"{cell['at_most_one_owned']:>7}{cell['broken']:>8}"
+        f"{cell['none']:>6}{cell['owned']:>7}{cell['broken']:>8}"
     )
 
 

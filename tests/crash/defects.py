@@ -23,7 +23,7 @@ def unknown_as_failed() -> None:
             return observe.Reading("failed", {"cause": reply.why, "basis": "an error", "unsettled": "refund+again"})
         return honest(reply, view, contract, now_ms)
 
-    async def guessing_gone(ports: Any, view: Any, contract: Any, now_ms: int) -> Any:
+    async def guessing_gone(ports: Any, view: Any, *_: Any) -> None:
         from holdfast.kernel.commit import Change
         from holdfast.kernel.guard import Guard
         from holdfast.kernel.life import Draft
@@ -65,12 +65,12 @@ def silent_unknown() -> None:
 
 def told_too_early() -> None:
     """The caller is told before the record is on disk."""
-    from holdfast.runtime import drive
+    from holdfast.store import SqliteStore
 
-    async def early(ports: Any, seen: Any, blocked: Any) -> Any:
-        return drive.Rest(effect=seen.effect, now_ms=seen.now_ms, blocked=blocked)
+    async def nothing(_store: Any) -> None:
+        """Claims to have flushed."""
 
-    drive._tell = early
+    SqliteStore.flush = nothing  # type: ignore[method-assign]
 
 
 DEFECTS = {

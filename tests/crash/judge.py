@@ -13,7 +13,7 @@ from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.model import AFTER_COMMIT, BEFORE_DISPATCH, Effect, State
 from holdfast.store import open_store
-from tests.crash.scene import EXACT, Ran
+from tests.crash.scene import AS_TOLD, EXACT, Ran
 
 NOTHING_HAPPENED = BEFORE_DISPATCH | {State.FAILED, State.REFUSED, State.SUPERSEDED}
 
@@ -25,6 +25,7 @@ class Judged:
     ran: Ran
     changes: int
     states: list[str]
+    owned: int = 0
     silent_repeats: int = 0
     lost: int = 0
     unowned: int = 0
@@ -106,7 +107,10 @@ def _open(judged: Judged, effects: list[Effect]) -> None:
     for effect in effects:
         if not is_open(effect):
             continue
-        missing = [n for n, v in (("owner", effect.owner), ("next act", effect.next), ("due time", effect.due_ms)) if not v]
+        judged.owned += 1
+        missing = [
+            n for n, v in (("owner", effect.owner), ("next act", effect.next), ("due time", effect.due_ms)) if not v
+        ]
         if missing:
             judged.unowned += 1
             judged.broken.append(f"{effect.id} is open ({effect.state.value}) without {' and '.join(missing)}")
@@ -116,16 +120,18 @@ def _open(judged: Judged, effects: list[Effect]) -> None:
 
 
 def _told(judged: Judged, effects: dict[str, Effect], changes: list[dict[str, Any]]) -> None:
-    """What a caller was told is in the ledger, and is true outside."""
+    """What a caller was told is in the ledger, was so before any restart, and is true outside."""
+    judged.lost += len(judged.ran.forgotten)
+    judged.broken += judged.ran.forgotten
     for told in judged.ran.told():
         effect = effects.get(told.effect)
         if told.effect and effect is None:
             judged.lost += 1
             judged.broken.append(f"{told.outcome} of {told.effect} was told and is not in the ledger")
             continue
-        if effect is None or told.outcome not in ("Verified", "Committed"):
+        if effect is None or told.outcome not in AS_TOLD:
             continue
-        if effect.state not in AFTER_COMMIT:
+        if effect.state not in AS_TOLD[told.outcome]:
             judged.lost += 1
             judged.broken.append(f"{told.outcome} was told of {effect.id}, which is {effect.state.value}")
         if not _own(effect, changes):

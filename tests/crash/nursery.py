@@ -152,7 +152,7 @@ def serve() -> None:
 
 
 def _fork(order: dict[str, Any]) -> int:
-    assert len(os.listdir("/proc/self/task")) == 1, "a fork beside a running thread may inherit its locks"
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork beside a running thread may inherit its locks"
     pid = os.fork()
     if pid == 0:
         signal.set_wakeup_fd(-1)

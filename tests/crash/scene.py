@@ -20,6 +20,8 @@ import msgspec
 
 from examples.payments.client import PaymentsClient
 from examples.payments.spawn import running
+from holdfast.kernel.model import AFTER_COMMIT, State
+from holdfast.store import open_store
 from tests.crash.nursery import Child, Nursery
 from tests.crash.worker import Plan, Told
 
@@ -30,6 +32,8 @@ ASKED = 9_900
 """An amount for which the policy asks a person (more than 50.00 EUR)."""
 PAYOUT_MS = 150
 RESTARTS = 6
+AS_TOLD = {"Verified": frozenset({State.VERIFIED}), "Committed": AFTER_COMMIT}
+"""What a caller was told of an effect, and the states in which that is what the ledger says."""
 WORKER_LIMIT_S = 45.0
 HUNG = 124
 """Stands for the exit code of a worker that had to be killed because it never left."""
@@ -63,6 +67,7 @@ class Ran:
     store: Path
     invoice: str
     codes: list[int] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -140,6 +145,7 @@ class Stage:
         for kill in case.kills:
             child = self._start(ran, kill)
             ran.codes.append(_end(child))
+            ran.forgotten += forgotten(ran)
         for _ in range(RESTARTS):
             ran.codes.append(_end(self.nursery.start(self.plan(ran))))
             if ran.codes[-1] == 0:
@@ -171,6 +177,23 @@ class Stage:
         """The outside's books, once all work that is still late has been done."""
         self.client.release_late()
         return self.client.books()
+
+
+def forgotten(ran: Ran) -> list[str]:
+    """What was told and is not in the ledger at this moment, before any restart could find it out again."""
+    told = [said for said in ran.told() if said.outcome in ("Verified", "Committed")]
+    if not told:
+        return []
+    store = open_store(f"sqlite:{ran.store}", read_only=True, state_dir=ran.folder / "state")
+    try:
+        states = {said.effect: store.read_now(said.effect).effect for said in told}
+    finally:
+        store.close_now()
+    return [
+        f"{said.outcome} of {said.effect} was told, and the ledger had {view.state.value if view else 'nothing'} of it"
+        for said in told
+        if (view := states[said.effect]) is None or view.state not in AS_TOLD[said.outcome]
+    ]
 
 
 def _end(child: Child) -> int:

@@ -47,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     together: bool = False
     patience_ms: int = 4_000
     limit_ms: int = 20_000
+    linger_ms: int = 0
     approve: bool = False
     defect: str = ""
     stay: bool = False
@@ -70,14 +71,14 @@ class WatchedApp(hf.App):
         await super()._wire(watched_store(store, self.points))
         self._store = self.ports.store
         self._ports = watched(self.ports, self.points)
-        self._recoverer = Recoverer(self._ports, self._store)
+        self._recoverer = Recoverer(self._ports, self._store, self._carried.__contains__)
         if wanted:
             self._recoverer.start()
 
 
 def rests(view: Effect) -> bool:
-    """Whether a named owner other than the runtime moves this open effect next."""
-    return view.owner not in ("", "runtime")
+    """Whether the runtime is through with this open effect: a named owner moves next (the judge asks for the name)."""
+    return not view.late_seen and (view.escalated or view.owner not in ("", "runtime"))
 
 
 def still_due(store: Any) -> list[Effect]:
@@ -90,33 +91,31 @@ async def work(plan: Plan) -> int:
     points = Points(plan.at, plan.action, f"{plan.folder}/trace")
     watch_wire(points)
     plant(plan.defect)
-    app = WatchedApp(
-        f"sqlite:{plan.store}", tools=tools(), policy=POLICY, environment="prod", handle_signals=plan.stay
-    )
+    app = WatchedApp(f"sqlite:{plan.store}", tools=tools(), policy=POLICY, environment="prod", handle_signals=plan.stay)
     app.points = points
     async with app:
         approver = asyncio.create_task(_approve(app)) if plan.approve else None
         if plan.calls:
             await _calls(app, plan)
         if plan.stay:
-            await app.stopping.wait()
-            return 0
+            await asyncio.Event().wait()  # until a signal ends the block
         code = await _until_quiet(app, plan)
+        await asyncio.sleep(plan.linger_ms / 1000)
         if approver is not None:
             approver.cancel()
         return code
 
 
-async def _calls(app: hf.App, plan: Plan) -> None:
+async def _calls(app: WatchedApp, plan: Plan) -> None:
     intent = hf.Intent(goal="refund a duplicate", principal="agent", purpose=plan.purpose)
     run = await app.begin(intent)
     call = hf.Call(plan.tool, {"invoice_id": plan.invoice, "amount": plan.amount})
 
     async def one() -> None:
         outcome = await run.call(call, patience=plan.patience_ms)
-        _tell(plan, outcome)
+        _tell(app.points, plan, outcome)
         if plan.approve and isinstance(outcome, hf.Waiting):
-            _tell(plan, await outcome.settled())
+            _tell(app.points, plan, await outcome.settled())
 
     if plan.together:
         await asyncio.gather(*(one() for _ in range(plan.calls)))
@@ -125,14 +124,13 @@ async def _calls(app: hf.App, plan: Plan) -> None:
             await one()
 
 
-def _tell(plan: Plan, outcome: hf.Outcome) -> None:
-    """One whole line by one write: a kill leaves it whole or away."""
-    said = Told(
-        outcome=type(outcome).__name__, effect=str(getattr(outcome, "effect", "")), text=repr(outcome)[:400]
-    )
+def _tell(points: Points, plan: Plan, outcome: hf.Outcome) -> None:
+    """One whole line by one write: a kill leaves it whole or away. Then the caller has been told: a point."""
+    said = Told(outcome=type(outcome).__name__, effect=str(getattr(outcome, "effect", "")), text=repr(outcome)[:400])
     fd = os.open(plan.told, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.write(fd, msgspec.json.encode(said) + b"\n")
     os.close(fd)
+    points.enter("told", "caller")
 
 
 async def _approve(app: hf.App) -> None:
@@ -160,6 +158,8 @@ def main(plan: Plan) -> int:
     os.environ["HOLDFAST_STATE_DIR"] = plan.state_dir
     try:
         return asyncio.run(work(plan))
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
     except BaseException:
         with Path(plan.folder, "errors").open("a", encoding="utf-8") as out:
             traceback.print_exc(file=out)
