@@ -82,6 +82,8 @@ def run(argv: Sequence[str]) -> int:
         return printing.refusal(error, as_json=as_json)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        return 0  # the reader of a help page went away
     except Exception as error:  # noqa: BLE001  # whatever it is, it is ours, and it is said so.
         _trace()
         return printing.refusal(our_bug(error), as_json=as_json)

@@ -5,6 +5,7 @@ stdout is data, stderr is narration. Colour only on a terminal, never with NO_CO
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any, TextIO
@@ -20,11 +21,12 @@ SIGNS = {1: "✗ not so", 2: "✗ not accepted", 3: "? unknown", 4: "… waiting
 
 
 def answer(page: Page, *, as_json: bool) -> int:
-    """Print a page and give its exit code."""
-    if as_json:
-        print_data(page.data, counts=page.counts, truncated=page.truncated)
-    else:
-        put_lines(page.lines, sys.stdout)
+    """Print a page and give its exit code, also to a reader that went away (``… | head``)."""
+    with contextlib.suppress(BrokenPipeError):
+        if as_json:
+            print_data(page.data, counts=page.counts, truncated=page.truncated)
+        else:
+            put_lines(page.lines, sys.stdout)
     return page.exit_code
 
 

@@ -71,6 +71,22 @@ def test_a_stream_that_cannot_carry_a_symbol_gets_its_code() -> None:
     assert raw.getvalue().startswith(b"\\u2717 broken")
 
 
+class Closed(io.StringIO):
+    """A stream whose reader went away."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reader_that_went_away_gets_the_exit_code_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    """``holdfast … | head`` ends quietly, and with the code of the answer."""
+    monkeypatch.setattr("sys.stdout", Closed())
+    assert printing.answer(Page(data={}, lines=LINES, exit_code=4), as_json=as_json) == 4
+
+
 def test_answer_has_one_envelope(capsys: pytest.CaptureFixture[str]) -> None:
     """Data, counts and the truncated flag stand in one ASCII document; the exit code is the page's."""
     page = Page(data={"x": "\u202e«ü»"}, counts={"n": 1}, truncated=True, exit_code=3)
