@@ -12,12 +12,16 @@ from holdfast.gate.decide import Judge
 from holdfast.gate.question import Principal, Question
 from holdfast.kernel.canon import encode, keyed
 from holdfast.kernel.model import Contract, Effect, Run
+from holdfast.kernel.model import Principal as Person
 from holdfast.kernel.ports import Ruling
 
 REQUEST_OPEN_MS = 1_800_000
 """How long a request to a human stays open where no rule says otherwise: half an hour."""
 
 MINUTE_MS = 60_000
+
+LAST_KEPT = 4_096
+"""Rulings kept between an effect's admission and its dispatch; past that all are judged anew."""
 
 
 class Rulings:
@@ -28,6 +32,7 @@ class Rulings:
         self.judge = judge
         self._contracts = contracts
         self._secret = secret
+        self._last: dict[str, tuple[tuple[object, ...], Ruling]] = {}
 
     async def rule(self, view: Effect, run: Run, now_ms: int) -> Ruling:
         """Allow, ask or refuse this effect, now."""
@@ -41,6 +46,19 @@ class Rulings:
         if contract is not None and contract.volatile:  # Rules may read volatile arguments too.
             digest = keyed(self._secret, "inputs", encode(view.args))
         left = (run.deadline_ms - now_ms) // MINUTE_MS if run.deadline_ms is not None else None
+        # Dispatch asks again what admission was told. The record, the run's principal and the minutes left are all
+        # that the question is made of, so the same of these under the same policy is the same ruling.
+        asked = (digest, view.contract, view.generation, len(view.attempts), left, who, self.judge.policy)
+        known = self._last.pop(view.id, None)
+        if known is not None and known[0] == asked:
+            return known[1]
+        ruling = self._judged(view, who, digest, left)
+        if len(self._last) >= LAST_KEPT:
+            self._last.clear()
+        self._last[view.id] = (asked, ruling)
+        return ruling
+
+    def _judged(self, view: Effect, who: Person, digest: str, left: int | None) -> Ruling:
         said = self.judge.decide(
             Question(
                 tool=view.tool,

@@ -90,7 +90,7 @@ def plan(change: Change, rows: Tables, now_ms: int) -> Verdict:
     """Judge and carry out one change on the rows. On a rejection nothing but a ``late`` entry is written."""
     no = guards.judge(change.guard, rows, now_ms)
     if no is not None:
-        if no.part == "token" and change.reply is not None and no.effect is not None:
+        if no.part in ("token", "state") and change.reply is not None and no.effect is not None:
             return replace(no, effect=_late(change, no.effect, rows, now_ms))
         return no
     if change.opens is not None:
@@ -146,19 +146,8 @@ def _fold(change: Change, draft: Draft, rows: Tables, now_ms: int) -> Effect:
     _consequences(change.guard, draft, before, after, rows)
     rows.put_effect(after, before)
     moved = before is None or before.state is not after.state
-    rows.append(
-        Line(
-            run=after.run,
-            effect=after.id,
-            kind=draft.kind,
-            before=before.state.value if moved and before else "",
-            after=after.state.value if moved else "",
-            at_ms=now_ms,
-            by=draft.by,
-            token=after.token,
-            body=draft.body,
-        )
-    )
+    was, now = (before.state._value_ if moved and before else ""), (after.state._value_ if moved else "")
+    rows.append(Line(after.run, after.id, draft.kind, was, now, now_ms, draft.by, after.token, draft.body))
     return after
 
 

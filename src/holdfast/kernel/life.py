@@ -110,6 +110,28 @@ GIVES_BACK = frozenset({S.DISPATCHED, S.REFUSED, S.SUPERSEDED})
 ENDS_TODO = frozenset({S.REFUSED, S.SUPERSEDED, S.FAILED, S.ABANDONED, S.VERIFIED, S.COMPENSATED, S.COMMITTED})
 
 
+class How(NamedTuple):
+    """What :func:`apply` asks of a kind, looked up once: hashing an enum's members costs more than a whole move."""
+
+    to: State | None
+    settable: frozenset[str]
+    before: tuple[State | None, ...]
+    lets_go: bool
+    ends_todo: bool
+
+
+HOW: dict[str, How] = {
+    kind: How(
+        to=to,
+        settable=frozenset(settable),
+        before=tuple(move.before for move in MOVES if move.after is to),
+        lets_go=to in LETS_GO,
+        ends_todo=to in ENDS_TODO,
+    )
+    for kind, (to, settable) in KINDS.items()
+}
+
+
 class Draft(Record, frozen=True, kw_only=True):
     """What a verb asks the store to record about one effect: the kind of entry and the fields it sets."""
 
@@ -161,7 +183,8 @@ def propose(run: Run, draft: Draft, stamp: Stamp) -> Effect:
 
 def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
     """Fold one entry into the record. None: the table has no such move, or the body sets what its kind may not."""
-    to, settable = KINDS[draft.kind]
+    how = HOW[draft.kind]
+    to, settable = how.to, how.settable
     changes: dict[str, Any] = {"version": view.version + 1}
     for name, value in draft.body.items():
         if name in settable:
@@ -169,13 +192,13 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
         elif name not in CARRIED:
             return None
     if to is not None:
-        if (view.state, to) not in LEGAL:
+        if view.state not in how.before:
             return None
         changes["state"] = to
         changes["moved_ms"] = stamp.at_ms
-        if to in LETS_GO or (to is S.COMMITTED and "due_ms" not in changes):
+        if how.lets_go or (to is S.COMMITTED and "due_ms" not in changes):
             changes["holder"], changes["lease_until_ms"] = "", 0
-        if to in ENDS_TODO and "due_ms" not in changes:
+        if how.ends_todo and "due_ms" not in changes:
             changes["owner"], changes["next"], changes["due_ms"] = "", "", 0
         if to is S.WAITING:
             changes["reserved"] = True

@@ -25,6 +25,8 @@ from holdfast.store.evidence import LEAF_VERSION, Leaf
 from holdfast.store.source import SqliteSource
 from holdfast.store.unit import Source, Unit
 
+STANDINGS_KEPT = 1_024
+
 
 class Ledger(Unit):
     """A unit that can be asked what it holds, for readers of this process while it is not on disk yet.
@@ -78,7 +80,8 @@ class Ledger(Unit):
     def left(self, source: SqliteSource, version: int) -> Left:
         """Every row it holds, once it is committed."""
         kept = (self._effects, self._runs, self._leases, self._approvals, self._facts)
-        return Left(*kept, source.effect_n, source.run_n, version)
+        standings = self.standings if len(self.standings) < STANDINGS_KEPT else {}
+        return Left(*kept, source.effect_n, source.run_n, standings, version)
 
     def moved_effects(self) -> dict[str, Effect]:
         """Every effect that this unit changed."""
@@ -105,9 +108,11 @@ class Batch:
         left, source.left = source.left, None
         still = left is not None and self._db.data_version() == left.version  # nobody else wrote since
         self._rows: Source = Carried(source, left) if left is not None and still else source
+        self._standings = left.standings if left is not None and still else {}
         self._clock = clock
         self._done: list[tuple[Change, int]] = []
         self.unit = Ledger(self._rows)
+        self.unit.standings = self._standings
         self.mode: tuple[str, int, int, str] | None = None  # a new (mode, incarnation, last token, bound to)
         self.head: tuple[int, bytes] | None = None
         self.wrote = False

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
+from holdfast.store.seen import Standings
 from holdfast.store.source import SqliteSource
 
 
@@ -28,6 +29,7 @@ class Left(NamedTuple):
     facts: dict[str, Fact | None]
     effect_n: dict[str, int]
     run_n: dict[str, int]
+    standings: Standings
     version: int
 
 

@@ -24,7 +24,7 @@ from holdfast.store.audit import Audited, audit
 from holdfast.store.batch import Ledger
 from holdfast.store.clock import StoreClock
 from holdfast.store.evidence import Entry
-from holdfast.store.faults import speaks
+from holdfast.store.faults import speaks, translate
 from holdfast.store.heads import HeadFile
 from holdfast.store.reading import Reading
 from holdfast.store.seen import look
@@ -55,7 +55,13 @@ class SqliteStore:
 
     async def read(self, effect: str) -> Seen:
         """One consistent look, this process's own records that are not on disk yet included."""
-        return self.read_now(effect)
+        batch = self._writer.batch if self._writer is not None else None
+        if batch is None:
+            return self.read_now(effect)
+        try:
+            return look(effect, batch.unit, self._clock.now_ms(), batch.unit.standings)
+        except apsw.Error as error:
+            raise translate(error, self.path) from error
 
     async def latest(self, identity: str) -> Effect | None:
         """The highest generation of an identity."""

@@ -67,29 +67,39 @@ class Unit:
     # -- reading (guard.Rows) --
 
     def effect(self, effect: str) -> Effect | None:
-        if effect not in self._effects:
-            self._effects[effect] = self._source.load_effect(effect)
-        return self._effects[effect]
+        try:
+            return self._effects[effect]
+        except KeyError:
+            found = self._effects[effect] = self._source.load_effect(effect)
+            return found
 
     def run(self, run: str) -> Run | None:
-        if run not in self._runs:
-            self._runs[run] = self._source.load_run(run)
-        return self._runs[run]
+        try:
+            return self._runs[run]
+        except KeyError:
+            found = self._runs[run] = self._source.load_run(run)
+            return found
 
     def lease(self, resource: str) -> Lease | None:
-        if resource not in self._leases:
-            self._leases[resource] = self._source.load_lease(resource)
-        return self._leases[resource]
+        try:
+            return self._leases[resource]
+        except KeyError:
+            found = self._leases[resource] = self._source.load_lease(resource)
+            return found
 
     def approval(self, approval: str) -> Approval | None:
-        if approval not in self._approvals:
-            self._approvals[approval] = self._source.load_approval(approval)
-        return self._approvals[approval]
+        try:
+            return self._approvals[approval]
+        except KeyError:
+            found = self._approvals[approval] = self._source.load_approval(approval)
+            return found
 
     def fact(self, scope: str) -> Fact | None:
-        if scope not in self._facts:
-            self._facts[scope] = self._source.load_fact(scope)
-        return self._facts[scope]
+        try:
+            return self._facts[scope]
+        except KeyError:
+            found = self._facts[scope] = self._source.load_fact(scope)
+            return found
 
     def restored(self) -> bool:
         if self._restored is None:
