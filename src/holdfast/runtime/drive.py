@@ -104,10 +104,18 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
             effect = view.successor
             continue
         # What another driver holds, here or elsewhere, may move at any moment; everything else says when.
-        at_ms = seen.now_ms + BLOCKED_MS if view.state in HELD else wake_ms(view, ports.me)
+        at_ms = seen.now_ms + BLOCKED_MS if held_elsewhere(seen, ports.me) else wake_ms(view, ports.me)
         if not at_ms or at_ms > until_ms or view.state is State.WAITING:
             return await publish(ports, seen, None)
         await ports.clock.until(max(at_ms, seen.now_ms + 1))
+
+
+def held_elsewhere(seen: Seen, me: str) -> bool:
+    """Whether somebody else is at work on it: a body under way (also one of ours), or a lease that another holds."""
+    view = seen.effect
+    assert view is not None
+    foreign = view.holder not in ("", me) and seen.now_ms <= view.lease_until_ms
+    return view.state in HELD or (foreign and view.state in OWNED)
 
 
 async def publish(ports: Ports, seen: Seen, blocked: Blocked | None) -> Rest:

@@ -30,7 +30,6 @@ def test_an_unkeyed_effect_that_had_not_left_is_in_doubt_after_a_restore(state: 
     """Nothing keeps a second one out, fenced or not: a fresh token is a higher one."""
     assert in_doubt(effect(state), contract(), 0)
     assert in_doubt(effect(state), contract(fenced=True), 0)
-    assert in_doubt(effect(state), None, 0)
 
 
 def test_a_keyed_effect_goes_on_while_its_key_is_surely_honoured() -> None:

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 import holdfast as hf
-from holdfast.kernel.answers import Accepted, Ack, CannotTell, Differs, Doubt, Happened, Refusal
+from holdfast.kernel.answers import Accepted, Ack, CannotTell, Differs, Doubt, Happened, Holds, Refusal
 from holdfast.kernel.model import State
-from tests.unit.runtime.rig import Rig, Wanted
+from tests.unit.runtime.rig import REFUND, Rig, Wanted
 
 LOST = Doubt("lost_reply", "the connection closed")
 IN_1 = Wanted("refund", invoice="in_1")
@@ -166,3 +166,35 @@ async def test_what_the_planner_saw_is_recorded_without_its_content() -> None:
         "fresh_for_ms": 3_600_000,
     }
     assert rig.effects()[0].cites == (item.id,)
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.UNKNOWN, State.COMMITTED])
+async def test_a_caller_hears_of_what_another_process_settles_while_it_waits(state: State) -> None:
+    """Held by another worker: the caller looks again and again, and does not sleep until that lease is over."""
+    rig = Rig()
+    first = await rig.run("w1")
+    rig.outside.replies = {
+        State.PENDING: [Accepted("op_1")],
+        State.UNKNOWN: [LOST],
+        State.COMMITTED: [Ack({"id": 9})],
+    }[state]
+    rig.outside.found = [CannotTell("not yet")]
+    rig.outside.checked = [CannotTell("not yet")]
+    await first.call(IN_1, patience=0)
+    second = await rig.run("w2")
+    [view] = rig.effects()
+    assert (view.state, view.holder) == (state, "w1")
+    began_ms, waits = rig.clock.ms, iter(range(100))
+
+    async def meanwhile(at_ms: int) -> None:
+        rig.clock.ms = max(rig.clock.ms, at_ms)
+        if next(waits) == 2:
+            rig.outside.found, rig.outside.checked = [Happened({"id": 9})], [Holds()]
+            rig.clock.ms = max(rig.clock.ms, rig.effects()[0].due_ms)
+            await rig.recoverer("w1").round()
+            rig.store.flush()
+
+    rig.clock.until = meanwhile
+    outcome = await second.call(IN_1, patience=2_000)
+    assert isinstance(outcome, hf.Verified)
+    assert rig.clock.ms - began_ms < REFUND.lease_ms
