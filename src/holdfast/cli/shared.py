@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ from holdfast.kernel.errors import BadConfig, UnknownId
 
 if TYPE_CHECKING:
     from holdfast.app import App
-    from holdfast.kernel.model import Effect
+    from holdfast.kernel.model import Contract, Effect
     from holdfast.store import SqliteStore
 
 
@@ -122,6 +122,15 @@ async def working(shared: Shared, effect: str) -> AsyncIterator[tuple[App, Effec
         _same_rules(app, store, settings, view)
     async with app:
         yield app, view
+
+
+def contracts_of(shared: Shared) -> Mapping[str, Contract]:
+    """What the named tools declare; empty where none are named, and then nothing is known to be protected."""
+    from holdfast.cli.config import load_tools
+    from holdfast.tools.registry import Registry
+
+    settings = shared.settings()
+    return Registry(load_tools(settings)).contracts if settings.tools else {}
 
 
 def _same_rules(app: App, store: SqliteStore, settings: Settings, view: Effect) -> None:

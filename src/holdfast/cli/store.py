@@ -50,8 +50,11 @@ def release(*, as_: As, reason: Reason, shared: Shared = NO_OPTIONS) -> Page:
 
     if not as_.strip() or not reason.strip():
         raise Misused("a release needs a name and a reason: what was compared, and with what")
+    from holdfast.cli.shared import contracts_of
+    from holdfast.runtime.release import release as leave_restored
+
     with deciding(shared) as store:
         was = store.restored()
         if was:
-            store.release(as_, f"{reason} ({vouched()})")
+            leave_restored(store, contracts_of(shared), who=as_, reason=f"{reason} ({vouched()})")
         return release_page(store.status(), store.open_effects(), as_, released=was)

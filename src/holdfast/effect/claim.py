@@ -55,6 +55,14 @@ def lease(ports: Ports, contract: Contract, now_ms: int) -> dict[str, Any]:
     return {"holder": ports.me, "lease_until_ms": now_ms + contract.lease_ms}
 
 
+async def senders_dead(ports: Ports, view: Effect) -> bool:
+    """Whether every process that ever sent this effect is proved dead: then nothing new leaves under its key."""
+    for holder in sorted({a.holder for a in view.attempts}):
+        if holder == ports.me or not await ports.peers.dead(holder):
+            return False
+    return True
+
+
 async def take(ports: Ports, view: Effect, now_ms: int) -> Effect | Blocked:
     """Own an effect that was dispatched before, under a higher token: ours, or one whose owner is gone.
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from msgspec import to_builtins
 
+from holdfast.effect.claim import senders_dead
 from holdfast.kernel.answers import Accepted, Ack, Doubt, Items, NeverLeft, Refusal, Reply
 from holdfast.kernel.commit import Change
 from holdfast.kernel.guard import Guard, Rejected
@@ -100,10 +101,11 @@ async def observe(ports: Ports, effect: str, sent: Sent | None = None) -> Blocke
 async def _owner_gone(ports: Ports, view: Effect, now_ms: int) -> Blocked | None:
     """Dispatched, and its holder is dead or let its lease run out: unknown, under a new token."""
     dead = await ports.peers.dead(view.holder)
+    all_dead = dead and await senders_dead(ports, view)
     body = doubt("died" if dead else "lost_lease", f"{view.holder} sent it and did not record what came back", now_ms)
     # A new token, so that the former owner is stale; but no lease: reconcile takes effect and resource together.
     body |= {"holder": ports.me, "lease_until_ms": 0}
-    if dead:
+    if all_dead:  # an earlier sender that is only paused may still let its request land
         body["dead_since_ms"] = now_ms
     yields = view.holder if dead or view.holder == ports.me else ""
     change = Change(

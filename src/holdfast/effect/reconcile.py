@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from holdfast.effect.admit import question
-from holdfast.effect.claim import lease, take
+from holdfast.effect.claim import lease, senders_dead, take
 from holdfast.effect.dispatch import attempt, deliver, in_force, last_ms, not_after
 from holdfast.effect.observe import check_next
 from holdfast.gate.asking import stop_reason
@@ -56,17 +56,19 @@ async def _conclude(ports: Ports, seen: Seen, contract: Contract, answer: Found)
     if isinstance(answer, Happened):
         body = {"value": answer.value, "basis": "probe", **check_next(contract, seen.now_ms)}
         return await _record(ports, view, "committed", body)
-    dead = await _all_dead(ports, view)
+    dead = await senders_dead(ports, view)
     if isinstance(answer, Absent):
         ground = final_absence(contract, view, answer, seen.now_ms)
         if ground:
             body = {"cause": f"proved absent: {ground}", "basis": ground, "unsettled": "refund+again"}
             return await _record(ports, view, "failed", body)
-    if view.state is State.UNKNOWN and not no_resend(contract, view, seen.now_ms):
+    may_resend = view.state is State.UNKNOWN and not no_resend(contract, view, seen.now_ms)
+    if may_resend:
         sent = await _resend(ports, view, contract)
         if sent is not None:
             return sent
-    if not contract.has_probe or view.probes + 1 >= contract.probes:
+    # A resend that is held up (a halt, a restored store) is tried again within the same bound as probes are.
+    if not (contract.has_probe or may_resend) or view.probes + 1 >= contract.probes:
         return await _record(ports, view, "escalated", owned(contract, seen.now_ms))
     body = _not_yet(view, answer, seen.now_ms, dead=dead)
     after = replace(view, dead_since_ms=body.get("dead_since_ms", view.dead_since_ms), probes=view.probes + 1)
@@ -93,14 +95,6 @@ def _not_yet(view: Effect, answer: Found, asked_ms: int, *, dead: bool) -> dict[
     if isinstance(answer, Absent) and not view.absent_ms:
         body["absent_ms"] = asked_ms
     return body
-
-
-async def _all_dead(ports: Ports, view: Effect) -> bool:
-    """Whether every process that ever sent this effect is proved dead."""
-    for holder in sorted({a.holder for a in view.attempts}):
-        if holder == ports.me or not await ports.peers.dead(holder):
-            return False
-    return True
 
 
 async def _resend(ports: Ports, view: Effect, contract: Contract) -> Sent | None:

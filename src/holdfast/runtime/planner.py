@@ -1,7 +1,8 @@
 """The planner port: what a planner is shown, and what it may answer. It can only propose.
 
 A planner is given plain data and gives plain data back; it holds no handle on tools, ledger, policy or approvals, and
-this module imports none of them. What it says is recorded before it is acted on.
+this module imports none of them. What it says is recorded before it is acted on. A planner that cannot answer raises
+:class:`NoAnswer`; whether it is asked once more is decided, bounded and recorded by who drives the run.
 """
 
 from __future__ import annotations
@@ -13,11 +14,42 @@ import msgspec
 
 
 class Proposed(msgspec.Struct, frozen=True):
-    """One call as proposed: a tool's name, its arguments, and the items it rests on. Nothing has happened."""
+    """One call as proposed: a tool's name, its arguments, and the items it rests on. Nothing has happened.
+
+    ``unfit`` says why what the planner wrote is no call at all; such a call is recorded, told back, and never proposed.
+    """
 
     tool: str
     args: dict[str, Any] = {}
     cites: tuple[str, ...] = ()
+    unfit: str = ""
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """By what an answer was made: recorded beside it, so that a decision can be looked up years later.
+
+    ``by`` is what was asked for (``openai:gpt-x``), ``model`` what answered. ``prompt``, ``schemas`` and ``shown`` are
+    digests of the instructions, of the tools' names, texts and schemas, and of everything that was shown.
+    """
+
+    by: str
+    model: str = ""
+    prompt: str = ""
+    prompt_version: str = ""
+    schemas: str = ""
+    shown: str = ""
+    response: str = ""
+    finish: str = ""
+    streamed: bool = False
+    input_tokens: int = 0
+    output_tokens: int = 0
+    price_micro: int = 0  # millionths of a minor unit of ``currency``
+    currency: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """What counts against the run's budget."""
+        return self.input_tokens + self.output_tokens
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,29 +58,103 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[Proposed, ...] = ()
     done: bool = False
     says: str = ""
+    made: Made | None = None
+
+
+class NoAnswer(Exception):  # noqa: N818  # it says what happened
+    """The planner gave nothing that can be acted on. ``again`` says whether asking once more can help.
+
+    ``cause`` is one word (rate_limited, overloaded, server_error, dropped, timeout, truncated, empty, declined,
+    rejected, unreadable); ``retry_after_ms`` is what the other side asked for. ``made`` counts what was used up.
+    """
+
+    def __init__(
+        self, cause: str, why: str, *, again: bool = True, retry_after_ms: int = 0, made: Made | None = None
+    ) -> None:
+        """Say why there is no answer."""
+        super().__init__(f"{cause}: {why}")
+        self.cause = cause
+        self.why = why
+        self.again = again
+        self.retry_after_ms = retry_after_ms
+        self.made = made
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one proposed call, as the planner is told: a word, the effect, and the value or the reason."""
+    """What became of one proposed call, as the planner is told: a word, the effect, and the value or the reason.
+
+    ``alternatives`` are the rules that permit something of this tool, for a call that was refused.
+    """
 
     tool: str
     outcome: str
     effect: str = ""
     value: Any = None
     reason: str = ""
+    args: dict[str, Any] = {}
+    step: int = 0
+    alternatives: tuple[str, ...] = ()
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract as a planner may know it: name, words, schema and how bad a wrong call is. No handle."""
+
+    name: str
+    description: str
+    effect: str
+    schema: dict[str, Any]
+    permits: tuple[str, ...] = ()
+
+
+class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
+    """An item of the context ledger as it is shown: where it came from, what kind, how old, and whether it is stale."""
+
+    id: str
+    source: str
+    kind: str
+    age_ms: int
+    stale: bool = False
+    content: Any = None
+    digest: str = ""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """An effect of this run that has not come to its end: what is known, who moves next and when."""
+
+    effect: str
+    tool: str
+    args: dict[str, Any]
+    state: str
+    known: str
+    next: str = ""
+    since_ms: int = 0
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What a planner sees: the intent's goal, the tools it may name, what became of its calls, and what is left."""
+    """What a planner sees, built from the store: the intent, the contracts it may use, what became of its calls.
+
+    ``earlier`` counts outcomes that are older than those told here; ``problems`` says why the last answers could not be
+    used. ``None`` for something left means that it is not bounded.
+    """
 
     goal: str
     purpose: str
     step: int
     tools: tuple[str, ...]
     told: tuple[Told, ...] = ()
-    items: tuple[dict[str, Any], ...] = ()
+    items: tuple[Glimpse, ...] = ()
+    contracts: tuple[Card, ...] = ()
+    open: tuple[Standing, ...] = ()
+    problems: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+    earlier: int = 0
+    environment: str = ""
+    scope: tuple[str, ...] = ()
+    done_when: tuple[str, ...] = ()
     steps_left: int | None = None
     effects_left: int | None = None
+    tokens_left: int | None = None
+    cost_left: str | None = None
     time_left_ms: int | None = None
 
 
@@ -56,7 +162,7 @@ class Planner(Protocol):
     """Anything that turns a view into an answer."""
 
     async def propose(self, view: View) -> Answer:
-        """The next turn."""
+        """The next turn; raises :class:`NoAnswer` where there is none."""
         ...
 
 

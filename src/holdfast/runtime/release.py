@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from holdfast.kernel.commit import Change, Verdict
-from holdfast.kernel.errors import ReasonMissing
+from holdfast.kernel.errors import BadConfig, ReasonMissing
 from holdfast.kernel.guard import Guard
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import BEFORE_DISPATCH, Contract, Effect
@@ -31,22 +31,31 @@ class Ledger(Protocol):
     def release(self, by: str, reason: str) -> Verdict: ...
 
 
-def in_doubt(view: Effect, contract: Contract | None, now_ms: int) -> bool:
+def in_doubt(view: Effect, contract: Contract, now_ms: int) -> bool:
     """Whether the lost tail may have sent this effect and nothing would keep a second one out. Pure."""
     if view.state not in BEFORE_DISPATCH:
         return False
-    if contract is None or contract.keyed_ms is None:
+    if contract.keyed_ms is None:
         return True
     # It was dispatched, if at all, after its last recorded move; the key is honoured at least so long after that.
     return now_ms >= view.moved_ms + contract.keyed_ms - contract.lands_within_ms - contract.skew_ms
 
 
 def release(ledger: Ledger, contracts: Mapping[str, Contract], *, who: str, reason: str) -> tuple[Effect, ...]:
-    """Refuse what is in doubt, then release. Returns the effects that were refused. Raises ReasonMissing."""
+    """Refuse what is in doubt, then release. Returns the effects that were refused.
+
+    Raises ReasonMissing, and BadConfig where the contract of an effect that had not left is not known here: refusing a
+    keyed one would give its next generation another key, and so open the very door that the key keeps shut.
+    """
     if not who.strip() or not reason.strip():
         raise ReasonMissing(effect="the store", asked="release")
     now_ms = ledger.now_ms()
-    doubtful = [v for v in ledger.open_effects() if in_doubt(v, contracts.get(v.tool), now_ms)]
+    waiting = [v for v in ledger.open_effects() if v.state in BEFORE_DISPATCH]
+    strange = sorted({v.tool for v in waiting} - set(contracts))
+    if strange:
+        why = f"effects that had not left need the contracts of {', '.join(strange)} to be judged; nothing was released"
+        raise BadConfig(file="holdfast.toml", key="tools", nearest=None, why=why)
+    doubtful = [v for v in waiting if in_doubt(v, contracts[v.tool], now_ms)]
     for view in doubtful:
         body: dict[str, Any] = {
             "answer": "refuse",
