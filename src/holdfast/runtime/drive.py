@@ -73,11 +73,12 @@ async def due_here(ports: Ports, seen: Seen) -> str | None:
     return due(view, ports.me, seen.now_ms, dead)
 
 
-async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = True) -> Rest:
+async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = True, ahead: bool = False) -> Rest:
     """Drive an effect as far as it goes before ``until_ms``, then tell. With ``follow``, a proved absence is followed
     to its next generation; the successor of a refusal is another question, and is not the answer to this one.
 
-    Times are the store's. What is returned is on disk.
+    Times are the store's. What is returned is on disk, but for ``ahead``: then nobody is told, and it may be shown to
+    our own planner alone (DESIGN §1.5), whose caller makes it durable and tells.
     """
     stalls, rounds = 0, ("", -1)
     while True:
@@ -86,7 +87,7 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
             seen = await ports.store.read(effect)  # the verb waited, and what is told is the present
             at_ms = blocked.until_ms + 1 if blocked.until_ms else seen.now_ms + BLOCKED_MS
             if blocked.part in STANDS or at_ms > until_ms:
-                return await publish(ports, seen, blocked)
+                return _rest(seen, blocked) if ahead else await publish(ports, seen, blocked)
             await ports.clock.until(at_ms)
             continue
         view = seen.effect
@@ -106,7 +107,7 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
         # What another driver holds, here or elsewhere, may move at any moment; everything else says when.
         at_ms = seen.now_ms + BLOCKED_MS if held_elsewhere(seen, ports.me) else wake_ms(view, ports.me)
         if not at_ms or at_ms > until_ms or view.state is State.WAITING:
-            return await publish(ports, seen, None)
+            return _rest(seen, None) if ahead else await publish(ports, seen, None)
         await ports.clock.until(max(at_ms, seen.now_ms + 1))
 
 
@@ -123,4 +124,9 @@ async def publish(ports: Ports, seen: Seen, blocked: Blocked | None) -> Rest:
     assert seen.effect is not None
     await ports.store.flush()
     await ports.tell.tell(seen.effect)
+    return _rest(seen, blocked)
+
+
+def _rest(seen: Seen, blocked: Blocked | None) -> Rest:
+    assert seen.effect is not None
     return Rest(effect=seen.effect, now_ms=seen.now_ms, approval=seen.approval, blocked=blocked)

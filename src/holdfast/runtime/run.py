@@ -102,6 +102,7 @@ class RunHandle:
         self._desk = desk
         self._ports = desk.ports
         self.record = run
+        self._untold: list[Effect] = []  # what a driven planner has seen and nobody else may see yet
 
     @property
     def id(self) -> str:
@@ -142,8 +143,13 @@ class RunHandle:
         parent: str = "",
         by: str = "",
         compensates: str = "",
+        untold: list[Effect] | None = None,
     ) -> Outcome:
-        """:meth:`call` with the tool's name and its arguments as data."""
+        """:meth:`call` with the tool's name and its arguments as data.
+
+        With ``untold`` the outcome runs ahead of the disk, for our own planner only: the record is added to that list,
+        and whoever gave it flushes and tells before anybody else learns of it.
+        """
         if self._desk.winding_down:
             await asyncio.sleep(0)  # a caller that goes on regardless must not keep the loop from ending
             return Stopped(self._desk.winding_down, run=self.id)
@@ -167,7 +173,7 @@ class RunHandle:
         wait_ms = self._ports.contracts[tool].timeout_ms + PATIENCE_MS
         if patience is not None:
             wait_ms = parse_duration(patience, name="patience")
-        return await self.carry(effect, wait_ms)
+        return await self.carry(effect, wait_ms, untold)
 
     async def undo(self, effect: str, *, reason: str) -> Outcome:
         """Offset a committed effect with the call its tool names: a new effect of its own, decided and verified.
@@ -185,17 +191,20 @@ class RunHandle:
         call = await self._desk.undo_of(view)
         return await self.propose(call.tool, dict(call.args), again=f"undo {effect}: {reason}", compensates=effect)
 
-    async def carry(self, effect: str, wait_ms: int) -> Outcome:
+    async def carry(self, effect: str, wait_ms: int, untold: list[Effect] | None = None) -> Outcome:
         """Drive an effect that is recorded as far as it goes within ``wait_ms``, and say what it amounts to."""
+        ahead = untold is not None
         until_ms = await self._ports.store.time() + wait_ms
         try:
             with self._desk.driving(effect):
-                rest = await pursue(self._ports, effect, until_ms=until_ms)
+                rest = await pursue(self._ports, effect, until_ms=until_ms, ahead=ahead)
                 if rest.effect.state is State.REFUSED and rest.effect.successor:
                     await pursue(self._ports, rest.effect.successor, until_ms=until_ms)
         except asyncio.CancelledError:
             await asyncio.shield(self._gone(effect))
             raise
+        if untold is not None:
+            untold.append(rest.effect)
         return await self._said(rest)
 
     async def _gone(self, effect: str) -> None:
@@ -290,7 +299,9 @@ class RunHandle:
     async def _try(self, proposed: Proposed) -> Outcome:
         """A planner's call; one that does not fit is refused with the reason, and recorded as such."""
         try:
-            return await self.propose(proposed.tool, proposed.args, cites=proposed.cites, by="planner")
+            return await self.propose(
+                proposed.tool, proposed.args, cites=proposed.cites, by="planner", untold=self._untold
+            )
         except HoldfastError as error:
             body = {"tool": proposed.tool, "code": error.code, "reason": str(error)}
             await self._ports.store.later(Change(run=self.id, notes=(Note(kind="unfit", by="planner", body=body),)))
@@ -311,6 +322,10 @@ class RunHandle:
         change = Change(run=self.id, notes=(note,), ends=(state, reason) if ends else None)
         verdict = await self._ports.store.commit(change)
         assert not isinstance(verdict, Rejected)
+        # The commit above put every outcome before it on disk: now it may be told.
+        untold, self._untold = self._untold, []
+        for view in untold:
+            await self._ports.tell.tell(view)
         run = await self._ports.store.run_row(self.id)
         return Report(
             run=self.id,
