@@ -3,31 +3,35 @@
 ``hf.open`` gives an application, ``app.begin`` a run, ``run.call`` an outcome. See the README for the first minute.
 """
 
-from holdfast.app import App
-from holdfast.app import open_app as open  # noqa: A004  # `hf.open` is the public name; nothing here opens files.
-from holdfast.kernel.amounts import Budget, Money, money
-from holdfast.kernel.answers import Absent, Accepted, CannotTell, Differs, Happened, Holds
-from holdfast.kernel.errors import EffectError, HoldfastError, IntegrityError, KeyReused, UsageError
-from holdfast.kernel.model import Contract, EffectClass, Principal
-from holdfast.kernel.outcomes import (
-    Batch,
-    Committed,
-    Deferred,
-    Failed,
-    Outcome,
-    Refused,
-    Stopped,
-    Unknown,
-    Verified,
-    Waiting,
-)
-from holdfast.runtime.begin import Intent
-from holdfast.runtime.planner import Answer, Planner, Proposed, Scripted
-from holdfast.runtime.run import Item, Report, RunHandle
-from holdfast.tools.call import Call
-from holdfast.tools.define import Tool, cost, tool
-from holdfast.tools.fx import Fx, Look
-from holdfast.tools.signals import DidNotHappen, batch
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast.app import App
+    from holdfast.app import open_app as open  # noqa: A004  # `hf.open` is the public name; nothing here opens files.
+    from holdfast.kernel.amounts import Budget, Money, money
+    from holdfast.kernel.answers import Absent, Accepted, CannotTell, Differs, Happened, Holds
+    from holdfast.kernel.errors import EffectError, HoldfastError, IntegrityError, KeyReused, UsageError
+    from holdfast.kernel.model import Contract, EffectClass, Principal
+    from holdfast.kernel.outcomes import (
+        Batch,
+        Committed,
+        Deferred,
+        Failed,
+        Outcome,
+        Refused,
+        Stopped,
+        Unknown,
+        Verified,
+        Waiting,
+    )
+    from holdfast.runtime.begin import Intent
+    from holdfast.runtime.planner import Answer, Planner, Proposed, Scripted
+    from holdfast.runtime.run import Item, Report, RunHandle
+    from holdfast.tools.call import Call
+    from holdfast.tools.define import Tool, cost, tool
+    from holdfast.tools.fx import Fx, Look
+    from holdfast.tools.signals import DidNotHappen, batch
 
 __version__ = "0.1.0"
 
@@ -78,3 +82,49 @@ __all__ = [
     "open",
     "tool",
 ]
+
+# The names are imported when they are first used: a command that only reads a store needs none of the engine.
+_WHERE: dict[str, tuple[str, ...]] = {
+    "holdfast.app": ("App",),
+    "holdfast.kernel.amounts": ("Budget", "Money", "money"),
+    "holdfast.kernel.answers": ("Absent", "Accepted", "CannotTell", "Differs", "Happened", "Holds"),
+    "holdfast.kernel.errors": ("EffectError", "HoldfastError", "IntegrityError", "KeyReused", "UsageError"),
+    "holdfast.kernel.model": ("Contract", "EffectClass", "Principal"),
+    "holdfast.kernel.outcomes": (
+        "Batch",
+        "Committed",
+        "Deferred",
+        "Failed",
+        "Outcome",
+        "Refused",
+        "Stopped",
+        "Unknown",
+        "Verified",
+        "Waiting",
+    ),
+    "holdfast.runtime.begin": ("Intent",),
+    "holdfast.runtime.planner": ("Answer", "Planner", "Proposed", "Scripted"),
+    "holdfast.runtime.run": ("Item", "Report", "RunHandle"),
+    "holdfast.tools.call": ("Call",),
+    "holdfast.tools.define": ("Tool", "cost", "tool"),
+    "holdfast.tools.fx": ("Fx", "Look"),
+    "holdfast.tools.signals": ("DidNotHappen", "batch"),
+}
+_MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported on first use (PEP 562)."""
+    if name == "open":
+        value = import_module("holdfast.app").open_app
+    elif name in _MODULE_OF:
+        value = getattr(import_module(_MODULE_OF[name]), name)
+    else:
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, also those that nobody used yet."""
+    return sorted({*globals(), *__all__})

@@ -40,14 +40,19 @@ def read(reply: Reply, view: Effect, contract: Contract, now_ms: int) -> Reading
             return Reading("pending", {"operation": operation, **todo})
         case Refusal(why) | NeverLeft(why):
             if len(view.attempts) > 1:
-                return Reading("unknown", doubt("rejected_after_resend", why, now_ms))
+                return Reading("unknown", doubt("rejected_after_resend", why, next_ms(view, contract, now_ms)))
             if now_ms > view.lease_until_ms:
                 return Reading("unknown", doubt("lost_lease", f"a no that came late proves nothing: {why}", now_ms))
             never = isinstance(reply, NeverLeft)
             basis = "never left" if never else "the outside said no"
             return Reading("failed", {"cause": why, "basis": basis, "unsettled": "refund+again" if never else "refund"})
         case Doubt(cause, why):
-            return Reading("unknown", doubt(cause, why, now_ms))
+            return Reading("unknown", doubt(cause, why, next_ms(view, contract, now_ms)))
+
+
+def next_ms(view: Effect, contract: Contract, now_ms: int) -> int:
+    """When to reconcile a new doubt: at once after the first attempt, with growing pauses after each resend."""
+    return now_ms + (contract.retry_after_ms * 2 ** min(view.resends - 1, 6) if view.resends else 0)
 
 
 def check_next(contract: Contract, now_ms: int) -> dict[str, Any]:
@@ -55,10 +60,10 @@ def check_next(contract: Contract, now_ms: int) -> dict[str, Any]:
     return {"owner": "runtime", "next": "verify", "due_ms": now_ms} if contract.has_verify else {}
 
 
-def doubt(cause: str, why: str, now_ms: int) -> dict[str, Any]:
-    """The fields of an unknown: why it is in doubt, and that the runtime reconciles it next."""
+def doubt(cause: str, why: str, due_ms: int) -> dict[str, Any]:
+    """The fields of an unknown: why it is in doubt, and that the runtime reconciles it next, when it is due."""
     text = f"{cause}: {why}" if why else cause
-    return {"cause": text, "owner": "runtime", "next": "reconcile", "due_ms": now_ms}
+    return {"cause": text, "owner": "runtime", "next": "reconcile", "due_ms": due_ms}
 
 
 def _batch(items: tuple[tuple[str, dict[str, Any]], ...], contract: Contract, now_ms: int) -> Reading:

@@ -158,5 +158,5 @@ class ReasonMissing(EffectError):
     what_happened = "{asked} of effect {effect} was not taken: it needs a reason."
     what_is_known = "Nothing was changed."
     what_to_do = "Say why, in words somebody can check later."
-    next_command = 'holdfast effect {asked} {effect} --as NAME --reason "what you saw, and where"'
+    next_command = 'the same command with --as NAME --reason "what you saw, and where"'
     asked: str
