@@ -5,36 +5,15 @@ Never a switch in the engine. A defect stands in the plan of one worker process 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import Any
 
 from msgspec.structs import replace
 
-
-def unknown_as_failed() -> None:
-    """A doubt is recorded as a failure and proposed anew, as an engine would that retries on error."""
-    from holdfast.effect import observe
-    from holdfast.kernel.answers import Doubt
-
-    honest = observe.read
-
-    def guessing(reply: Any, view: Any, contract: Any, now_ms: int) -> Any:
-        if isinstance(reply, Doubt):
-            return observe.Reading("failed", {"cause": reply.why, "basis": "an error", "unsettled": "refund+again"})
-        return honest(reply, view, contract, now_ms)
-
-    async def guessing_gone(ports: Any, view: Any, *_: Any) -> None:
-        from holdfast.kernel.commit import Change
-        from holdfast.kernel.guard import Guard
-        from holdfast.kernel.life import Draft
-
-        body = {"cause": "the worker died", "basis": "a guess", "unsettled": "refund+again"}
-        draft = Draft(effect=view.id, kind="failed", by=ports.me, body=body)
-        guard = Guard(effect=view.id, states=(view.state,), version=view.version)
-        await ports.store.later(Change(run=view.run, guard=guard, drafts=(draft,)))
-
-    observe.read = guessing
-    observe._owner_gone = guessing_gone
+from holdfast.kernel.commit import Change
+from holdfast.kernel.guard import Guard
+from holdfast.kernel.life import Draft
 
 
 def fresh_key() -> None:
@@ -49,20 +28,6 @@ def fresh_key() -> None:
     dispatch.Request = minted  # type: ignore[misc,assignment]
 
 
-def not_found_is_final() -> None:
-    """A probe that does not find it yet is taken as proof that it never happened."""
-    from holdfast.effect import reconcile
-
-    reconcile.final_absence = lambda *_: "not found"
-
-
-def silent_unknown() -> None:
-    """What nobody can find out is left without an owner, a next act and a time."""
-    from holdfast.effect import reconcile
-
-    reconcile.owned = lambda _contract, _now_ms: {"escalated": True, "owner": "", "next": "", "due_ms": 0}
-
-
 def told_too_early() -> None:
     """The caller is told before the record is on disk."""
     from holdfast.store import SqliteStore
@@ -73,16 +38,34 @@ def told_too_early() -> None:
     SqliteStore.flush = nothing  # type: ignore[method-assign]
 
 
-DEFECTS = {
-    "unknown-as-failed": unknown_as_failed,
+def death_as_failure() -> None:
+    """What a dead worker sent is recorded as failed and proposed anew, as an engine would that retries a crash."""
+    from holdfast.effect import observe
+
+    async def guessing(ports: Any, view: Any, *_: Any) -> None:
+        body = {"cause": "the worker died", "basis": "a guess", "unsettled": "refund+again"}
+        draft = Draft(effect=view.id, kind="failed", by=ports.me, body=body)
+        guard = Guard(effect=view.id, states=(view.state,), version=view.version)
+        await ports.store.later(Change(run=view.run, guard=guard, drafts=(draft,)))
+
+    observe._owner_gone = guessing  # type: ignore[assignment]
+
+
+OWN = {
     "fresh-key": fresh_key,
-    "not-found-is-final": not_found_is_final,
-    "silent-unknown": silent_unknown,
     "told-too-early": told_too_early,
+    "death-as-failure": death_as_failure,
 }
+"""Defects that only real processes show. All others are those of tests/harness/mutants.py."""
+
+_kept = contextlib.ExitStack()
 
 
 def plant(name: str) -> None:
-    """Replace what the named defect replaces in this process; no name, no defect."""
-    if name:
-        DEFECTS[name]()
+    """Replace what the named defect replaces, for as long as this process lives; no name, no defect."""
+    if name in OWN:
+        OWN[name]()
+    elif name:
+        from tests.harness.mutants import planted
+
+        _kept.enter_context(planted(name))

@@ -7,6 +7,9 @@ purpose and invoice. The payment service is shared, and switches are matched to 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
+import queue
 import random
 import signal
 import tempfile
@@ -32,6 +35,8 @@ ASKED = 9_900
 """An amount for which the policy asks a person (more than 50.00 EUR)."""
 PAYOUT_MS = 150
 RESTARTS = 6
+PLANTED = "HOLDFAST_PLANTED"
+"""Names the defect that every worker of this run of tests is to have; for showing that a test can fail."""
 AS_TOLD = {"Verified": frozenset({State.VERIFIED}), "Committed": AFTER_COMMIT}
 """What a caller was told of an effect, and the states in which that is what the ledger says."""
 WORKER_LIMIT_S = 45.0
@@ -66,6 +71,7 @@ class Ran:
     folder: Path
     store: Path
     invoice: str
+    outside: PaymentsClient
     codes: list[int] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -93,24 +99,34 @@ class Ran:
 
 
 class Stage:
-    """One payment service, one nursery, a folder: everything that cases share."""
+    """Some payment services, one nursery, a folder: what cases share."""
 
-    def __init__(self, folder: Path, url: str, nursery: Nursery, at_once: int = 4) -> None:
-        """``at_once`` cases run side by side; they mostly wait for the disk and for times to pass."""
+    def __init__(self, folder: Path, outsides: list[PaymentsClient], nursery: Nursery) -> None:
+        """As many cases run side by side as there are services; they mostly wait for the disk and for times to pass.
+
+        A service has one switch of each kind, so two cases with faults must not share one at the same time.
+        """
         self.folder = folder
-        self.url = url
         self.nursery = nursery
-        self.client = PaymentsClient(url, timeout_s=10, name="the judge")
-        self._at_once = at_once
-        self._made = 0
+        self.client = outsides[0]
+        self._outsides = outsides
+        self._free: queue.SimpleQueue[PaymentsClient] = queue.SimpleQueue()
+        for outside in outsides:
+            self._free.put(outside)
+        self._numbers = itertools.count(1)
 
-    def new(self, case: Case) -> Ran:
+    def new(self, case: Case, outside: PaymentsClient | None = None) -> Ran:
         """A folder and an invoice of its own for a case."""
-        self._made += 1
-        folder = self.folder / f"c{self._made:04}"
+        folder = self.folder / f"c{next(self._numbers):04}"
         folder.mkdir()
-        ran = Ran(case=case, folder=folder, store=folder / "store.db", invoice=f"in_{folder.name}")
-        self.client.add_invoice(ran.invoice, 100_00)
+        ran = Ran(
+            case=case,
+            folder=folder,
+            store=folder / "store.db",
+            invoice=f"in_{folder.name}",
+            outside=outside or self.client,
+        )
+        ran.outside.add_invoice(ran.invoice, 100_00)
         return ran
 
     def plan(self, ran: Ran, **more: object) -> Plan:
@@ -121,7 +137,7 @@ class Stage:
         given: dict[str, object] = {
             "store": str(ran.store),
             "state_dir": str(ran.folder / "state"),
-            "url": self.url,
+            "url": ran.outside.base_url,
             "tool": case.tool,
             "invoice": ran.invoice,
             "amount": ASKED if case.asked else 1_200,
@@ -131,17 +147,23 @@ class Stage:
             "calls": case.calls,
             "together": case.together,
             "approve": case.asked,
-            "defect": case.defect,
+            "defect": case.defect or os.environ.get(PLANTED, ""),
         }
         return msgspec.convert(given | more, Plan)
 
     def play(self, case: Case) -> Ran:
         """Run a case to its end: each kill in turn, then restarts until a worker leaves with nothing due."""
-        ran = self.new(case)
-        began = time.monotonic()
+        outside = self._free.get()
+        try:
+            return self._play(self.new(case, outside))
+        finally:
+            self._free.put(outside)
+
+    def _play(self, ran: Ran) -> Ran:
+        case, began = ran.case, time.monotonic()
         if case.fault is not None:
             name, value, times = case.fault
-            self.client.switch(name, value, times=times, match=f"invoice={ran.invoice}")
+            ran.outside.switch(name, value, times=times, match=f"invoice={ran.invoice}", on="changes")
         for kill in case.kills:
             child = self._start(ran, kill)
             ran.codes.append(_end(child))
@@ -170,13 +192,16 @@ class Stage:
             done(ran)
             return ran
 
-        with ThreadPoolExecutor(self._at_once) as pool:
+        with ThreadPoolExecutor(len(self._outsides)) as pool:
             return list(pool.map(one, cases))
 
-    def books(self) -> dict[str, object]:
-        """The outside's books, once all work that is still late has been done."""
-        self.client.release_late()
-        return self.client.books()
+    def books(self) -> dict[str, list[dict[str, object]]]:
+        """The books of all the services together, once all work that is still late has been done."""
+        changes: list[dict[str, object]] = []
+        for outside in self._outsides:
+            outside.release_late()
+            changes += outside.books()["changes"]
+        return {"changes": changes}
 
 
 def forgotten(ran: Ran) -> list[str]:
@@ -206,12 +231,13 @@ def _end(child: Child) -> int:
 @contextlib.contextmanager
 def stage(at_once: int = 4) -> Iterator[Stage]:
     """A stage in a temporary folder, taken down with everything on it."""
-    with (
-        tempfile.TemporaryDirectory(prefix="holdfast-crash-") as folder,
-        running(Path(folder, "books.db"), payout_ms=PAYOUT_MS) as (url, _),
-        Nursery() as nursery,
-    ):
-        yield Stage(Path(folder), url, nursery, at_once)
+    with contextlib.ExitStack() as keep:
+        folder = Path(keep.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-crash-")))
+        outsides = []
+        for number in range(at_once):
+            url, _ = keep.enter_context(running(folder / f"books-{number}.db", payout_ms=PAYOUT_MS))
+            outsides.append(PaymentsClient(url, timeout_s=10, name="the judge"))
+        yield Stage(folder, outsides, keep.enter_context(Nursery()))
 
 
 def shuffled(cases: list[Case], seed: int) -> list[Case]:

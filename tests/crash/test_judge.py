@@ -11,7 +11,8 @@ from tests.crash.scene import Case, Stage
 
 SENT = "body/wire.send#1:after"
 PLANTED = {
-    "unknown-as-failed": Case(tool="refund_bare", kills=(SENT,), defect="unknown-as-failed"),
+    "death-as-failure": Case(tool="refund_bare", kills=(SENT,), defect="death-as-failure"),
+    "unknown-as-failed": Case(tool="refund_bare", fault=("drop_reply", None, 1), defect="unknown-as-failed"),
     "fresh-key": Case(tool="refund_keyed", kills=(SENT,), defect="fresh-key"),
     "not-found-is-final": Case(tool="refund_probed", kills=(), fault=("act_late", 400, 1), defect="not-found-is-final"),
     "silent-unknown": Case(tool="refund_bare", kills=(SENT,), defect="silent-unknown"),
@@ -38,9 +39,12 @@ def test_without_a_defect_the_same_cases_are_clean(verdicts: dict[str, dict[str,
     assert [judged.sentence for judged in verdicts["sound"].values() if judged.broken] == []
 
 
-def test_an_engine_that_takes_unknown_for_failed_repeats_silently(verdicts: dict[str, dict[str, Judged]]) -> None:
-    """Doubt recorded as failure and proposed anew: two changes, and a failed effect that happened."""
-    found = verdicts["planted"]["unknown-as-failed"]
+@pytest.mark.parametrize("defect", ["unknown-as-failed", "death-as-failure"])
+def test_an_engine_that_takes_unknown_for_failed_repeats_silently(
+    verdicts: dict[str, dict[str, Judged]], defect: str
+) -> None:
+    """Doubt recorded as failure and proposed anew: two changes or more, and a failed effect that happened."""
+    found = verdicts["planted"][defect]
     assert (found.changes, found.silent_repeats) == (2, 1)
     assert any("is failed, and the outside shows" in sentence for sentence in found.broken)
 

@@ -13,7 +13,6 @@ from tests.crash.scene import BARE, EXACT, Case, Stage
 
 pytestmark = pytest.mark.slow
 SEED = 2
-REASON = "real processes; the same defect is planted by name in tests/crash/defects.py and found in test_judge.py"
 ALWAYS = [
     Case(tool=tool, kills=(address,))
     for tool in ("refund", "refund_keyed", "refund_fenced", "refund_probed", "refund_bare")
@@ -32,7 +31,7 @@ def verdicts(scene: Stage) -> list[Judged]:
         [
             *cases.twice_in_a_row(single, SEED, 6),
             *cases.at_random(SEED, 14),
-            *cases.with_faults(SEED, 14),
+            *cases.with_faults(SEED, 21),
             *cases.repeated(SEED, 7),
         ]
     )
@@ -45,14 +44,14 @@ def expect(verdicts: list[Judged], wrong: Callable[[Judged], object]) -> None:
     assert [judged.sentence for judged in verdicts if wrong(judged)] == []
 
 
-@pytest.mark.req("1.1b", "1.1e", "1.2c", mutant=None, reason=REASON)
+@pytest.mark.req("1.1b", "1.1e", "1.2c", mutant="unknown-as-failed")
 def test_no_kill_makes_a_silent_repeat(verdicts: list[Judged]) -> None:
     """However often and wherever a worker is killed, one purpose makes at most one change outside."""
     assert sum(judged.ran.kills for judged in verdicts) >= 120
     expect(verdicts, lambda judged: judged.changes > 1)
 
 
-@pytest.mark.req("1.1b", "1.2c", mutant=None, reason=REASON)
+@pytest.mark.req("1.1b", "1.2c", mutant="not-found-is-final")
 def test_an_outside_that_can_be_asked_or_keeps_a_key_ends_with_exactly_one_change(verdicts: list[Judged]) -> None:
     """Fenced, keyed and probed tools show one change after every kill and restart, not none and not two."""
     asked = [judged for judged in verdicts if judged.ran.case.tool in EXACT]
@@ -60,7 +59,7 @@ def test_an_outside_that_can_be_asked_or_keeps_a_key_ends_with_exactly_one_chang
     expect(asked, lambda judged: judged.changes != 1)
 
 
-@pytest.mark.req("1.1e", mutant=None, reason=REASON)
+@pytest.mark.req("1.1e", mutant="retry-without-key")
 def test_a_bare_tool_in_doubt_is_never_sent_twice_and_has_a_named_owner(verdicts: list[Judged]) -> None:
     """Killed after its dispatch commit, a bare tool stays unknown, is a named person's, and is not sent once more."""
     doubtful = [
@@ -72,7 +71,7 @@ def test_a_bare_tool_in_doubt_is_never_sent_twice_and_has_a_named_owner(verdicts
     expect(doubtful, lambda judged: judged.broken or judged.states != ["unknown"] or judged.owned != 1)
 
 
-@pytest.mark.req("1.2a", mutant=None, reason=REASON)
+@pytest.mark.req("1.2a", mutant="unknown-as-failed")
 def test_the_ledger_says_what_the_books_say(verdicts: list[Judged]) -> None:
     """No effect is committed or verified without its change, none failed or refused with one, no change unowned."""
     expect(verdicts, lambda judged: judged.broken)
@@ -85,6 +84,7 @@ def test_what_was_told_before_a_kill_is_in_the_ledger_at_once(verdicts: list[Jud
     expect(told, lambda judged: judged.lost)
 
 
+@pytest.mark.req("1.1c", mutant="silent-unknown")
 def test_every_open_record_has_owner_next_act_and_due_time(verdicts: list[Judged]) -> None:
     """Whatever is still open when nothing is due says who moves next, how, and until when."""
     assert any(judged.owned for judged in verdicts)
