@@ -213,6 +213,10 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
             changes["attempts"] = (*view.attempts, new)
             changes["resends"] = view.resends + (1 if new.resend else 0)
             changes["dead_since_ms"] = changes["absent_ms"] = 0  # a new attempt may still land: grounds start over
+    for ground in ("dead_since_ms", "absent_ms"):
+        if changes.get(ground):
+            # Counted from its recording: the worker may have been paused after it read the time it sends along.
+            changes[ground] = stamp.at_ms
     if draft.kind == "escalated":
         changes["holder"], changes["lease_until_ms"] = "", 0
     if "cost" in changes and isinstance(changes["cost"], dict):

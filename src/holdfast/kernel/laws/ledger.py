@@ -184,22 +184,23 @@ class DoneMeansVerified(Law):
     id, name, watches = "L12", "done-means-verified", (Recorded, ToldTo, Heard)
 
     def start(self) -> Any:
-        """Effects whose last verification held."""
+        """Effects whose last verification held, each with the token it was read under."""
         return ()
 
     def step(self, state: Any, event: Event) -> Any:
         if isinstance(event, Heard):
             if event.what != "verify":
                 return state
-            rest = tuple(effect for effect in state if effect != event.effect)
-            return (*rest, event.effect) if event.answer == "holds" else rest
+            read = (event.effect, event.token)
+            rest = tuple(row for row in state if row != read)
+            return (*rest, read) if event.answer == "holds" else rest
         if isinstance(event, ToldTo):
             held = event.on_disk
             if held is None or held.version < event.view.version:
                 return self.broken(f"{event.view.id} was shown as {event.view.state.value}, which was not on disk")
             return state
         assert isinstance(event, Recorded)
-        if event.kind == "verified" and event.view.id not in state:
+        if event.kind == "verified" and (event.view.id, event.view.token) not in state:
             return self.broken(f"{event.view.id} was recorded as verified and no read had held")
         if event.kind == "verified" and event.view.attested_by:
             return self.broken(f"{event.view.id} was attested by {event.view.attested_by} and shown as verified")
