@@ -74,8 +74,10 @@ def main() -> int:
     parts = {}
     for level in LEVELS:
         for decisions in ("remembered", "computed"):
-            asked = {"parts": True, "decisions": decisions}
-            parts[f"{level}, {decisions}"] = rounds.ours(level, arguments.folder, asked)
+            asked = {"decisions": decisions}
+            part = rounds.ours(level, arguments.folder, asked | {"parts": True})
+            counted = rounds.ours(level, arguments.folder, asked | {"count": True})
+            parts[f"{level}, {decisions}"] = part | {"statements": counted["statements"]}
     say("parts of the time")
     again = restart.restart(arguments.records, arguments.folder)
     say(f"restart with {again['records']} records")
@@ -113,14 +115,16 @@ def _explorer() -> dict[str, Any]:
 
 
 def _print(
-    said: dict[str, Any], figures: list[Figure], parts: dict[str, Any], disks: tuple[dict[str, float], dict[str, float]],
-    peers: dict[str, str], goals: list[dict[str, Any]],
-) -> None:  # fmt: skip
+    said: dict[str, Any],
+    figures: list[Figure],
+    parts: dict[str, Any],
+    disks: tuple[dict[str, float], dict[str, float]],
+    peers: dict[str, str],
+    goals: list[dict[str, Any]],
+) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in said["versions"].items())
     out.print(f"Python {said['python']}, {said['machine']}\n{versions}\n{said['store']} (SQLite {said['sqlite']})")
-    out.print(
-        f"disk, 4 KiB and fdatasync: p50 {disks[0]['p50_us']:.0f} us before, {disks[1]['p50_us']:.0f} us after\n"
-    )
+    out.print(f"disk, 4 KiB and fdatasync: p50 {disks[0]['p50_us']:.0f} us before, {disks[1]['p50_us']:.0f} us after\n")
     table = Table(
         "runs", "who", "effects/s", "of rounds", "p50 ms", "p99 ms", "CPU us", "syncs", title="Durable effects"
     )

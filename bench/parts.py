@@ -44,6 +44,8 @@ FUNCTIONS: tuple[tuple[str, Any], ...] = (
     ("encode", msgspec.to_builtins),
     ("hash", canon.keyed),
     ("hash", canon.digest),
+    ("hash", canon.commitment),
+    ("hash", canon.leaf_hash),
     ("hash", seal),
     ("plan", commit.plan),
 )
@@ -67,20 +69,18 @@ METHODS: tuple[tuple[str, type, str], ...] = (
 
 
 class Parts:
-    """Clocks around the functions of one open application, and a count of its SQL statements."""
+    """Clocks around the functions of holdfast in this process."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self) -> None:
         """Nothing is changed before :meth:`start`."""
-        self._connections = connections(app)
         self._ns = dict.fromkeys((*PARTS, "clocks"), 0)
         self._cost_ns = _clock_cost_ns()
         self._inner_ns = 0
         self._undo: list[Callable[[], None]] = []
         self._cpu_ns = 0
-        self.statements = 0
 
     def start(self) -> None:
-        """Put the clocks around; statements are counted from here."""
+        """Put the clocks around."""
         for part, function in FUNCTIONS:
             self._replace_everywhere(function, self._clocked(part, function))
         for part, owner, name in METHODS:
@@ -88,8 +88,6 @@ class Parts:
             clocked = self._burning(function) if part == "sync" else self._clocked(part, function)
             setattr(owner, name, clocked)
             self._undo.append(lambda o=owner, n=name, f=function: setattr(o, n, f))  # type: ignore[misc]
-        for db in self._connections:
-            db.trace_v2(apsw.SQLITE_TRACE_STMT, self._counted)
         self._cpu_ns = time.process_time_ns()
 
     def stop(self) -> dict[str, int]:
@@ -97,14 +95,9 @@ class Parts:
         cpu_ns = time.process_time_ns() - self._cpu_ns
         for undo in reversed(self._undo):
             undo()
-        for db in self._connections:
-            db.trace_v2(0, None)
         clocks_ns = self._ns.pop("clocks")
         self._ns["rest"] = cpu_ns - clocks_ns - sum(self._ns.values())
         return self._ns
-
-    def _counted(self, event: dict[str, Any]) -> None:
-        self.statements += not event["trigger"]
 
     def _clocked(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         clock, ns, cost_ns = time.thread_time_ns, self._ns, self._cost_ns
@@ -149,6 +142,29 @@ def _clock_cost_ns() -> int:
     """What one pair of readings adds to what lies between them."""
     clock = time.thread_time_ns
     return min(-clock() + clock() for _ in range(1_000))
+
+
+class Statements:
+    """Counts the SQL statements of one open application, those inside triggers aside."""
+
+    def __init__(self, app: App) -> None:
+        """Nothing is counted before :meth:`start`."""
+        self._connections = connections(app)
+        self.count = 0
+
+    def start(self) -> None:
+        """Count from here. The callback costs more than some statements: never in a pass that is timed."""
+        for db in self._connections:
+            db.trace_v2(apsw.SQLITE_TRACE_STMT, self._counted)
+
+    def stop(self) -> int:
+        """How many there were."""
+        for db in self._connections:
+            db.trace_v2(0, None)
+        return self.count
+
+    def _counted(self, event: dict[str, Any]) -> None:
+        self.count += not event["trigger"]
 
 
 def connections(app: App) -> list[apsw.Connection]:

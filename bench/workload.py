@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 import holdfast as hf
-from bench.parts import Parts
+from bench.parts import Parts, Statements
 from holdfast.gate.decide import Judge
 from holdfast.runtime.planner import View
 
@@ -95,8 +95,8 @@ class Turns:
 
 
 async def measure(
-    folder: Path, *, runs: int, each: int, decisions: str = "remembered", drive: bool = False, parts: bool = False,
-    warm: int = 20,
+    folder: Path, *, runs: int, each: int, decisions: str = "remembered", drive: bool = False,
+    parts: bool = False, count: bool = False, warm: int = 20,
 ) -> Result:  # fmt: skip
     """`runs` runs at once, `each` effects in every one, on a new store in `folder`."""
     os.environ["HOLDFAST_STATE_DIR"] = str(folder / "state")
@@ -112,13 +112,17 @@ async def measure(
         work: list[Awaitable[None]] = [
             (_driven if drive else _calls)(handle, each, f"r{n}", latencies_ns) for n, handle in enumerate(handles)
         ]
-        meter = Parts(app) if parts else None
+        meter = Parts() if parts else None
+        counter = Statements(app) if count else None
         before, computed = app.store.count(), judge.computed
         cpu_ns, start_ns = time.process_time_ns(), time.perf_counter_ns()
         if meter is not None:
             meter.start()
+        if counter is not None:
+            counter.start()
         await asyncio.gather(*work)
         spent = meter.stop() if meter is not None else {}
+        statements = counter.stop() if counter is not None else 0
         wall_ns, cpu_ns = time.perf_counter_ns() - start_ns, time.process_time_ns() - cpu_ns
         after, computed = app.store.count(), judge.computed - computed
     effects = runs * each
@@ -135,7 +139,7 @@ async def measure(
         batches=(after["batches"] - before["batches"]) / effects,
         computed=computed / effects,
         parts_us={name: ns / 1e3 / effects for name, ns in spent.items()},
-        statements=meter.statements / effects if meter is not None else 0.0,
+        statements=statements / effects,
     )
 
 
