@@ -16,7 +16,7 @@ from typing import Any
 
 from holdfast.harness.prove.finding import Broken, Open
 from holdfast.harness.prove.sandbox import Stage
-from holdfast.kernel.answers import Accepted, Ack, CannotTell, Checked, Found, Happened, Items, Refusal, Reply
+from holdfast.kernel.answers import Accepted, Ack, CannotTell, Checked, Found, Happened, Holds, Items, Refusal, Reply
 from holdfast.kernel.canon import encode
 from holdfast.kernel.model import Attempt, Contract
 from holdfast.kernel.ports import Question, Request
@@ -45,6 +45,8 @@ class Trial:
     replies: list[Reply] = field(default_factory=list)
     operation: str = ""
     value: Any = None
+    disturbed: bool = False
+    """Another actor changed the target, so that its count is not ours alone."""
 
     @property
     def refused(self) -> bool:
@@ -106,6 +108,14 @@ class Bench:
         self.trials.append(trial)
         return trial
 
+    async def trial_of(self, call: Call) -> Trial:
+        """A trial of a call that was given, under a fresh key; nothing is counted."""
+        bound = self.registry.bind(call)
+        trial = Trial(args=bound.args, key=secrets.token_hex(32), before=None)
+        if self.contract.conditional:
+            trial.expect = await self.state(trial)
+        return trial
+
     async def send(
         self, trial: Trial, *, token: int | None = None, key: str | None = None, send_by_in_ms: int | None = None
     ) -> Reply:
@@ -145,6 +155,11 @@ class Bench:
             trial.operation = reply.operation
         return reply
 
+    async def disturb(self, trial: Trial, hook: str) -> None:
+        """Let another actor change the target of a trial."""
+        trial.disturbed = True
+        await self.stage.ask(hook, dict(trial.args))
+
     async def done(self, hook: str = "arguments") -> Trial:
         """A trial that was sent, acknowledged and, if it was long, waited for. Raises Open if it was not."""
         trial = await self.trial(hook)
@@ -158,14 +173,20 @@ class Bench:
     async def _wait_for(self, trial: Trial) -> None:
         if not self.contract.has_probe:
             raise Open("the outside accepted a long operation, and there is no probe to ask about it")
+        answer = await self.after_a_while(trial)
+        if not isinstance(answer, Happened):
+            raise Open(f"a long operation did not end: {said(answer)}")
+        trial.value = answer.value
+
+    async def after_a_while(self, trial: Trial) -> Found:
+        """What the probe says of a long operation, asked until it happened or as often as the contract allows."""
         answer: Found = CannotTell("not asked")
         for _ in range(self.contract.probes):
             await self.pass_time(LONG_OPERATION_MS)
             answer = await self.probe(trial)
             if isinstance(answer, Happened):
-                trial.value = answer.value
-                return
-        raise Open(f"a long operation did not end: {said(answer)}")
+                break
+        return answer
 
     # -- counting --
 
@@ -195,9 +216,11 @@ class Bench:
     async def settled(self, trial: Trial, *, least: int = 1) -> int:
         """The same once ``least`` changes are there, or once they have been waited for in vain."""
         end_ms = self.now_ms() + self.contract.visible_within_ms + PATIENCE_MS
-        while (seen := await self.grown(trial)) < least and self.now_ms() < end_ms:
+        while True:
+            seen = await self.grown(trial)
+            if seen >= least or self.now_ms() >= end_ms:
+                return seen
             await asyncio.sleep(POLL_S)
-        return seen
 
     # -- asking --
 
@@ -221,13 +244,24 @@ class Bench:
     async def probe_found(self, trial: Trial) -> Found:
         """The same, asked again until it says *happened* or a change must have become visible."""
         end_ms = self.now_ms() + self.contract.visible_within_ms
-        while not isinstance(answer := await self.probe(trial), Happened) and self.now_ms() < end_ms:
+        while True:
+            answer = await self.probe(trial)
+            if isinstance(answer, Happened) or self.now_ms() >= end_ms:
+                return answer
             await asyncio.sleep(POLL_S)
-        return answer
 
     async def verify(self, trial: Trial, value: Any) -> Checked:
         """Ask whether the world holds what was intended, with this as the acknowledged value."""
         return await self._looks.verify(self._question(trial, value))
+
+    async def verified(self, trial: Trial) -> Checked:
+        """The same about its own value, asked again until it holds or a change must have become visible."""
+        end_ms = self.now_ms() + self.contract.visible_within_ms
+        while True:
+            answer = await self.verify(trial, trial.value)
+            if isinstance(answer, Holds) or self.now_ms() >= end_ms:
+                return answer
+            await asyncio.sleep(POLL_S)
 
     async def state(self, trial: Trial) -> str:
         """The target's state. Raises Open where it cannot be read."""
@@ -246,7 +280,7 @@ class Bench:
     def beside(self, tool: str) -> Bench:
         """A bench for another tool of the same registry, over the same sandbox and with the same time."""
         other = Bench(self.registry, tool, self.stage)
-        other._moved_ms, other._token = self._moved_ms, self._token + 1_000  # noqa: SLF001 - its own kind.
+        other._moved_ms, other._token = self._moved_ms, self._token
         return other
 
 
@@ -259,4 +293,3 @@ def said(answer: object) -> str:
 def times(count: int, thing: str) -> str:
     """``1 change``, ``2 changes``."""
     return f"{count} {thing}" + ("" if count == 1 else "s")
-

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import secrets
 import time
 
 from holdfast.harness.prove.bench import MANY, PATIENCE_MS, POLL_S, Bench, Trial, said, times
 from holdfast.harness.prove.finding import Broken, Open
 from holdfast.harness.prove.sandbox import release
-from holdfast.kernel.answers import Accepted, Ack, Items, Reply
+from holdfast.kernel.answers import Accepted, Ack, Happened, Items, Reply
 
 BELIEVED = (Ack, Items, Accepted)
 """Replies after which nobody asks again on his own account."""
@@ -70,7 +71,11 @@ async def believes_no_silence(bench: Bench) -> str:
 
 
 async def _nothing_acknowledged(bench: Bench, trial: Trial, reply: Reply, when: str) -> None:
-    if isinstance(reply, BELIEVED):
+    if isinstance(reply, Accepted) and bench.contract.has_probe:
+        # Taken on is not done: what counts is whether anybody says later that it was.
+        if isinstance(answer := await bench.after_a_while(trial), Happened):
+            raise Broken(f"{when}, and the probe said that the operation happened ({said(answer)})")
+    elif isinstance(reply, BELIEVED):
         if await bench.settled(trial) == 0:
             raise Broken(f"{when}, and the body acknowledged a change that is not in the {bench.counted_by}")
         raise Open(f"{when}, and yet the change was made: the sandbox did not do what it says")
@@ -78,7 +83,7 @@ async def _nothing_acknowledged(bench: Bench, trial: Trial, reply: Reply, when: 
 
 async def refuses_truthfully(bench: Bench) -> str | None:
     """Whatever was called refused or *did not happen* is in no book, now that all trials are over."""
-    refused = [trial for trial in bench.trials if trial.refused]
+    refused = [trial for trial in bench.trials if trial.refused and not trial.disturbed]
     if bench.counted_by == "books":
         for trial in refused:
             grown = await bench.grown(trial)
@@ -97,7 +102,7 @@ async def nothing_later(bench: Bench) -> str | None:
     """Counted again when all is over, no plain trial has made a second change."""
     if bench.counted_by != "books":
         return None
-    plain = [trial for trial in bench.trials if len(trial.attempts) == 1]
+    plain = [trial for trial in bench.trials if len(trial.attempts) == 1 and not trial.disturbed]
     for trial in plain:
         grown = await bench.grown(trial)
         if grown > 1:
@@ -155,62 +160,59 @@ async def key_lasts(bench: Bench) -> str:
 async def stale_token_refused(bench: Bench) -> str:
     """A token lower than one that the outside has seen is refused; a higher one is not."""
     control = await bench.done()
-    second = await bench.send(control, key="c" * 64)
+    second = await bench.send(control, key=another_key())
     if not isinstance(second, BELIEVED) or await bench.settled(control, least=2) < 2:
         raise Open(f"a second change of one target is refused anyway, so a token shows nothing: {said(second)}")
-    high = bench.token() + 1_000
+    low, high = bench.token(), bench.token()
     trial = await bench.trial()
     first = await bench.send(trial, token=high)
     if not isinstance(first, BELIEVED):
         raise Open(f"a plain send was not acknowledged: {said(first)}")
-    stale = await bench.send(trial, token=high - 500, key="d" * 64)
+    stale = await bench.send(trial, token=low, key=another_key())
     grown = await bench.settled(trial, least=2)
     if grown > 1 or isinstance(stale, BELIEVED):
-        raise Broken(f"token {high - 500} after {high}: {said(stale)}, {times(grown, 'change')} in all")
+        raise Broken(f"a lower token after a higher one: {said(stale)}, {times(grown, 'change')} in all")
     return f"a lower token after a higher one: {said(stale)}, 1 change in all; a higher one passed"
 
 
 async def late_request_refused(bench: Bench) -> str:
     """A request that reaches the outside after its send-by is refused; one that reaches it in time is not."""
-    for number in range(1, MANY + 1):
-        control = await held(bench, number)
-        if await bench.settled(control) >= 1:
-            break
-        if isinstance(control.replies[-1], BELIEVED):
-            raise Open("no request that was held back belonged to a change")
-    else:
-        raise Open("no request that was held back landed when it was let go in time")
-    trial = await bench.trial()
+    number = await landing_request(bench)
     within_ms = 500
+    trial = await bench.trial()
     block = bench.stage.holding(number)
     assert block is not None, "the control needed one as well"
     with block as late:
         reply = await bench.send(trial, send_by_in_ms=within_ms)
     await bench.pass_time(within_ms + bench.contract.skew_ms + 100)
-    release(late)
-    grown = await bench.settled(trial)
-    if grown:
+    await asyncio.to_thread(release, late)
+    if grown := await bench.settled(trial):
         raise Broken(f"{times(grown, 'change')} by a request that arrived after its send-by ({said(reply)})")
     return "a request held back past its send-by changed nothing; one let go in time did"
 
 
-async def held(bench: Bench, number: int) -> Trial:
-    """A trial whose number-th request was held back, and let go after the body had been left without an answer."""
-    block = bench.stage.holding(number)
-    if block is None:
-        raise Open("no request can be held back here: the sandbox has no relay and no act_late()")
-    trial = await bench.trial()
-    with block as late:
-        await bench.send(trial)
-    release(late)
-    return trial
+async def landing_request(bench: Bench) -> int:
+    """Which of the body's requests makes the change: the one that, held back and let go in time, lands."""
+    for number in range(1, MANY + 1):
+        block = bench.stage.holding(number)
+        if block is None:
+            break
+        trial = await bench.trial()
+        with block as late:
+            reply = await bench.send(trial)
+        if isinstance(reply, BELIEVED):
+            raise Open(f"no request that was held back belonged to a change ({said(reply)})")
+        await asyncio.to_thread(release, late)
+        if await bench.settled(trial) >= 1:
+            return number
+    raise Open("no request can be held back and let go here: the sandbox has no relay and no act_late()")
 
 
 async def changed_target_refused(bench: Bench) -> str:
     """A write that was meant for one state does not touch another."""
     await bench.done()
     trial = await bench.trial()
-    await bench.stage.ask("foreign_change", dict(trial.args))
+    await bench.disturb(trial, "foreign_change")
     if await bench.state(trial) == trial.expect:
         raise Open("the foreign change did not change the state that is compared")
     trial.before = await bench.count(trial.args)
@@ -219,6 +221,11 @@ async def changed_target_refused(bench: Bench) -> str:
     if grown > 0 or isinstance(reply, BELIEVED):
         raise Broken(f"the target had changed; {said(reply)}, {times(grown, 'change')} in the {bench.counted_by}")
     return f"after a foreign change: {said(reply)}, no change by us"
+
+
+def another_key() -> str:
+    """A key of the real length that was never used."""
+    return secrets.token_hex(32)
 
 
 # ------------------------------------------------------------------------------------------- what else changes
@@ -263,4 +270,3 @@ async def read_changes_nothing(bench: Bench) -> str:
     if grown or changed:
         raise Broken(f"2 reads: {times(grown, 'change')} in the books; changed: {', '.join(changed) or 'nothing else'}")
     return "2 reads, nothing changed"
-
