@@ -32,6 +32,7 @@ app = App(
 
 NOUNS = {
     "demo": ("holdfast.cli.demo:demo", "See it fail without holdfast and hold with it; no network, no key."),
+    "init": ("holdfast.cli.init:init", "Make a small project that runs and passes at once."),
     "status": ("holdfast.cli.status:status", "How the store stands and what needs somebody."),
     "run": ("holdfast.cli.run:app", "Runs: what was wanted, what became of it."),
     "effect": ("holdfast.cli.effect:app", "Effects: how each stands, and what a person may decide."),

@@ -1,0 +1,105 @@
+"""The project that ``holdfast init`` makes, used as its reader would: made, run, tested, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HOLDFAST = ("-c", "from holdfast.cli.main import main; main()")
+
+
+class Project:
+    """A project in a directory of its own, with a state directory of its own."""
+
+    def __init__(self, place: Path) -> None:
+        """Made by ``holdfast init`` under ``place``."""
+        self.home = place / "project"
+        self._env = {**os.environ, "HOLDFAST_STATE_DIR": str(place / "state"), "NO_COLOR": "1"}
+        self._env.pop("HOLDFAST_CONFIG", None)
+        self.holdfast("init", str(self.home), cwd=place)
+
+    def python(
+        self, *words: str, code: int | None = 0, cwd: Path | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Python as the reader would, and check how it ended."""
+        done = subprocess.run(
+            [sys.executable, *words], cwd=cwd or self.home, env={**self._env, **env}, capture_output=True, text=True,
+            check=False, timeout=120,
+        )  # fmt: skip
+        assert code is None or done.returncode == code, (words, done.stdout, done.stderr)
+        return done
+
+    def holdfast(self, *words: str, code: int = 0, cwd: Path | None = None) -> str:
+        """Run a command of ours."""
+        return self.python(*HOLDFAST, *words, code=code, cwd=cwd).stdout
+
+    def booked(self) -> list[tuple[str, int]]:
+        """What the ledger's own books hold."""
+        books = self.home / "var" / "ledger.jsonl"
+        lines = books.read_text().splitlines() if books.exists() else []
+        return [(one["account"], one["amount"]) for one in map(json.loads, lines)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project that was just made."""
+    return Project(tmp_path)
+
+
+def test_the_project_passes_its_own_tests(project: Project) -> None:
+    """``python -m pytest`` in a new project passes, and leaves nothing in its store or ledger."""
+    done = project.python("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert "7 passed" in done.stdout
+    assert {path.name for path in (project.home / "var").iterdir()} == {".gitignore"}
+
+
+def test_the_project_runs_as_the_printed_commands_say(project: Project) -> None:
+    """Verified, verified after a lost reply, waiting for a person, done by an approval: by the ledger's own books."""
+    for _ in range(2):
+        assert "verified" in project.python("run.py", "ticket-1", "acme", "1200").stdout
+    project.python("run.py", "ticket-2", "acme", "800", LOSE_REPLY="1")
+    assert project.booked() == [("acme", 1200), ("acme", 800)]
+    waits = project.python("run.py", "ticket-3", "acme", "9000", code=4).stdout
+    request = next(word for word in waits.split() if word.startswith("ap_"))
+    assert len(project.booked()) == 2
+    project.holdfast("approve", request, "--as", "maria")
+    project.python("run.py", "ticket-3", "acme", "9000")
+    assert project.booked()[2:] == [("acme", 9000)]
+    project.python("run.py", "ticket-4", "acme", "60000", code=5)
+    project.python("run.py", "ticket-5", "acme", "0", code=1)
+    assert len(project.booked()) == 3
+    project.holdfast("effect", "list")
+    project.holdfast("evidence", "verify")
+
+
+@pytest.mark.parametrize(
+    ("file", "honest", "broken"),
+    [
+        ("ledger.py", 'if one["key"] == key', 'if one["key"] == key + "x"'),
+        ("policy/main.cedar", "amount > 50000", "amount > 500000"),
+        ("policy/main.cedar", "amount <= 5000 }", "amount < 5000 }"),
+    ],
+    ids=["an outside that ignores the key and cannot find it", "a wider limit", "a narrower limit"],
+)
+def test_the_projects_own_tests_find_a_planted_fault(project: Project, file: str, honest: str, broken: str) -> None:
+    """The project's test is no ornament: an outside that books twice or a rule that moved makes it fail."""
+    path = project.home / file
+    text = path.read_text()
+    assert honest in text
+    path.write_text(text.replace(honest, broken))
+    if file == "ledger.py":
+        look_up = 'if credit["key"] == key'
+        path.write_text(path.read_text().replace(look_up, look_up + ' + "x"'))
+    done = project.python("-m", "pytest", "-q", "-p", "no:cacheprovider", code=None)
+    assert done.returncode == 1, done.stdout
+
+
+@pytest.mark.slow
+def test_the_project_type_checks_strictly(project: Project) -> None:
+    """A new project passes mypy in strict mode, as its author may want to keep it."""
+    project.python("-m", "mypy", "--strict", "--cache-dir", str(project.home.parent / "mypy"), ".")
