@@ -195,7 +195,7 @@ def retry_without_key(put: Put) -> None:
 
 def illegal_moves(put: Put) -> None:
     """Every state may follow every other."""
-    put(life, "LEGAL", frozenset((a, b) for a in (None, *State) for b in State))
+    put(life, "HOW", {kind: how._replace(before=(None, *State)) for kind, how in life.HOW.items()})
 
 
 def own_approval(put: Put) -> None:
@@ -258,6 +258,26 @@ def takes_no_resource(put: Put) -> None:
     put(verify, "take", narrow)
 
 
+def probes_with_a_lost_token(put: Put) -> None:
+    """A token is shown to the outside before it is on disk."""
+    honest = claim.take
+
+    class Soft:
+        """A store whose commits are only buffered."""
+
+        def __init__(self, store: Any) -> None:
+            self._store = store
+            self.commit = store.later
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+    async def hurried(ports: Any, view: Any, now_ms: int) -> Any:
+        return await honest(dataclasses.replace(ports, store=Soft(ports.store)), view, now_ms)
+
+    put(reconcile, "take", hurried)
+
+
 def late_no_is_final(put: Put) -> None:
     """After a resend, a no is taken for the whole effect."""
     honest = observe.read
@@ -318,6 +338,9 @@ MUTANTS: dict[str, Mutant] = {
     "settling-answers-all": Mutant(settling_answers_all, one("fenced", bounds=ONE), ("L14",)),
     "takes-no-resource": Mutant(
         takes_no_resource, two("fenced", "fenced", same=True, bounds=ONE, moves=("jump:lease",)), ("L6",)
+    ),
+    "probes-with-a-lost-token": Mutant(
+        probes_with_a_lost_token, one("fenced", bounds=Bounds(2, 0), moves=()), ("L6",)
     ),
     "absence-from-dispatch": Mutant(
         absence_from_dispatch, one("probed", bounds=Bounds(0, 1), moves=("pause",)), ("L2",)

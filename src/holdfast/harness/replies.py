@@ -14,7 +14,7 @@ from holdfast.harness.scenario import OPEN_MS, TOOLS
 from holdfast.kernel.answers import CannotTell, Differs, Doubt, NeverLeft, Refusal, Reply
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.guard import scopes
-from holdfast.kernel.laws.events import Changed, Heard, Left, Recorded, ToldTo, TurnedAway
+from holdfast.kernel.laws.events import Changed, Heard, Left, Recorded, Shown, ToldTo, TurnedAway
 from holdfast.kernel.model import Effect
 from holdfast.kernel.ports import Request, Ruling
 from holdfast.store.memory import Books
@@ -200,6 +200,9 @@ class Replies:
         if wait.method == "state":
             return "" if option == "no state" else world.state(self.outside, world.place(question.args))
         answer: Any
+        if contract.fenced and wait.method == "probe":
+            held = self.store.durable.effects.get(question.effect)
+            self.see(Shown(question.effect, question.token, held))
         if option == "cannot tell":
             answer = CannotTell("the read timed out")
         elif wait.method == "probe":

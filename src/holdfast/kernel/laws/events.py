@@ -62,6 +62,14 @@ class TurnedAway(NamedTuple):
     view: Effect | None
 
 
+class Shown(NamedTuple):
+    """A read-only question carried a token to a resource that checks it, and by that made all older ones stale."""
+
+    effect: str
+    token: int
+    on_disk: Effect | None
+
+
 class Heard(NamedTuple):
     """An answer reached the worker that asked under ``token``: ``what`` is reply, probe or verify, ``answer`` its kind
     (``ack``, ``doubt`` …).
@@ -111,4 +119,4 @@ class Idle(NamedTuple):
     verb: str
 
 
-Event = Recorded | Left | Changed | TurnedAway | Heard | Asked | ToldTo | Evidence | AtRest | Idle
+Event = Recorded | Left | Changed | TurnedAway | Shown | Heard | Asked | ToldTo | Evidence | AtRest | Idle

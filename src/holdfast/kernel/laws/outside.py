@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.kernel.laws.events import Changed, Event, Evidence, Left, Recorded, TurnedAway
+from holdfast.kernel.laws.events import Changed, Event, Evidence, Left, Recorded, Shown, TurnedAway
 from holdfast.kernel.laws.law import Broken, Law
 from holdfast.kernel.model import Effect, State
 
@@ -74,7 +74,7 @@ class NoDouble(Law):
 class Fence(Law):
     """A stale owner changes neither the ledger nor a resource that checks the token; no healthy owner is starved."""
 
-    id, name, watches = "L6", "fence", (Recorded, Changed, TurnedAway)
+    id, name, watches = "L6", "fence", (Recorded, Changed, TurnedAway, Shown)
 
     def step(self, state: Any, event: Event) -> Any:
         if isinstance(event, Recorded):
@@ -83,6 +83,10 @@ class Fence(Law):
             no = None
             if event.token < event.floor:
                 no = f"token {event.token} changed {event.resource}, which had seen {event.floor}"
+        elif isinstance(event, Shown):
+            # Lost and minted again, this token would be stale outside while it is current in the ledger.
+            safe = event.on_disk is not None and event.on_disk.token >= event.token
+            no = None if safe else f"token {event.token} of {event.effect} was shown outside and was not on disk"
         else:
             assert isinstance(event, TurnedAway)
             no = self._starved(event)
