@@ -11,6 +11,20 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from holdfast.kernel.commit import Change, Verdict
+
+Waiter = asyncio.Future[Verdict | None]
+
+
+class Asked(NamedTuple):
+    """A request that waits for the writer; no change: a flush."""
+
+    change: Change | None
+    durable: bool
+    waiter: Waiter
+
 
 Work = Callable[[], Exception | None]
 Then = Callable[[Exception | None], None]

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import NamedTuple
 
 import apsw
 
@@ -25,23 +24,14 @@ from holdfast.store import rows
 from holdfast.store.batch import Batch, Ledger, checkpoint
 from holdfast.store.clock import StoreClock
 from holdfast.store.faults import busy, translate
-from holdfast.store.flight import Flight
+from holdfast.store.flight import Asked, Flight, Waiter
 from holdfast.store.heads import Head, HeadFile, superseded
 from holdfast.store.source import SqliteSource, Words
 
 MOST_CHANGES = 256
 FAST_SYNC_NS = 1_000_000
 IDLE_S = 0.5
-
-Waiter = asyncio.Future[Verdict | None]
-
-
-class Asked(NamedTuple):
-    """A request that waits for the writer; no change: a flush."""
-
-    change: Change | None
-    durable: bool
-    waiter: Waiter
+GRACE_TICKS = 2
 
 
 class Writer:
@@ -66,7 +56,7 @@ class Writer:
         self._flight = Flight()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._locked_since = 0.0
         self._dead: IntegrityError | NotOpen | None = None
@@ -96,8 +86,7 @@ class Writer:
         loop = self._running_loop()
         if self._ready(loop):
             verdict: Verdict | None = self._apply(change)
-            if self._timer is None and not self._closing:
-                self._timer = loop.call_later(self._flush_s, self._close, loop)
+            self._flush_later(loop)
         else:
             waiter: Waiter = loop.create_future()
             self._queue.append(Asked(change, False, waiter))
@@ -120,9 +109,7 @@ class Writer:
             self._queue.append(Asked(None, True, waiter))
         await waiter
 
-    def commit_now(
-        self, change: Change | None, mode: tuple[str, int, int, str] | None = None
-    ) -> Verdict | None:
+    def commit_now(self, change: Change | None, mode: tuple[str, int, int, str] | None = None) -> Verdict | None:
         """As :meth:`commit`, without an event loop; ``mode`` replaces (mode, incarnation, last token, bound
         to).
         """
@@ -258,6 +245,17 @@ class Writer:
         finally:
             self._spent("plan", start)
 
+    def _flush_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is None and not self._closing:
+            self._timer = loop.call_later(self._flush_s, self._due, loop, GRACE_TICKS)
+
+    def _due(self, loop: asyncio.AbstractEventLoop, ticks: int) -> None:
+        """Time to flush. On a busy loop verbs are in the middle of their rounds: they may still join."""
+        if ticks:
+            self._timer = loop.call_soon(self._due, loop, ticks - 1)
+        else:
+            self._close(loop)
+
     def _close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """At the end of this tick: everybody who is ready to run may still join."""
         if not self._closing:
@@ -355,13 +353,11 @@ class Writer:
                 asked.waiter.set_result(verdict)
         if self._waiters or self._queue:
             self._close_soon(loop)
-        elif self._timer is None:
-            self._timer = loop.call_later(self._flush_s, self._close, loop)
+        else:
+            self._flush_later(loop)
 
     def _when_idle(self, loop: asyncio.AbstractEventLoop, batches: int) -> None:
-        """Nothing was committed for a while: copy the log back into the file, off the loop and out of the
-        way.
-        """
+        """Nothing was committed for a while: copy the log back into the file, off the loop."""
         self._idle = None
         if batches != self.batches:
             self._idle = loop.call_later(IDLE_S, self._when_idle, loop, self.batches)
