@@ -144,7 +144,7 @@ def play(scene: Stage, seed: int, scale: float) -> tuple[list[Ran], Tally]:
     phase("in recovery", some(cases.in_recovery(single), 260))
     phase("three in a row", cases.twice_in_a_row(single, seed + 1, max(1, int(40 * scale))))
     phase("at random", cases.at_random(seed + 2, max(1, int(84 * scale))))
-    phase("with faults", cases.with_faults(seed + 3, max(1, int(84 * scale))))
+    phase("with faults", cases.with_faults(seed + 3, max(1, int(126 * scale))))
     phase("repeated calls", cases.repeated(seed + 4, max(1, int(42 * scale))))
     books = scene.books()
     tally = Tally()

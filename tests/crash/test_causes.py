@@ -61,7 +61,7 @@ def played(scene: Stage) -> dict[tuple[str, str], Judged]:
 def test_each_cause_gives_unknown_and_only_evidence_ends_it(
     played: dict[tuple[str, str], Judged], cause: str, tool: str
 ) -> None:
-    """The doubt is an entry of its own that names its cause; what follows it is a probe or the same key, and one change."""
+    """The doubt is an entry of its own that names its cause; then a probe or the same key, and one change."""
     judged = played[cause, tool]
     assert judged.broken == []
     assert judged.changes == 1

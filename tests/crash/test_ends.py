@@ -1,4 +1,4 @@
-"""How a worker ends that was started from nothing: asked to end it ends in order, killed it has lost nothing it told."""
+"""How a worker ends that was started from nothing: asked, it ends in order; killed, it has lost nothing it told."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A worker stops (SIGSTOP) between its dispatch commit and its first byte, sleeps past its lease, and wakes up.
 
 Meanwhile another process took the effect over. What the sleeper then sends is refused by a resource that checks the
-token, answered from the first by one that keeps keys, and never sent where our own check still sees that its send-by passed.
+token, answered from the first by one that keeps keys, and never sent where our own check of send-by is still to come.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A store that is a copy, or older than what was last seen of it, dispatches nothing until a named human releases it."""
+"""A store that is a copy, or older than what was last seen of it, dispatches nothing until a person releases it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.crash.scene import Case, Ran, Stage
 BEFORE_DISPATCH = "dispatch/store.commit#1:before"
 
 
-def copy(ran: Ran, target: Path) -> None:
-    """Copy the file with its log, as a backup or a clone of a machine does; keeps the target's own inode if it has one."""
+def copy(store: Path, target: Path) -> None:
+    """Copy the file with its log, as a backup or a clone does; the target keeps its own inode if it has one."""
     for suffix in ("", "-wal"):
-        source, to = Path(f"{ran.store}{suffix}"), Path(f"{target}{suffix}")
+        source, to = Path(f"{store}{suffix}"), Path(f"{target}{suffix}")
         if source.exists():
             shutil.copyfile(source, to)
         else:
@@ -60,11 +60,11 @@ def released(ran: Ran, path: Path | None = None) -> tuple[str, ...]:
 @pytest.mark.req("1.4e", mutant="restored-unguarded")
 @pytest.mark.parametrize("tool", ["refund", "refund_keyed", "refund_fenced", "refund_probed", "refund_bare"])
 def test_a_clone_at_another_path_dispatches_nothing(scene: Stage, tool: str) -> None:
-    """A copy made while an effect was ready to go: the original sends it, the clone is told Stopped and sends nothing."""
+    """A copy made while an effect was ready to go: the original sends it, the clone is stopped and sends nothing."""
     ran = scene.new(Case(tool=tool))
     clone = ran.folder / "clone.db"
     ran.codes.append(scene.nursery.run(scene.plan(ran, at=BEFORE_DISPATCH)))
-    copy(ran, clone)
+    copy(ran.store, clone)
     attempt(scene, ran)
     assert changes(scene, ran) == 1
     for _ in range(2):
@@ -76,7 +76,7 @@ def test_a_clone_at_another_path_dispatches_nothing(scene: Stage, tool: str) -> 
 @pytest.mark.req("1.4e", mutant="restored-unguarded")
 @pytest.mark.parametrize("tool", ["refund_keyed", "refund_fenced", "refund_bare"])
 def test_a_backup_put_back_in_place_dispatches_nothing_until_released(scene: Stage, tool: str) -> None:
-    """Overwritten with an older copy, the store has forgotten that it paid; the outside shows that it does not pay again.
+    """Overwritten with an older copy, the store has forgotten that it paid; it does not pay again.
 
     Released, the keyed tool goes on under its old key and is answered from the first change; what no key keeps out is
     refused with the release and must be asked for anew.
@@ -84,15 +84,11 @@ def test_a_backup_put_back_in_place_dispatches_nothing_until_released(scene: Sta
     ran = scene.new(Case(tool=tool))
     backup = ran.folder / "backup.db"
     ran.codes.append(scene.nursery.run(scene.plan(ran, at=BEFORE_DISPATCH)))
-    copy(ran, backup)
+    copy(ran.store, backup)
     attempt(scene, ran)
     assert changes(scene, ran) == 1
-    for suffix in ("", "-wal", "-shm"):
-        if suffix != "":
-            Path(f"{ran.store}{suffix}").unlink(missing_ok=True)
-    shutil.copyfile(backup, ran.store)
-    if Path(f"{backup}-wal").exists():
-        shutil.copyfile(f"{backup}-wal", f"{ran.store}-wal")
+    Path(f"{ran.store}-shm").unlink(missing_ok=True)
+    copy(backup, ran.store)
     assert attempt(scene, ran) == "Stopped"
     assert changes(scene, ran) == 1
     refused = released(ran)
@@ -104,12 +100,12 @@ def test_a_backup_put_back_in_place_dispatches_nothing_until_released(scene: Sta
 
 @pytest.mark.req("1.4e", mutant="restored-unguarded")
 def test_a_copy_taken_while_a_worker_is_at_work_is_not_the_store(scene: Stage) -> None:
-    """File and log copied under a stopped worker that holds the dispatch commit: the copy reconciles and sends nothing."""
+    """Copied under a stopped worker that holds the dispatch commit: the copy asks about it and sends nothing."""
     ran = scene.new(Case(tool="refund_keyed"))
     worker = scene.nursery.start(scene.plan(ran, at="dispatch/body.send#1:before", action="stop"))
     assert worker.wait_until_stopped()
     clone = ran.folder / "clone.db"
-    copy(ran, clone)
+    copy(ran.store, clone)
     worker.signal(9)
     worker.wait()
     assert attempt(scene, ran, store=str(clone)) != "Verified"
