@@ -158,7 +158,7 @@ def load_tools(settings: Settings) -> list[Tool[..., Any]]:
         place, colon, name = entry.rpartition(":")
         if not colon or not place or not name:
             raise _no(settings, f'"{entry}" is neither "module:name" nor "path/to/file.py:name"')
-        thing = getattr(_module(settings, place), name, None)
+        thing = getattr(module_at(settings, place), name, None)
         several: list[Any] = list(thing) if isinstance(thing, list | tuple) else [thing]
         if not several or not all(isinstance(one, Tool) for one in several):
             raise _no(settings, f'"{entry}" names no tool and no list of tools')
@@ -166,7 +166,8 @@ def load_tools(settings: Settings) -> list[Tool[..., Any]]:
     return found
 
 
-def _module(settings: Settings, place: str) -> Any:
+def module_at(settings: Settings, place: str, key: str = "tools") -> Any:
+    """Import a module by its name or by its file; ``key`` is what asked for it. Raises BadConfig."""
     import importlib
     import importlib.util
     import sys
@@ -180,14 +181,14 @@ def _module(settings: Settings, place: str) -> Any:
         path = settings.home / place
         spec = importlib.util.spec_from_file_location(f"holdfast_tools_{path.stem}", path)
         if spec is None or spec.loader is None or not path.is_file():
-            raise _no(settings, f"there is no file {path}")
+            raise _no(settings, f"there is no file {path}", key)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
     except ImportError as error:
-        raise _no(settings, f"{place} cannot be imported: {error}") from error
+        raise _no(settings, f"{place} cannot be imported: {error}", key) from error
     return module
 
 
-def _no(settings: Settings, why: str) -> BadConfig:
-    return BadConfig(file=settings.named, key="tools", nearest=None, why=why)
+def _no(settings: Settings, why: str, key: str = "tools") -> BadConfig:
+    return BadConfig(file=settings.named, key=key, nearest=None, why=why)

@@ -27,11 +27,17 @@ LAST_KEPT = 4_096
 class Rulings:
     """Implements :class:`holdfast.kernel.ports.GatePort` over a judge."""
 
-    def __init__(self, judge: Judge, contracts: Mapping[str, Contract], secret: bytes) -> None:
-        """Rule with this judge; one per thread. ``secret`` keys the digest of the inputs."""
+    def __init__(
+        self, judge: Judge, contracts: Mapping[str, Contract], secret: bytes, proved: Mapping[str, str] | None = None
+    ) -> None:
+        """Rule with this judge; one per thread. ``secret`` keys the digest of the inputs.
+
+        ``proved`` names the contract version of each tool for which a proof is on record.
+        """
         self.judge = judge
         self._contracts = contracts
         self._secret = secret
+        self._proved = proved or {}
         self._last: dict[str, tuple[tuple[object, ...], Ruling]] = {}
 
     async def rule(self, view: Effect, run: Run, now_ms: int) -> Ruling:
@@ -71,6 +77,7 @@ class Rulings:
                 purpose=view.purpose,
                 generation=view.generation,
                 attempt=len(view.attempts) + 1,
+                proved=self._proved.get(view.tool) == view.contract,
                 cost_minor=view.cost.minor if view.cost is not None else None,
                 currency=view.cost.currency if view.cost is not None else None,
                 minutes_to_deadline=left,

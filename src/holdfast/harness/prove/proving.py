@@ -7,7 +7,8 @@ one. Does NOT test what nothing can test from outside: how late a request may st
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from holdfast.harness.prove import asking, sending
 from holdfast.harness.prove.bench import Bench
 from holdfast.harness.prove.finding import Broken, Finding, Open, Proof, Verdict
 from holdfast.harness.prove.sandbox import Sandbox, Stage
-from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.errors import BadConfig, HoldfastError
 from holdfast.kernel.model import Contract, EffectClass
 from holdfast.tools.define import Tool
 from holdfast.tools.plain import as_text
@@ -118,7 +119,7 @@ async def prove(
     """
     registry = tools if isinstance(tools, Registry) else Registry(tools)
     contract = registry.tool(tool).contract
-    with sandbox:
+    with _opened(sandbox):
         bench = Bench(registry, tool, Stage(sandbox))
         try:
             at_ms = bench.now_ms()
@@ -138,6 +139,23 @@ async def prove(
         findings=tuple(findings),
         trusted=trusted(contract),
     )
+
+
+@contextmanager
+def _opened(sandbox: Sandbox) -> Iterator[None]:
+    """The sandbox's block. Raises BadConfig where it cannot be entered: nothing was sent then."""
+    name = type(sandbox).__qualname__
+    try:
+        sandbox.__enter__()
+    except Exception as error:
+        why = f"it could not be opened: {type(error).__name__}: {error}"
+        raise BadConfig(file=name, key="sandbox", nearest=None, why=why) from error
+    try:
+        yield
+    except BaseException as error:
+        sandbox.__exit__(type(error), error, error.__traceback__)
+        raise
+    sandbox.__exit__(None, None, None)
 
 
 async def _checked(check: Check, bench: Bench) -> list[Finding]:
