@@ -98,7 +98,12 @@ class App:
         self._looks = Looks(self.registry)
         self._ports = Ports(
             store=store,
-            gate=Rulings(Judge(self.policy, self.registry.contracts.values()), self.registry.contracts, store.secret),
+            gate=Rulings(
+                Judge(self.policy, self.registry.contracts.values()),
+                self.registry.contracts,
+                store.secret,
+                proved={name: f.value for name in self.registry if (f := store.fact(f"proved:{name}")) is not None},
+            ),
             body=self._bodies,
             look=self._looks,
             peers=Peers(),

@@ -39,6 +39,7 @@ NOUNS = {
     "approval": ("holdfast.cli.approval:app", "Requests: what waits for whom."),
     "approve": ("holdfast.cli.approval:approve", "Say yes to exactly what a request shows."),
     "refuse": ("holdfast.cli.approval:refuse", "Say no to a request, with a reason."),
+    "tool": ("holdfast.cli.tool:app", "Tools: what each declares, and what of it is proved."),
     "evidence": ("holdfast.cli.evidence:app", "The record itself: show it, verify it."),
     "store": ("holdfast.cli.store:app", "The store: show it, release it after a restore."),
 }
