@@ -81,18 +81,27 @@ def _repeats(judged: Judged, changes: list[dict[str, Any]]) -> None:
         judged.broken.append("lost: the outside shows no change, though everything needed to know was there")
 
 
-def _own(effect: Effect, changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The changes that belong to an effect: by its key where the tool hands one over, else by its invoice."""
-    if effect.tool == "refund_bare":
-        return changes if effect.attempts else []
-    return [row for row in changes if effect.key in (row["key"] or "", row["note"].removeprefix("ref "))]
+def _own(effect: Effect, effects: list[Effect], changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The changes that belong to an effect: by its key where the tool hands one over.
+
+    A bare tool hands over nothing: what was acknowledged is found by the id in the reply, and any change that nobody
+    was told of belongs to whichever effect left without an acknowledgement.
+    """
+    if effect.tool != "refund_bare":
+        return [row for row in changes if effect.key in (row["key"] or "", row["note"].removeprefix("ref "))]
+    told = {f"re_{row['id']:06}": row for row in changes}
+    ids = {e.value.get("refund_id") for e in effects if isinstance(e.value, dict)}
+    if isinstance(effect.value, dict):
+        mine = told.get(str(effect.value.get("refund_id")))
+        return [mine] if mine is not None else []
+    return [row for refund_id, row in told.items() if refund_id not in ids] if effect.attempts else []
 
 
 def _ledger(judged: Judged, effects: list[Effect], changes: list[dict[str, Any]]) -> None:
     """The ledger against the books: nothing done that is not there, nothing there that is not owned."""
     owned = 0
     for effect in effects:
-        mine = len(_own(effect, changes))
+        mine = len(_own(effect, effects, changes))
         owned += mine
         if effect.state in AFTER_COMMIT and mine == 0:
             judged.broken.append(f"{effect.id} is {effect.state.value}, and the outside shows no change")
@@ -134,5 +143,5 @@ def _told(judged: Judged, effects: dict[str, Effect], changes: list[dict[str, An
         if effect.state not in AS_TOLD[told.outcome]:
             judged.lost += 1
             judged.broken.append(f"{told.outcome} was told of {effect.id}, which is {effect.state.value}")
-        if not _own(effect, changes):
+        if not _own(effect, list(effects.values()), changes):
             judged.broken.append(f"{told.outcome} was told of {effect.id}, and the outside shows no change")
