@@ -1,0 +1,1 @@
+"""A git repository under holdfast; see README.md."""

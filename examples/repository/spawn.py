@@ -1,0 +1,33 @@
+"""Start the git server in its own process, and end it by its own id."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SERVICE = Path(__file__).resolve().with_name("service.py")
+
+
+@contextmanager
+def running(folder: str | Path, *, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Yield the URL of the repository and the process; the repository stays in ``folder`` afterwards."""
+    command = [sys.executable, "-I", "-S", str(SERVICE), "--folder", str(folder), "--port", str(port)]
+    process = subprocess.Popen(  # noqa: S603 -- ours
+        [*command, "--end-with-stdin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the git server did not start (exit code {process.wait()})")
+        yield json.loads(line)["url"], process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
