@@ -35,7 +35,7 @@ ASKED = 9_900
 """An amount for which the policy asks a person (more than 50.00 EUR)."""
 PAYOUT_MS = 150
 RESTARTS = 6
-PLANTED = "HOLDFAST_PLANTED"
+PLANTED = "HOLDFAST_MUTANT"
 """Names the defect that every worker of this run of tests is to have; for showing that a test can fail."""
 AS_TOLD = {"Verified": frozenset({State.VERIFIED}), "Committed": AFTER_COMMIT}
 """What a caller was told of an effect, and the states in which that is what the ledger says."""

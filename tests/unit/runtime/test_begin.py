@@ -41,7 +41,7 @@ async def test_the_intent_entry_holds_who_wants_what_within_which_bounds() -> No
     assert (body["scope"], body["done"]) == (["invoice:*"], ["refunded"])
 
 
-@pytest.mark.req("1.2e", mutant=None, reason="identity is the kernel's: key-ignores-identity-argument is planted there")
+@pytest.mark.req("1.2e", mutant=None, reason="identity is the kernel's: key-ignores-argument is planted there")
 async def test_another_purpose_gets_another_key_and_the_same_purpose_the_same() -> None:
     """One call under one purpose is one effect, also after its run was ended and begun again."""
     rig = Rig()

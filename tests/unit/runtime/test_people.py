@@ -30,6 +30,7 @@ async def unknown(rig: Rig) -> str:
     return outcome.effect
 
 
+@pytest.mark.req("2.6a", mutant="approval-reused")
 async def test_a_yes_lets_the_effect_go_on_once() -> None:
     """Approved by somebody else, it is sent once, and the approval is spent."""
     rig = Rig()
@@ -43,6 +44,7 @@ async def test_a_yes_lets_the_effect_go_on_once() -> None:
         people.approve(rig.store.face("cli"), request, who="bob", vouched_by="os")
 
 
+@pytest.mark.req("2.6a", mutant="own-approval")
 async def test_nobody_approves_what_they_proposed() -> None:
     """The principal of the run cannot say yes to its own call."""
     rig = Rig()
@@ -89,7 +91,7 @@ async def test_no_human_closes_an_unknown_without_a_name_and_a_reason(act: str, 
     assert rig.effects()[0].state is State.UNKNOWN
 
 
-@pytest.mark.req("1.1c", mutant=None, reason="attested-as-verified is planted in the explorer")
+@pytest.mark.req("1.1c", mutant=None, reason="the state table has no such move; nothing to plant")
 async def test_attested_is_never_verified() -> None:
     """A person's word makes it committed, names the person, and says that nobody verified it."""
     rig = Rig()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from holdfast.kernel.answers import Absent, Doubt, Happened
 from holdfast.kernel.model import State
 from holdfast.kernel.outcomes import Unknown, Verified
@@ -98,6 +100,7 @@ async def test_what_a_living_worker_holds_is_not_touched_before_its_lease_runs_o
     assert [(body["offered"], body["reply"]["kind"]) for body in rig.notes("late")] == [(1, "doubt")]
 
 
+@pytest.mark.req("1.1c", mutant="not-found-is-final")
 async def test_an_absence_is_final_only_when_its_sender_is_dead_and_nothing_can_land_any_more() -> None:
     """Not found is not *did not happen* while the sender lives; proved dead and past the bound, it is sent anew."""
     rig = Rig()

@@ -8,7 +8,7 @@ import pytest
 
 import holdfast as hf
 from holdfast.kernel.answers import Accepted, Ack, CannotTell, Differs, Doubt, Happened, Holds, Refusal
-from holdfast.kernel.model import State
+from holdfast.kernel.model import Effect, State
 from tests.unit.runtime.rig import REFUND, Rig, Wanted
 
 LOST = Doubt("lost_reply", "the connection closed")
@@ -16,13 +16,21 @@ IN_1 = Wanted("refund", invoice="in_1")
 
 
 async def test_what_is_told_is_on_disk() -> None:
-    """When a call returns, a crash of its worker loses nothing of what it said."""
+    """Whoever is told is told of what is on disk; when a call returns, a crash of its worker loses nothing of it."""
     rig = Rig()
+    ahead = []
+
+    async def hears(view: Effect) -> None:
+        rig.ears.told.append(view)
+        ahead.extend([view.state] if rig.store.durable.effects.get(view.id) != view else [])
+
+    rig.ears.tell = hears
     outcome = await (await rig.run()).call(IN_1)
     rig.store.crash("w1")
     assert outcome == hf.Verified({"id": 1}, rig.effects()[0].id)
     assert rig.effects()[0].state is State.VERIFIED
     assert [view.state for view in rig.ears.told] == [State.VERIFIED]
+    assert ahead == []
 
 
 @pytest.mark.req("1.2c", mutant=None, reason="the same repeat is explored with planted defects in tests/harness")
@@ -45,6 +53,7 @@ async def test_a_second_identical_effect_is_asked_for_with_a_reason() -> None:
     assert len({request.key for request in rig.outside.sent}) == 2
 
 
+@pytest.mark.req("1.2c", mutant="reused-silently")
 async def test_the_outsides_no_is_failed_and_may_be_asked_anew() -> None:
     """A refusal by the outside is proof; the next call is the next generation, with a new key."""
     rig = Rig()
@@ -55,6 +64,7 @@ async def test_the_outsides_no_is_failed_and_may_be_asked_anew() -> None:
     assert len({request.key for request in rig.outside.sent}) == 2
 
 
+@pytest.mark.req("1.1e", mutant="retry-without-key")
 async def test_impatience_gets_unknown_and_sends_nothing() -> None:
     """Who does not want to wait is told Unknown with who moves next; nothing is sent again for that."""
     rig = Rig()
@@ -65,7 +75,7 @@ async def test_impatience_gets_unknown_and_sends_nothing() -> None:
     assert len(rig.outside.sent) == 1
 
 
-@pytest.mark.req("1.1d", mutant=None, reason="the caller's own cancellation; the tool's time limit is in tests/crash")
+@pytest.mark.req("1.1d", mutant="unknown-as-failed")
 async def test_a_caller_that_stops_listening_leaves_an_unknown() -> None:
     """A cancelled call whose tool is at work is recorded as a doubt, on disk, and not as a failure."""
     rig = Rig()
@@ -87,6 +97,7 @@ async def test_a_caller_that_stops_listening_leaves_an_unknown() -> None:
     assert rig.effects()[0].cause.startswith("caller_timeout")
 
 
+@pytest.mark.req("2.5b", mutant="verified-unread")
 async def test_a_difference_outside_is_unconfirmed_and_never_done() -> None:
     """Acknowledged, and not so outside: the run ends blocked, whatever the planner says."""
     rig = Rig()
