@@ -43,6 +43,16 @@ def test_an_approval_that_outlived_its_world_is_refused_and_asked_anew(played: t
     assert story["with"]["successor"]
 
 
+@pytest.mark.req("W4", mutant=None, reason="the lying body is the defect; without the read the story says done")
+def test_a_confident_done_over_a_wrong_world_ends_blocked(played: tuple[dict, Path]) -> None:
+    """W4: the same body and the same words; with holdfast the run is blocked, with the difference."""
+    story = next(s for s in played[0]["stories"] if s["id"] == "W4")
+    assert "Done!" in story["without"]["said"]
+    assert story["without"]["outside_changes"] == story["with"]["outside_changes"] == 0
+    assert story["with"]["said"] == "blocked"
+    assert "no refund of 1500 is listed" in story["with"]["reason"]
+
+
 @pytest.mark.req("1.10b", mutant=None, reason="the defect is the changed byte itself: an unchanged store verifies")
 def test_a_changed_byte_of_the_log_is_found_and_located(played: tuple[dict, Path]) -> None:
     """One byte of one body is changed in a copy of the file; the entry is named."""

@@ -15,7 +15,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from holdfast.cli.demo.stage import staged
-from holdfast.cli.demo.stories import approval_outlives_its_world, changed_log, killed_after_paying
+from holdfast.cli.demo.stories import (
+    approval_outlives_its_world,
+    changed_log,
+    confident_over_a_wrong_world,
+    killed_after_paying,
+)
 from holdfast.cli.envelope import print_data
 
 SHOW = 64
@@ -42,9 +47,11 @@ def demo(
         first = killed_after_paying(stage, say)
         say("\nW2  an approval outlives its world")
         second = approval_outlives_its_world(stage, say)
+        say("\nW4  a confident done over a wrong world")
+        fourth = confident_over_a_wrong_world(stage, say)
         say("\nThe log  one byte is changed")
         tamper = changed_log(stage, say)
-    stories = [first, second]
+    stories = [first, second, fourth]
     data = {
         "stories": stories,
         "tamper": tamper,
@@ -66,7 +73,9 @@ def _summary(data: dict[str, Any], say: Any) -> None:
         without, with_it = story["without"]["outside_changes"], story["with"]["outside_changes"]
         symbol = "✓" if story["verdict"] == "pass" else "✗"
         say(f"{story['id']} {story['title']:<41}{without:>9}{with_it:>6}  {symbol} {story['verdict']}")
-    say("refunds by the agent, counted in the bank's own books; wanted were 1 in W1 and 0 in W2")
+    say(
+        "refunds by the agent, counted in the bank's own books; wanted were 1 in W1, 0 in W2; in W4 what counts is what was said"
+    )
     found = "✓ found" if data["tamper"]["detected"] else "✗ not found"
     say(f"one changed byte of the log: {found}, entry {data['tamper']['entry']}")
     effect = data["stories"][0]["with"]["effect"]

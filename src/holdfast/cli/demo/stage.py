@@ -24,7 +24,7 @@ from typing import Any
 from holdfast.kernel.errors import BadConfig
 
 MARK = ".holdfast-demo"
-FILES = ("holdfast.toml", "policy.cedar", "refunds.py", "agent.py", "naive.py")
+FILES = ("holdfast.toml", "policy.cedar", "refunds.py", "agent.py", "naive.py", "confident.py")
 WAIT_S = 20.0
 
 

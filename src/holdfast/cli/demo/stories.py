@@ -109,6 +109,38 @@ def approval_outlives_its_world(stage: Stage, say: Say) -> dict[str, Any]:
     }
 
 
+def confident_over_a_wrong_world(stage: Stage, say: Say) -> dict[str, Any]:
+    """W4: the service is out, the body swallows that, and the agent says done."""
+    bank = stage.bank
+    for invoice in ("in_5", "in_6"):
+        bank.add_invoice(invoice, 100_00)
+    bank.switch("outage", "503", times=1, on="changes")
+    said = stage.run("confident.py", "naive", "in_5", "1500")
+    without = stage.changes("in_5")
+    say("  without holdfast")
+    say("    … the service answers 503; the tool's own code swallows it and returns ok")
+    say(f"    ✗ the agent says {said!r}; the bank's books: {len(without)} refunds")
+    bank.switch("outage", "503", times=1, on="changes")
+    report = json.loads(stage.run("confident.py", "holdfast", "in_6", "1500"))
+    books = stage.changes("in_6")
+    say("  with holdfast")
+    say(f"    … the same body, the same words from the planner: {report['says']!r} (unchecked)")
+    say(f"    ✓ the run ends {report['state']}: {report['reason']}")
+    ok = not without and not books and report["state"] == "blocked" and "unconfirmed" in report["reason"]
+    return {
+        "id": "W4",
+        "title": "a confident done over a wrong world",
+        "without": {"outside_changes": len(without), "said": said},
+        "with": {
+            "outside_changes": len(books),
+            "state": "unconfirmed",
+            "said": report["state"],
+            "reason": report["reason"],
+        },
+        "verdict": "pass" if ok else "fail",
+    }
+
+
 def changed_log(stage: Stage, say: Say) -> dict[str, Any]:
     """One byte of the log is changed in a copy of the store's file, and found."""
     store, copy = stage.folder / "holdfast.db", stage.folder / "tampered.db"
