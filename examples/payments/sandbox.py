@@ -31,6 +31,9 @@ class Payments:
     page = 100
     """The client lists a hundred refunds at a time."""
 
+    def __init__(self, tool: str = "refund") -> None:
+        self._tool = tool
+
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-prove-"))
@@ -50,8 +53,10 @@ class Payments:
         return {"invoice_id": f"in_{n}", "amount": AMOUNT}
 
     def refused(self, n: int) -> dict[str, Any]:
-        """A refund of an invoice that there is not."""
-        return {"invoice_id": f"nobody_{n}", "amount": AMOUNT}
+        """More than the invoice holds. A payout is taken on all the same, and judged later: it names no invoice."""
+        if self._tool == "payout":
+            return {"invoice_id": f"nobody_{n}", "amount": AMOUNT}
+        return {**self.arguments(n), "amount": INVOICE + 1}
 
     def books(self, args: dict[str, Any]) -> list[Any]:
         """Every change of the invoice, whoever made it."""
@@ -83,4 +88,4 @@ def _point_at(url: str | None) -> None:
 
 
 sandbox = Payments
-"""What ``holdfast tool prove`` looks for: called without arguments, it gives the sandbox."""
+"""What ``holdfast tool prove`` looks for: called with the tool's name, it gives the sandbox."""

@@ -79,7 +79,7 @@ async def prove(
     contract = registry.tool(tool).contract
     made = _sandbox(settings, sandbox, contract.name)
     narrate = (lambda _: None) if shared.json else _narrate
-    proof = await checked(contract.name, made, registry, tell=narrate)
+    proof = await checked(contract.name, made, registry, name=sandbox, tell=narrate)
     missing = ""
     if settings.file or settings.store_path.is_file():
         _record(settings, proof)
@@ -139,12 +139,9 @@ def _sandbox(settings: Settings, place: str, tool: str) -> Any:
     factory = getattr(module_at(settings, where, key="--sandbox"), name, None)
     if not callable(factory):
         raise Misused(f"{where} offers no {name}: a class or function that makes the sandbox")
-    takes = [
-        p
-        for p in inspect.signature(factory).parameters.values()
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    made = factory(tool) if takes else factory()
+    takes = inspect.signature(factory).parameters.values()
+    by_place = [p for p in takes if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    made = factory(tool) if by_place else factory()
     if not (hasattr(made, "__enter__") and callable(getattr(made, "arguments", None))):
         raise Misused(f"{place} makes no sandbox: it needs a with block and arguments(n); see docs/guides/prove.md")
     return made

@@ -1,7 +1,7 @@
 """Pages about tools: what is registered, what one contract declares, and what of it was proved.
 
-Works on plain data (contracts, and proofs as they are recorded), so that a proof of today and one out of the record look
-the same. Promises that *proved* is said only of the version that is registered now. Evidence is what sandboxes and
+Works on plain data (contracts, and proofs as they are recorded), so that a proof of today and one on record look the
+same. Promises that *proved* is said only of the version that is registered now. Evidence is what sandboxes and
 bodies wrote: it is framed.
 """
 
@@ -33,7 +33,7 @@ EVIDENCE_CHARS = 400
 
 
 def standing(contract: Contract, proof: Mapping[str, Any] | None, fact: str) -> Sign:
-    """What is known of a contract: ``fact`` is the version that the store calls proved, ``proof`` the last on record."""
+    """What is known of a contract; ``fact`` is the version that the store calls proved, ``proof`` the last recorded."""
     if fact and fact == contract.version:
         return PROVED
     if proof is not None and proof["contract"] == contract.version and proof["verdict"] == BROKEN.word:
@@ -77,7 +77,8 @@ def list_page(rows: Iterable[tuple[Contract, Sign]]) -> Page:
     width = max((len(contract.name) for contract, _ in known), default=0)
     for contract, sign in known:
         words = f"  {contract.effect.value:<13}{framed(contract.resource, 60)}"
-        page.line(Span(f"{escaped(contract.name):<{width}}  ", "head"), sign.span, words)
+        stands = Span(f"{sign!s:<{len(str(DECLARED))}}", sign.role)
+        page.line(Span(f"{escaped(contract.name):<{width}}  ", "head"), stands, words)
         page.line(" " * (width + 2), ", ".join(protections(contract)) or "nothing that protects or can be asked")
     if not known:
         page.line("— no tool is named")

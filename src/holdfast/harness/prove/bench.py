@@ -290,6 +290,6 @@ def said(answer: object) -> str:
     return ": ".join([type(answer).__name__, *words])
 
 
-def times(count: int, thing: str) -> str:
+def times(count: int, thing: str, things: str = "") -> str:
     """``1 change``, ``2 changes``."""
-    return f"{count} {thing}" + ("" if count == 1 else "s")
+    return f"{count} {thing if count == 1 else things or thing + 's'}"

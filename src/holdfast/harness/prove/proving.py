@@ -110,11 +110,17 @@ CHECKS: tuple[Check, ...] = (
 
 
 async def prove(
-    tool: str, sandbox: Sandbox, tools: Iterable[Tool[..., Any]] | Registry, *, tell: Tell = lambda _: None
+    tool: str,
+    sandbox: Sandbox,
+    tools: Iterable[Tool[..., Any]] | Registry,
+    *,
+    name: str = "",
+    tell: Tell = lambda _: None,
 ) -> Proof:
     """Run every check that the contract of ``tool`` calls for against an unopened ``sandbox``.
 
-    ``tools`` are the registry's: an undo may call another of them. ``tell`` is told each claim before it is checked.
+    ``tools`` are the registry's: an undo may call another of them. ``name`` is what the proof calls the sandbox (its
+    class, if empty); ``tell`` is told each claim before it is checked.
     Raises UsageError for an unknown tool, an incomplete contract, or arguments that do not fit the schema.
     """
     registry = tools if isinstance(tools, Registry) else Registry(tools)
@@ -133,7 +139,7 @@ async def prove(
     return Proof(
         tool=tool,
         contract=contract.version,
-        sandbox=f"{type(sandbox).__module__}.{type(sandbox).__qualname__}",
+        sandbox=name or f"{type(sandbox).__module__}.{type(sandbox).__qualname__}",
         at_ms=at_ms,
         counted_by=bench.counted_by,
         findings=tuple(findings),

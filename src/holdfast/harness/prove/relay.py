@@ -19,7 +19,7 @@ from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 CHUNK_BYTES = 1 << 16
-QUIET_S = 0.1
+QUIET_S = 0.25
 """How long a client must be silent until what it has sent counts as the whole request."""
 LANDS_S = 10.0
 """How long ``release`` waits for the outside's answer to a late request."""
@@ -29,12 +29,14 @@ class Spell:
     """What the relay does to one exchange: the ``number``-th that begins while the spell lasts."""
 
     def __init__(self, kind: str, number: int) -> None:
-        """``kind`` is drop, hold or cut; cut applies to every exchange."""
+        """``kind`` is drop, hold, pause or cut; cut applies to every exchange."""
         self.kind = kind
         self.number = number
         self.begun = 0
         self.applied = 0
         self.held: list[tuple[socket.socket, bytes]] = []
+        self.reached = threading.Event()
+        self.let_go = threading.Event()
 
     def begins(self) -> bool:
         """Another exchange begins; whether it is the one that is meant."""
@@ -42,7 +44,11 @@ class Spell:
         return self.kind == "cut" or self.begun == self.number
 
     def release(self) -> int:
-        """Send every held request to the outside and wait until it has answered; returns how many there were."""
+        """Send every held request to the outside and wait until it has answered; returns how many there were.
+
+        A paused request goes on its way, and its client gets the answer.
+        """
+        self.let_go.set()
         held, self.held = self.held, []
         for upstream, request in held:
             with suppress(OSError), upstream:
@@ -119,6 +125,15 @@ class Relay:
             yield spell
 
     @contextmanager
+    def pause(self, number: int = 1) -> Iterator[Spell]:
+        """The ``number``-th request waits here, its client still connected, until ``release`` or the block's end."""
+        with self._cast(Spell("pause", number)) as spell:
+            try:
+                yield spell
+            finally:
+                spell.let_go.set()
+
+    @contextmanager
     def cut(self) -> Iterator[Spell]:
         """No request reaches the outside; every client is hung up on without a word."""
         with self._cast(Spell("cut", 1)) as spell:
@@ -183,6 +198,11 @@ class Relay:
                         if waiting is not None and waiting.kind == "hold":
                             waiting.held.append((upstream, data + _rest(client)))
                             return True
+                        if waiting is not None and waiting.kind == "pause":
+                            data += _rest(client)
+                            waiting.reached.set()
+                            waiting.let_go.wait()
+                            waiting = None
                     upstream.sendall(data)
                     continue
                 between = True

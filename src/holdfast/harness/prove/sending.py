@@ -78,11 +78,22 @@ async def _nothing_acknowledged(bench: Bench, trial: Trial, reply: Reply, when: 
     elif isinstance(reply, BELIEVED):
         if await bench.settled(trial) == 0:
             raise Broken(f"{when}, and the body acknowledged a change that is not in the {bench.counted_by}")
-        raise Open(f"{when}, and yet the change was made: the sandbox did not do what it says")
+        raise Open(f"{when}, and yet the change was made, then or later: that shows nothing")
 
 
 async def refuses_truthfully(bench: Bench) -> str | None:
-    """Whatever was called refused or *did not happen* is in no book, now that all trials are over."""
+    """Whatever was called refused or *did not happen* is in no book; a lost reply is not called so."""
+    lost = 0
+    for number in range(1, MANY + 1):
+        block = bench.stage.losing_replies(number)
+        if block is None:
+            break
+        trial = await bench.trial()
+        with block:
+            reply = await bench.send(trial)
+        if isinstance(reply, BELIEVED):
+            break
+        lost += 1
     refused = [trial for trial in bench.trials if trial.refused and not trial.disturbed]
     if bench.counted_by == "books":
         for trial in refused:
@@ -91,11 +102,11 @@ async def refuses_truthfully(bench: Bench) -> str | None:
                 raise Broken(f"{said(trial.replies[-1])}, and {times(grown, 'change')} in the books")
     if not refused:
         if not bench.contract.did_not_happen:
-            return None
+            return f"{times(lost, 'lost reply', 'lost replies')}, none called a refusal" if lost else None
         raise Open("nothing made the body say that nothing happened; a sandbox with refused() would")
     if bench.counted_by != "books":
         raise Open("only the outside's own books could tell: the sandbox has no books()")
-    return f"{times(len(refused), 'refusal')}, no change in the books"
+    return f"{times(len(refused), 'refusal')}, no change in the books; {times(lost, 'lost reply', 'lost replies')}"
 
 
 async def nothing_later(bench: Bench) -> str | None:
@@ -220,7 +231,34 @@ async def changed_target_refused(bench: Bench) -> str:
     grown = await bench.settled(trial)
     if grown > 0 or isinstance(reply, BELIEVED):
         raise Broken(f"the target had changed; {said(reply)}, {times(grown, 'change')} in the {bench.counted_by}")
-    return f"after a foreign change: {said(reply)}, no change by us"
+    between = await _changed_in_between(bench)
+    return f"after a foreign change: {said(reply)}, no change by us; {between}"
+
+
+async def _changed_in_between(bench: Bench) -> str:
+    """The same with the foreign change between two requests of the body, so that its own look first does not help."""
+    relay = bench.stage.relay
+    if relay is None:
+        return "a change between its requests was not tried (no relay)"
+    for number in range(1, MANY + 1):
+        trial = await bench.trial()
+        with relay.pause(number) as spell:
+            sent = asyncio.ensure_future(bench.send(trial))
+            while not (spell.reached.is_set() or sent.done()):  # noqa: ASYNC110 - the relay is a thread, not a task.
+                await asyncio.sleep(POLL_S)
+            if spell.reached.is_set():
+                await bench.disturb(trial, "foreign_change")
+                trial.before = await bench.count(trial.args)
+            spell.release()
+            reply = await sent
+        if not spell.reached.is_set():
+            return f"also when it came before any of its {times(number - 1, 'request')}"
+        grown = await bench.grown(trial)
+        if grown > 0:
+            raise Broken(f"the target changed before request {number} of the body, and it wrote all the same")
+        if isinstance(reply, Ack | Items) and number == 1:
+            raise Broken("the target changed on the way, and the body acknowledged a change that is not there")
+    return f"also when it came before any of its first {times(MANY, 'request')}"
 
 
 def another_key() -> str:
