@@ -73,9 +73,8 @@ def _summary(data: dict[str, Any], say: Any) -> None:
         without, with_it = story["without"]["outside_changes"], story["with"]["outside_changes"]
         symbol = "✓" if story["verdict"] == "pass" else "✗"
         say(f"{story['id']} {story['title']:<41}{without:>9}{with_it:>6}  {symbol} {story['verdict']}")
-    say(
-        "refunds by the agent, counted in the bank's own books; wanted were 1 in W1, 0 in W2; in W4 what counts is what was said"
-    )
+    say("refunds by the agent, counted in the bank's own books; wanted were 1 in W1 and 0 in W2,")
+    say("and in W4 none was made: there it counts who said done")
     found = "✓ found" if data["tamper"]["detected"] else "✗ not found"
     say(f"one changed byte of the log: {found}, entry {data['tamper']['entry']}")
     effect = data["stories"][0]["with"]["effect"]
