@@ -329,7 +329,8 @@ class Machine(Moves, Replies):
                 view = self.store.seen_by(worker).effects.get(effect)
                 if view is None or self.busy(effect):
                     continue
-                dead = view.holder if view.holder in self.dead and view.state in drive.OWNED else ""
+                proved = self.scenario.provable and view.holder in self.dead and view.state in drive.OWNED
+                dead = view.holder if proved else ""
                 if due(view, worker, now_ms, dead) is not None:
                     return worker, effect
         return None
@@ -365,7 +366,9 @@ class Machine(Moves, Replies):
     def rest(self) -> None:
         """Faults have ceased and nothing is due."""
         books = self.store.durable
-        self.see(AtRest(tuple(v for v in books.effects.values() if is_open(v))))
+        # A restored store as a whole waits for a named human; what it holds back has no date of its own.
+        waiting = () if books.restored else tuple(v for v in books.effects.values() if is_open(v))
+        self.see(AtRest(waiting))
         raise Ended
 
     def read_evidence(self) -> None:
