@@ -197,4 +197,4 @@ def _delete_undo(look: hf.Look, *, sku: str) -> hf.Call:
     return hf.Call("insert_row", {"sku": sku, "title": gone["title"], "price": gone["price"]})
 
 
-TOOLS = [insert_row, update_row, delete_row]
+TOOLS: list[hf.Tool[..., Any]] = [insert_row, update_row, delete_row]
