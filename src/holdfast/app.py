@@ -20,8 +20,10 @@ from holdfast.blocking import BlockingApp
 from holdfast.effect.admit import question
 from holdfast.effect.observe import observe
 from holdfast.gate import Judge, PolicySet
+from holdfast.gate.policy import Rule
 from holdfast.gate.rulings import Rulings
 from holdfast.kernel.answers import Reply
+from holdfast.kernel.canon import decode
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.errors import BadConfig, BadContract, NotOpen, SealRefused
 from holdfast.kernel.guard import Fact
@@ -31,8 +33,10 @@ from holdfast.runtime import people
 from holdfast.runtime.begin import Intent, begin
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.peers import Peers, my_name
+from holdfast.runtime.planner import Card
 from holdfast.runtime.recover import Recoverer
 from holdfast.runtime.run import RunHandle
+from holdfast.runtime.view import Noted
 from holdfast.store import SqliteStore as Store
 from holdfast.store import open_store
 from holdfast.tools.body import Bodies
@@ -264,9 +268,25 @@ class App:
         cost = {"minor": bound.cost.minor, "currency": bound.cost.currency} if bound.cost is not None else None
         return bound.args, bound.resource, cost
 
-    def tool_names(self) -> tuple[str, ...]:
-        """The tools that a planner may name."""
-        return tuple(sorted(self.registry.contracts))
+    def cards(self) -> tuple[Card, ...]:
+        """The contracts that a planner may use: those of which some rule permits something. Plain data, no handle."""
+        return tuple(
+            Card(
+                name=name,
+                description=contract.description,
+                effect=contract.effect.value,
+                schema=contract.schema,
+                permits=permits,
+            )
+            for name, contract in sorted(self.registry.contracts.items())
+            if (permits := _permits(self.policy.rules_for(name)))
+        )
+
+    async def noted(self, run: str, after: int) -> list[Noted]:
+        """A run's own entries after a sequence number, with everything recorded so far on disk."""
+        await self.store.flush()
+        entries = (e for e in self.store.entries(run) if e.seq > after and not e.effect)
+        return [Noted(e.seq, e.kind, e.at_ms, e.by, decode(e.body) if e.body else {}) for e in entries]
 
     async def undo_of(self, view: Effect) -> Call:
         """The call that offsets a committed effect, as its tool says. Raises BadContract where it has none."""
@@ -314,6 +334,12 @@ class App:
             raise NotOpen(what=f"Effect {effect}")
         contract = self.registry.tool(view.tool).contract
         return await getattr(self.ports.look, kind)(question(view, contract))
+
+
+def _permits(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """What the rules of a tool permit, in the words of their authors."""
+    asked = "; a person is asked"
+    return tuple(f"{rule}{asked if rule.asks else ''}" for rule in rules if not rule.forbids)
 
 
 class _Silent:

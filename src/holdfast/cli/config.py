@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,17 @@ KEYS: dict[str, str] = {
     "tools": "a list of texts",
     "policy": "text",
 }
+
+TYPES: dict[str, Callable[[Any], bool]] = {
+    "text": lambda value: isinstance(value, str),
+    "a list of texts": lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
+    "a whole number": lambda value: type(value) is int and value >= 0,
+    "a number": lambda value: type(value) in (int, float),
+    "true or false": lambda value: isinstance(value, bool),
+    "a table": lambda value: isinstance(value, dict),
+    "a list of tables": lambda value: isinstance(value, list) and all(isinstance(v, dict) for v in value),
+}
+"""What a value of a configuration file may be, in the words of an error."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +83,23 @@ def load(config: str | None = None, store: str | None = None) -> Settings:
     else:
         settings = _read(path)
     if store is not None:
-        return _replaced(settings, store=_url(store, Path.cwd(), "the command line", "--store"))
-    return _replaced(settings, store=_url(settings.store, settings.home, settings.named, "store"))
+        return _replaced(settings, store=address(store, Path.cwd(), "the command line", "--store"))
+    return _replaced(settings, store=address(settings.store, settings.home, settings.named, "store"))
+
+
+def parsed(path: Path) -> tuple[str, dict[str, Any]]:
+    """A TOML file as text and as data. Raises BadConfig."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfig(file=str(path), key="the file", nearest=None, why=f"it is not TOML: {error}") from None
 
 
 def _read(path: Path) -> Settings:
-    text = path.read_text(encoding="utf-8")
-    try:
-        keys = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadConfig(file=str(path), key="the file", nearest=None, why=f"it is not TOML: {error}") from None
+    text, keys = parsed(path)
     for key, value in keys.items():
-        _check(path, text, key, value)
+        check(path, text, key, value, KEYS)
     home = path.resolve().parent
     policy = keys.get("policy")
     return Settings(
@@ -96,24 +113,20 @@ def _read(path: Path) -> Settings:
     )
 
 
-def _check(path: Path, text: str, key: str, value: Any) -> None:
-    """One key: known, of its type, and not empty."""
-    where = _line_of(text, key)
-    if key not in KEYS:
+def check(path: Path, text: str, key: str, value: Any, keys: dict[str, str], table: str = "") -> None:
+    """One key of a file, or of a ``table`` of it: known, of its type, and not empty. Raises BadConfig."""
+    where, name = _line_of(text, key), f"{table}.{key}" if table else key
+    if key not in keys:
         import difflib
 
-        near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
-        raise BadConfig(file=str(path), key=key, nearest=near[0] if near else None, why=f"{where}there is no such key")
-    wanted = KEYS[key]
-    good = (
-        isinstance(value, str)
-        if wanted == "text"
-        else isinstance(value, list) and all(isinstance(v, str) for v in value)
-    )
-    if not good:
-        raise BadConfig(file=str(path), key=key, nearest=None, why=f"{where}it is {wanted}, not {type(value).__name__}")
+        near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+        raise BadConfig(file=str(path), key=name, nearest=near[0] if near else None, why=f"{where}there is no such key")
+    wanted = keys[key]
+    if not TYPES[wanted](value):
+        why = f"{where}it is {wanted}, not {type(value).__name__}"
+        raise BadConfig(file=str(path), key=name, nearest=None, why=why)
     if isinstance(value, str) and not value.strip():
-        raise BadConfig(file=str(path), key=key, nearest=None, why=f"{where}it is empty")
+        raise BadConfig(file=str(path), key=name, nearest=None, why=f"{where}it is empty")
 
 
 def _line_of(text: str, key: str) -> str:
@@ -125,7 +138,7 @@ def _line_of(text: str, key: str) -> str:
     return ""
 
 
-def _url(store: str, home: Path, file: str, key: str) -> str:
+def address(store: str, home: Path, file: str, key: str) -> str:
     """The store's address with an absolute path; a bare path is SQLite's."""
     scheme, colon, rest = store.partition(":")
     if not colon:

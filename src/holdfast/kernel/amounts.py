@@ -199,9 +199,10 @@ def unreserve(spent: Spent, cost: Money | None) -> Spent:
     return msgspec.structs.replace(spent, reserved_effects=spent.reserved_effects - 1, reserved_cost=held)
 
 
-def count_step(spent: Spent, tokens: int = 0) -> Spent:
-    """One planner step was taken, at the cost of so many tokens."""
-    return msgspec.structs.replace(spent, steps=spent.steps + 1, tokens=spent.tokens + tokens)
+def count_step(spent: Spent, tokens: int = 0, cost: Money | None = None, *, steps: int = 1) -> Spent:
+    """One planner step was taken (``steps=0``: asked for in vain), at the cost of so many tokens and so much money."""
+    counted = {"steps": spent.steps + steps, "tokens": spent.tokens + tokens, "cost": _moved(spent.cost, cost, 1)}
+    return msgspec.structs.replace(spent, **counted)
 
 
 def _sum_of(sums: Sums, currency: str) -> int:

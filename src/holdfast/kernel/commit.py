@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from msgspec.structs import replace
 
 from holdfast.kernel import guard as guards
-from holdfast.kernel.amounts import debit, refund, reserve, unreserve
+from holdfast.kernel.amounts import Money, count_step, debit, refund, reserve, unreserve
 from holdfast.kernel.errors import IllegalTransition
 from holdfast.kernel.guard import Fact, Guard, Rejected
 from holdfast.kernel.life import KINDS, LETS_GO, Draft, Stamp, apply, propose
@@ -112,10 +112,9 @@ def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
     """Entries and rows that are no effect's: notes, the end of a run, facts in force."""
     for note in change.notes:
         rows.append(Line(change.run, "", note.kind, "", "", now_ms, note.by, 0, note.body))
-        if note.kind == "step":
-            run = rows.run(change.run)
-            if run is not None:
-                rows.put_run(replace(run, steps=run.steps + 1))
+        run = rows.run(change.run) if note.kind in ("step", "no_answer") else None
+        if run is not None:
+            rows.put_run(_asked(run, note))
     if change.ends is not None:
         run = rows.run(change.run)
         if run is not None:
@@ -123,6 +122,15 @@ def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
     for fact in change.facts:
         before = rows.fact(fact.scope)
         rows.put_fact(replace(fact, epoch=(before.epoch if before is not None else 0) + 1))
+
+
+def _asked(run: Run, note: Note) -> Run:
+    """A planner was asked: what that used up counts, whether or not there was an answer; only an answer is a step."""
+    cost = note.body.get("cost")
+    paid = Money(**cost) if cost else None
+    step = 1 if note.kind == "step" else 0
+    spent = count_step(run.spent, note.body.get("tokens", 0), paid, steps=step)
+    return replace(run, steps=run.steps + step, spent=spent)
 
 
 def _fold(change: Change, draft: Draft, rows: Tables, now_ms: int) -> Effect:

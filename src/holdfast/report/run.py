@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from holdfast.kernel.model import Effect, Run, State
 from holdfast.report.lists import effect_lines, run_sign
 from holdfast.report.page import Page, Span, counted
+from holdfast.report.story import Told, story
 from holdfast.report.text import escaped, framed, iso, seen_from, when
 
 IN_DOUBT = frozenset({State.UNKNOWN, State.DISPATCHED, State.ABANDONED, State.UNCONFIRMED})
@@ -22,8 +25,8 @@ def run_code(run: Run, views: list[Effect]) -> int:
     return 0 if run.state in ("open", "done") else 5
 
 
-def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int) -> Page:
-    """One run. All its effects count; at most ``limit`` are shown."""
+def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int, entries: Sequence[Told] = ()) -> Page:
+    """One run with its story. All its effects count; at most ``limit`` of them, and of its steps, are shown."""
     shown = views[:limit]
     states: dict[str, int] = {}
     for view in views:
@@ -32,6 +35,7 @@ def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int) -> Page:
         "run": msgspec.to_builtins(run),
         "effects": [msgspec.to_builtins(view) for view in shown],
         "opened": iso(run.opened_ms),
+        "story": [{"kind": e.kind, "at": iso(e.at_ms), "by": e.by, "body": e.body} for e in entries if not e.effect],
     }
     page = Page(
         data=data,
@@ -56,20 +60,29 @@ def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int) -> Page:
     for label, texts in (("scope", run.scope), ("done when", run.done)):
         if texts:
             page.facts(label, [framed(text) for text in texts])
-    page.facts("used", _used(run))
+    page.facts("used", used(run))
     page.fact("evidence", f"{run.seq} entries, head {run.head[:16] or '—'}…  holdfast evidence show {run.id}")
     page.gap()
     page.head("effects  ", Span("  ".join(counted(states)) or "— none"))
     effect_lines(page, shown, now_ms, indent="  ")
     if page.truncated:
         page.line(Span(f"  — only the first {limit} of {len(views)} are shown; --limit shows more", "quiet"))
+    told = story(entries)
+    if told:
+        page.gap()
+        page.head("story  ", Span("what the planner says is its own word; nobody has checked it", "quiet"))
+        if len(told) > limit:
+            page.line(Span(f"  — the first {len(told) - limit} lines are left out; --limit shows more", "quiet"))
+        page.lines += told[-limit:]
     return page
 
 
-def _used(run: Run) -> list[str]:
+def used(run: Run) -> list[str]:
     """What the run has used of its budget; an unknown effect counts as spent."""
     limit, used = run.budget, run.spent
     lines = [f"steps {run.steps}" + (f" of {limit.steps}" if limit.steps is not None else "")]
+    if used.tokens or limit.tokens is not None:
+        lines.append(f"tokens {used.tokens}" + (f" of {limit.tokens}" if limit.tokens is not None else ""))
     lines.append(f"effects {used.effects}" + (f" of {limit.effects}" if limit.effects is not None else ""))
     sums = dict(used.cost)
     if limit.cost is not None:

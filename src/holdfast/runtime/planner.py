@@ -41,6 +41,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     response: str = ""
     finish: str = ""
     streamed: bool = False
+    estimated: bool = False  # nobody counted the tokens; rather too many than too few
     input_tokens: int = 0
     output_tokens: int = 0
     price_micro: int = 0  # millionths of a minor unit of ``currency``

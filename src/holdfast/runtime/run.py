@@ -19,14 +19,19 @@ from holdfast.effect.observe import observe
 from holdfast.kernel.amounts import parse_duration
 from holdfast.kernel.answers import Doubt
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.errors import HoldfastError, NotAllowedNow, ReasonMissing, RunStopped
+from holdfast.kernel.errors import NotAllowedNow, ReasonMissing, RunStopped
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.life import LEGAL
 from holdfast.kernel.model import Effect, Run, State
-from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Unknown, Waiting, outcome_of
+from holdfast.kernel.outcomes import Deferred, Outcome, Stopped, Unknown, Waiting, outcome_of
 from holdfast.kernel.ports import Ports, Sent
 from holdfast.runtime.drive import Rest, pursue
-from holdfast.runtime.planner import Answer, Planner, Proposed, Told, View
+from holdfast.runtime.planner import Planner
+from holdfast.runtime.turns import Desk as TurnsDesk
+from holdfast.runtime.turns import Patience, Report, Turns
+from holdfast.runtime.view import Noted
+
+__all__ = ["Call", "Desk", "Item", "Report", "RunHandle"]
 
 PATIENCE_MS = 10_000
 """How long a call stays with an effect whose outcome is in doubt before it answers Unknown (added to its timeout)."""
@@ -41,20 +46,6 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """How a driven run came to rest: done, waiting or blocked, why, and every outcome in order.
-
-    ``says`` is the planner's own last message and nobody has checked it.
-    """
-
-    run: str
-    state: str
-    reason: str
-    says: str = ""
-    steps: int = 0
-    outcomes: tuple[Outcome, ...] = ()
-
-
 class Call(Protocol):
     """A tool and its arguments, as the tools layer builds them."""
 
@@ -64,20 +55,12 @@ class Call(Protocol):
     def args(self) -> dict[str, Any]: ...
 
 
-class Desk(Protocol):
+class Desk(TurnsDesk, Protocol):
     """What a run needs of the application around it."""
 
     @property
     def ports(self) -> Ports:
         """The wired ports."""
-        ...
-
-    def prepared(self, tool: str, args: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
-        """Complete checked arguments, resource and cost of a call; raises UsageError."""
-        ...
-
-    def tool_names(self) -> tuple[str, ...]:
-        """The tools that a planner may name."""
         ...
 
     async def undo_of(self, view: Effect) -> Call:
@@ -102,24 +85,32 @@ class RunHandle:
         self._desk = desk
         self._ports = desk.ports
         self.record = run
-        self._untold: list[Effect] = []  # what a driven planner has seen and nobody else may see yet
+        self.shown: dict[str, tuple[Noted, Any]] = {}
 
     @property
     def id(self) -> str:
         """The run's id."""
         return self.record.id
 
-    async def saw(self, source: str, content: Any, *, kind: str = "observed", fresh_for: str | None = None) -> Item:
-        """Record an item that the planner sees: its source, kind and digest (the content stays outside the log)."""
+    async def saw(
+        self, source: str, content: Any, *, kind: str = "observed", fresh_for: str | None = None, keep: bool = False
+    ) -> Item:
+        """Record an item that the planner sees: its source, kind and digest. The content stays outside the log.
+
+        With ``keep`` the content is recorded too, so that a run which goes on in another process can still show it.
+        """
         data = content if isinstance(content, bytes) else msgspec.json.encode(content)
         digest = hashlib.sha256(data).hexdigest()
         item = Item(id=f"it_{digest[:20]}", source=source, kind=kind, digest=digest)
         body: dict[str, Any] = {"item": item.id, "source": source, "kind": kind, "digest": digest}
         if fresh_for is not None:
             body["fresh_for_ms"] = parse_duration(fresh_for, name="fresh_for")
-        await self._ports.store.later(
-            Change(run=self.id, notes=(Note(kind="item", by=self.record.principal.name, body=body),))
-        )
+        if keep:
+            body["content"] = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
+        note = Note(kind="item", by=self.record.principal.name, body=body)
+        verdict = await self._ports.store.later(Change(run=self.id, notes=(note,)))
+        if not isinstance(verdict, Rejected):
+            self.shown[item.id] = (Noted(0, note.kind, verdict.at_ms, note.by, body), content)
         return item
 
     async def call(
@@ -247,111 +238,16 @@ class RunHandle:
         )
         await self._ports.store.commit(change)
 
-    async def drive(self, planner: Planner, *, max_steps: int = 100) -> Report:
-        """Let a planner propose until it is done, somebody else must move, or a limit of the run is reached."""
-        outcomes: list[Outcome] = []
-        told: list[Told] = []
-        for _ in range(max_steps):
-            view = await self._view(told)
-            if view is None or view.steps_left == 0 or (view.time_left_ms is not None and view.time_left_ms <= 0):
-                return await self._rest("blocked", "the run's steps or time are spent, or it is stopped", "", outcomes)
-            answer = await planner.propose(view)
-            await self._record_answer(answer)
-            if answer.done or not answer.calls:
-                return await self._finish(answer, outcomes)
-            for proposed in answer.calls:
-                outcome = await self._try(proposed)
-                outcomes.append(outcome)
-                told.append(_told(proposed, outcome))
-                if isinstance(outcome, Unknown) and not self._ports.contracts[proposed.tool].independent:
-                    return await self._rest("blocked", f"{outcome.effect} is unknown: {outcome.cause}", "", outcomes)
-                if isinstance(outcome, Waiting):
-                    return await self._rest("waiting", f"{outcome.effect} waits for {outcome.for_what}", "", outcomes)
-                if isinstance(outcome, Stopped):
-                    return await self._rest("blocked", outcome.reason, "", outcomes)
-        return await self._rest("blocked", f"{max_steps} steps were taken without an end", "", outcomes)
+    async def resumed(self, effect: str, untold: list[Effect]) -> Outcome:
+        """Take up an effect that an earlier process left, as far as it goes within its patience."""
+        view = (await self._ports.store.read(effect)).effect
+        assert view is not None
+        return await self.carry(effect, self._ports.contracts[view.tool].timeout_ms + PATIENCE_MS, untold)
 
-    async def _view(self, told: list[Told]) -> View | None:
-        run = await self._ports.store.run_row(self.id)
-        if run is None or run.state != "open":
-            return None
-        now_ms = await self._ports.store.time()
-        limit, used = run.budget, run.spent
-        return View(
-            goal=run.goal,
-            purpose=run.purpose,
-            step=run.steps,
-            tools=self._desk.tool_names(),
-            told=tuple(told),
-            steps_left=None if limit.steps is None else max(0, limit.steps - run.steps),
-            effects_left=None if limit.effects is None else max(0, limit.effects - used.effects),
-            time_left_ms=None if run.deadline_ms is None else run.deadline_ms - now_ms,
-        )
+    async def drive(self, planner: Planner, *, max_steps: int = 100, patience: Patience = Patience()) -> Report:  # noqa: B008 - frozen
+        """Let a planner propose until it is done, somebody else must move, or a limit of the run is reached.
 
-    async def _record_answer(self, answer: Answer) -> None:
-        body: dict[str, Any] = {"says": answer.says} if answer.says else {}
-        if answer.done:
-            body["done"] = True
-        if answer.calls:
-            body["calls"] = [msgspec.to_builtins(c) for c in answer.calls]
-        await self._ports.store.later(Change(run=self.id, notes=(Note(kind="step", by="planner", body=body),)))
-
-    async def _try(self, proposed: Proposed) -> Outcome:
-        """A planner's call; one that does not fit is refused with the reason, and recorded as such."""
-        try:
-            return await self.propose(
-                proposed.tool, proposed.args, cites=proposed.cites, by="planner", untold=self._untold
-            )
-        except HoldfastError as error:
-            body = {"tool": proposed.tool, "code": error.code, "reason": str(error)}
-            await self._ports.store.later(Change(run=self.id, notes=(Note(kind="unfit", by="planner", body=body),)))
-            return Refused(str(error), rules=(error.code,))
-
-    async def _finish(self, answer: Answer, outcomes: list[Outcome]) -> Report:
-        """Done is said only if every effect of the run ended as its contract agreed."""
-        short = [e for e in await self._ports.store.run_effects(self.id) if not _agreed(e)]
-        if not short:
-            return await self._rest("done", "every effect ended as agreed", answer.says, outcomes, ends=True)
-        first = short[0]
-        reason = f"{first.id} is {first.state.value}, not what was agreed; {len(short)} effect(s) in all"
-        return await self._rest("blocked", reason, answer.says, outcomes)
-
-    async def _rest(self, state: str, reason: str, says: str, outcomes: list[Outcome], *, ends: bool = False) -> Report:
-        body = {"reason": reason, "says": says} if says else {"reason": reason}
-        note = Note(kind=state, by="runtime", body=body)
-        change = Change(run=self.id, notes=(note,), ends=(state, reason) if ends else None)
-        verdict = await self._ports.store.commit(change)
-        assert not isinstance(verdict, Rejected)
-        # The commit above put every outcome before it on disk: now it may be told.
-        untold, self._untold = self._untold, []
-        for view in untold:
-            await self._ports.tell.tell(view)
-        run = await self._ports.store.run_row(self.id)
-        return Report(
-            run=self.id,
-            state=state,
-            reason=reason,
-            says=says,
-            steps=run.steps if run is not None else 0,
-            outcomes=tuple(outcomes),
-        )
-
-
-def _agreed(view: Effect) -> bool:
-    """Whether an effect ended in a way that a run may call done: verified, or committed with no check owed."""
-    if view.state is State.COMMITTED:
-        return view.next != "verify" and not view.attested_by
-    if view.state in (State.REFUSED, State.FAILED, State.SUPERSEDED):
-        return True
-    return view.state in (State.VERIFIED, State.COMPENSATED)
-
-
-def _told(proposed: Proposed, outcome: Outcome) -> Told:
-    reason = getattr(outcome, "reason", "") or getattr(outcome, "cause", "") or getattr(outcome, "note", "")
-    return Told(
-        tool=proposed.tool,
-        outcome=type(outcome).__name__.lower(),
-        effect=getattr(outcome, "effect", ""),
-        value=getattr(outcome, "value", None),
-        reason=reason,
-    )
+        A recorded answer that was not carried out to its end is finished first. ``patience`` bounds how often one step
+        asks for an answer.
+        """
+        return await Turns(self, self._desk, self._ports, planner, patience).drive(max_steps)

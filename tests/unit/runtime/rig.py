@@ -16,8 +16,10 @@ from holdfast.kernel.answers import Absent, Ack, CannotTell, Checked, Found, Hol
 from holdfast.kernel.model import Contract, Effect, EffectClass
 from holdfast.kernel.ports import Ports, Question, Request, Ruling
 from holdfast.runtime.begin import Intent, begin
+from holdfast.runtime.planner import Card
 from holdfast.runtime.recover import Recoverer
 from holdfast.runtime.run import RunHandle
+from holdfast.runtime.view import Noted
 from holdfast.store.memory import MemoryStore
 
 START_MS = 1_700_000_000_000
@@ -168,8 +170,16 @@ class Desk:
     def prepared(self, tool: str, args: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
         return args, f"invoice:{args.get('invoice', '')}", None
 
-    def tool_names(self) -> tuple[str, ...]:
-        return tuple(sorted(self.rig.contracts))
+    def cards(self) -> tuple[Card, ...]:
+        cards = sorted(self.rig.contracts.items())
+        return tuple(
+            Card(name=n, description="", effect=c.effect.value, schema={}, permits=("rule",)) for n, c in cards
+        )
+
+    async def noted(self, run: str, after: int) -> list[Noted]:
+        await self.ports.store.flush()
+        mine = [e for e in self.rig.store.durable.entries if e.run == run and e.seq > after and not e.effect]
+        return [Noted(e.seq, e.kind, e.at_ms, e.by, msgspec.json.decode(e.body or b"{}")) for e in mine]
 
     @contextlib.contextmanager
     def driving(self, effect: str) -> Iterator[None]:

@@ -107,7 +107,7 @@ async def test_a_difference_outside_is_unconfirmed_and_never_done() -> None:
     assert isinstance(report.outcomes[0], hf.Committed)
     assert report.outcomes[0].note.startswith("unconfirmed")
     assert (report.state, report.says) == ("blocked", "all done")
-    assert "unconfirmed, not what was agreed" in report.reason
+    assert "is unconfirmed: differs: nothing listed" in report.reason
 
 
 async def test_a_driven_run_is_done_when_every_effect_ended_as_agreed() -> None:

@@ -1,0 +1,46 @@
+"""Cancelling a run from outside of it: a named person, a reason, one durable commit.
+
+Promises that no dispatch commit of the run follows: every worker's guard looks at the run's state in the same
+transaction. What has left is still reconciled, by whoever recovers. Identity is what the caller vouches for.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from holdfast.kernel.commit import Change, Note, Verdict
+from holdfast.kernel.errors import NotAllowedNow, ReasonMissing
+from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.model import Run
+
+
+class Desk(Protocol):
+    """What cancelling needs of a store."""
+
+    def run(self, run: str) -> Run | None:
+        """The run."""
+        ...
+
+    def commit_now(self, change: Change) -> Verdict:
+        """One durable commit."""
+        ...
+
+
+def cancel(desk: Desk, run: str, *, who: str, vouched_by: str, reason: str) -> Run:
+    """Stop an open run. Raises ReasonMissing without a name or a reason, NotAllowedNow for a run that has ended."""
+    if not who.strip() or not reason.strip():
+        raise ReasonMissing(effect=run, asked="cancel")
+    said = f"{who}: {reason}"
+    body = {"reason": said, "note": f"vouched for by {vouched_by}"}
+    change = Change(
+        run=run,
+        guard=Guard(run_open=run),
+        notes=(Note(kind="stopped", by=who, body=body),),
+        ends=("stopped", said),
+    )
+    verdict = desk.commit_now(change)
+    row = desk.run(run)
+    if isinstance(verdict, Rejected) or row is None:
+        state = row.state if row is not None else "not recorded"
+        raise NotAllowedNow(effect=run, state=state, asked="cancel", allowed=("show",))
+    return row

@@ -1,0 +1,373 @@
+"""A planner's turns: show, ask, record, carry out, tell; until it is done or somebody else must move.
+
+Promises: an answer is recorded before it is acted on; a recorded answer is finished before a new one is asked for, in
+whatever process and under whatever planner the run goes on; asking once more is bounded by a count, by the run's
+budget and by its deadline, and each answer that could not be used is an entry. After a stop nothing is asked any more.
+Does not promise progress: a planner that cannot be had, or that goes round in circles, ends the drive as *blocked*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from holdfast.kernel.commit import Change, Note
+from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.model import Effect, Run, State
+from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Unknown, Waiting
+from holdfast.kernel.ports import Ports
+from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View
+from holdfast.runtime.view import Noted, Story, Turn, build, cost_left_minor, reason_of
+
+MICRO = 1_000_000
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How often one step asks for an answer, and how long it waits in between: doubling, or as long as it is told."""
+
+    tries: int = 6
+    first_wait_ms: int = 500
+    longest_wait_ms: int = 120_000
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """How a driven run came to rest: done, waiting or blocked, why, and every outcome in order.
+
+    ``says`` is the planner's own last message and nobody has checked it.
+    """
+
+    run: str
+    state: str
+    reason: str
+    says: str = ""
+    steps: int = 0
+    outcomes: tuple[Outcome, ...] = ()
+
+
+class Desk(Protocol):
+    """What a drive needs of the application around it, beside what a run needs."""
+
+    def prepared(self, tool: str, args: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
+        """Complete checked arguments, resource and cost of a call; raises UsageError."""
+        ...
+
+    def cards(self) -> tuple[Card, ...]:
+        """The contracts that a planner may use, as plain data."""
+        ...
+
+    async def noted(self, run: str, after: int) -> list[Noted]:
+        """The run's own entries after a sequence number, with everything recorded so far on disk."""
+        ...
+
+
+class Handle(Protocol):
+    """The run that is driven; :class:`holdfast.RunHandle` is one."""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        ...
+
+    @property
+    def shown(self) -> Mapping[str, tuple[Noted, Any]]:
+        """Items that were recorded through this handle, with the contents that it still has."""
+        ...
+
+    async def propose(
+        self,
+        tool: str,
+        args: dict[str, Any],
+        *,
+        cites: tuple[str, ...] = (),
+        by: str = "",
+        untold: list[Effect] | None = None,
+    ) -> Outcome:
+        """Propose a call and carry it as far as it goes."""
+        ...
+
+    async def resumed(self, effect: str, untold: list[Effect]) -> Outcome:
+        """Carry an effect that is already recorded as far as it goes."""
+        ...
+
+
+class _Rest(Exception):  # noqa: N818  # it is where a drive comes to rest, not an error
+    """The drive ends here."""
+
+    def __init__(self, state: str, reason: str, says: str = "", *, ends: bool = False) -> None:
+        super().__init__(reason)
+        self.state, self.reason, self.says, self.ends = state, reason, says, ends
+
+
+class Turns:
+    """One drive of one run by one planner."""
+
+    def __init__(self, handle: Handle, desk: Desk, ports: Ports, planner: Planner, patience: Patience) -> None:
+        """Nothing is asked yet."""
+        self._handle, self._desk, self._ports, self._planner = handle, desk, ports, planner
+        self._patience = patience
+        self._story = Story()
+        self._outcomes: list[Outcome] = []
+        self._own: set[int] = set()  # numbers of the turns that this drive recorded itself
+        self._untold: list[Effect] = []  # what our own planner has been shown and nobody else may see yet
+
+    async def drive(self, max_steps: int) -> Report:
+        """Turn after turn until it comes to rest; never raises for what a planner or its provider does."""
+        # Read once. From here on what this drive records itself is folded as it is recorded: the planner's next prompt
+        # may run ahead of the disk, and nobody else is told before (DESIGN §1.5).
+        self._story.fold(await self._desk.noted(self._handle.id, 0))
+        try:
+            await self._look()
+            if self._story.unfinished is not None:
+                await self._carry_out(self._story.unfinished)
+            for _ in range(max_steps):
+                await self._ask()
+                turn = self._story.turn
+                assert turn is not None
+                await self._carry_out(turn)
+        except _Rest as rest:
+            return await self._rested(rest)
+        return await self._rested(_Rest("blocked", f"{max_steps} steps were taken without an end"))
+
+    # -- looking --
+
+    async def _look(self) -> Run:
+        """The run as it is now; comes to rest where it has ended."""
+        run = await self._ports.store.run_row(self._handle.id)
+        assert run is not None
+        if run.state != "open":
+            raise _Rest(run.state, run.reason or f"the run is {run.state}")
+        return run
+
+    async def _view(self) -> View:
+        """What the planner is shown now; comes to rest where something that bounds the run is used up."""
+        run = await self._look()
+        effects = await self._ports.store.run_effects(run.id)
+        now_ms = await self._ports.store.time()
+        self._story.fold(noted for noted, _ in self._handle.shown.values())
+        contents = {name: content for name, (_, content) in self._handle.shown.items()}
+        view = build(run, effects, self._story, self._desk.cards(), now_ms, contents)
+        if view.steps_left == 0:
+            raise _Rest("blocked", f"the run's steps are spent: {run.steps}")
+        if view.tokens_left == 0:
+            raise _Rest("blocked", f"the run's tokens are spent: {run.spent.tokens}")
+        if view.time_left_ms is not None and view.time_left_ms <= 0:
+            raise _Rest("blocked", "the run's deadline has passed")
+        if self._story.price_micro and cost_left_minor(run) == 0:
+            raise _Rest("blocked", "the run's cost is spent, and asking the planner costs")
+        return view
+
+    # -- asking --
+
+    async def _ask(self) -> None:
+        """One recorded answer, asked for as often as the patience allows."""
+        wait_ms, last = self._patience.first_wait_ms, ""
+        for number in range(1, self._patience.tries + 1):
+            view = await self._view()
+            try:
+                answer = await self._answer(view)
+            except NoAnswer as no:
+                last = f"{no.cause}: {no.why}"
+                await self._record(Note(kind="no_answer", by="planner", body=self._missing(no, number)), no.made)
+                if not no.again:
+                    raise _Rest("blocked", f"the planner gave no answer: {last}") from no
+                if number < self._patience.tries:
+                    await self._pause(max(wait_ms, no.retry_after_ms), view, last)
+                wait_ms *= 2
+                continue
+            await self._record(Note(kind="step", by="planner", body=_said(answer)), answer.made)
+            self._own.add(self._story.steps - 1)
+            return
+        raise _Rest("blocked", f"the planner gave no answer {self._patience.tries} times in a row; the last: {last}")
+
+    async def _answer(self, view: View) -> Answer:
+        """Ask once, no longer than the run has time."""
+        left_s = None if view.time_left_ms is None else max(0.001, view.time_left_ms / 1000)
+        try:
+            async with asyncio.timeout(left_s):
+                answer = await self._planner.propose(view)
+        except TimeoutError:
+            raise NoAnswer("timeout", "no answer came before the run's deadline", again=False) from None
+        if not answer.done and not answer.calls and not answer.says.strip():
+            raise NoAnswer("empty", "the answer holds neither a call nor a word", made=answer.made)
+        return answer
+
+    def _missing(self, no: NoAnswer, number: int) -> dict[str, Any]:
+        body: dict[str, Any] = {"try": number, "cause": no.cause, "why": no.why}
+        if no.retry_after_ms:
+            body["retry_after_ms"] = no.retry_after_ms
+        return body
+
+    async def _pause(self, wait_ms: int, view: View, last: str) -> None:
+        """Wait before asking once more, unless that is longer than anybody should wait or the run has time."""
+        if wait_ms > self._patience.longest_wait_ms:
+            raise _Rest("blocked", f"the planner is to be asked again only in {wait_ms} ms: {last}")
+        if view.time_left_ms is not None and wait_ms >= view.time_left_ms:
+            raise _Rest("blocked", f"the run's deadline comes before the planner may be asked again: {last}")
+        await self._ports.clock.until(await self._ports.store.time() + wait_ms)
+
+    async def _record(self, note: Note, made: Made | None) -> None:
+        """Record what came of asking, with what it used up. It is ordered before everything that follows from it."""
+        if made is not None:
+            note.body["made"] = msgspec.to_builtins(made)
+            if made.tokens:
+                note.body["tokens"] = made.tokens
+            before = self._story.price_micro
+            # Whole minor units are debited as the sum of all answers passes them, so that cents do not pile up.
+            minor = -(-(before + made.price_micro) // MICRO) - -(-before // MICRO)
+            if minor and made.currency:
+                note.body["cost"] = {"minor": minor, "currency": made.currency}
+        await self._note(note, Guard(run_open=self._handle.id))
+
+    async def _note(self, note: Note, guard: Guard | None = None) -> None:
+        """Record an entry about the run, and fold it into the story as it was recorded."""
+        change = Change(run=self._handle.id, guard=guard or Guard(), notes=(note,))
+        verdict = await self._ports.store.later(change)
+        if isinstance(verdict, Rejected):
+            await self._look()  # comes to rest: only an ended run rejects it
+            raise _Rest("blocked", verdict.why)
+        self._story.fold([Noted(0, note.kind, verdict.at_ms, note.by, note.body)])
+
+    # -- carrying out --
+
+    async def _carry_out(self, turn: Turn) -> None:
+        """Every call of an answer that was not carried out yet, in order; or the end that the answer claims."""
+        if turn.done:
+            await self._finish(turn.says)
+        for number, call in enumerate(turn.calls):
+            if number in turn.carried:
+                continue
+            outcome = await self._try(turn, call)
+            if isinstance(outcome, _Unfit):
+                body = {"tool": call.tool, "code": outcome.code, "reason": outcome.reason, "call": number}
+                await self._note(Note(kind="unfit", by="planner", body=body))
+                self._outcomes.append(Refused(outcome.reason, rules=(outcome.code,)))
+                continue
+            self._outcomes.append(outcome)
+            await self._stands_in_the_way(outcome)
+            await self._tell(number, outcome)
+
+    async def _try(self, turn: Turn, call: Proposed) -> Outcome | _Unfit:
+        """A planner's call as far as it goes, or why it is none."""
+        if call.unfit:
+            return _Unfit("unreadable", call.unfit)
+        try:
+            known = await self._already(turn, call) if turn.number not in self._own else ""
+            if known:
+                return await self._handle.resumed(known, self._untold)
+            return await self._handle.propose(call.tool, call.args, cites=call.cites, by="planner", untold=self._untold)
+        except HoldfastError as error:
+            return _Unfit(error.code, str(error))
+
+    async def _already(self, turn: Turn, call: Proposed) -> str:
+        """The effect that a call of an earlier process's answer became, if it got that far.
+
+        Proposing it anew would find the same effect, except where it was refused or proved absent: there it would be
+        decided once more, which nobody asked for.
+        """
+        args = self._desk.prepared(call.tool, call.args)[0]
+        found = ""
+        for effect in await self._ports.store.run_effects(self._handle.id):
+            if effect.tool == call.tool and effect.proposed_ms >= turn.at_ms and effect.args == args:
+                found = effect.id
+        return found
+
+    async def _stands_in_the_way(self, outcome: Outcome) -> None:
+        """What somebody else must move first ends the drive; the call stays open and is taken up where it stands."""
+        match outcome:
+            case Unknown():
+                if not await self._abandoned(outcome.effect):
+                    raise _Rest("blocked", f"{outcome.effect} is unknown: {outcome.cause}")
+            case Waiting():
+                raise _Rest("waiting", f"{outcome.effect} waits for {outcome.for_what}")
+            case Deferred():
+                raise _Rest("waiting", f"{outcome.effect} waits: {outcome.why}")
+            case Stopped():
+                raise _Rest("blocked", outcome.reason)
+
+    async def _abandoned(self, effect: str) -> bool:
+        view = (await self._ports.store.read(effect)).effect
+        return view is not None and view.state is State.ABANDONED
+
+    async def _tell(self, number: int, outcome: Outcome) -> None:
+        """Record what is told of a call: from here on it is carried out, and not taken up again."""
+        body = {
+            "call": number,
+            "outcome": type(outcome).__name__.lower(),
+            "effect": getattr(outcome, "effect", ""),
+            "reason": reason_of(outcome),
+        }
+        await self._note(Note(kind="told", by="runtime", body={k: v for k, v in body.items() if v or k == "call"}))
+
+    # -- ending --
+
+    async def _finish(self, says: str) -> None:
+        """Done is said only if every effect of the run ended as its contract agreed."""
+        short = [e for e in await self._ports.store.run_effects(self._handle.id) if not agreed(e)]
+        if not short:
+            raise _Rest("done", "every effect ended as agreed", says, ends=True)
+        first = short[0]
+        why = first.differs or first.cause or "it is not what was agreed"
+        reason = f"{first.id} is {first.state.value}: {why}; {len(short)} effect(s) in all"
+        raise _Rest("blocked", reason, says)
+
+    async def _rested(self, rest: _Rest) -> Report:
+        """Record where the drive came to rest (unless the run had ended already), durably, and report it."""
+        run = await self._ports.store.run_row(self._handle.id)
+        assert run is not None
+        if run.state == "open":
+            body = {"reason": rest.reason, "says": rest.says} if rest.says else {"reason": rest.reason}
+            note = Note(kind=rest.state, by="runtime", body=body)
+            ends = (rest.state, rest.reason) if rest.ends else None
+            guard = Guard(run_open=run.id)
+            await self._ports.store.commit(Change(run=run.id, guard=guard, notes=(note,), ends=ends))
+        await self._ports.store.flush()
+        # Every outcome is on disk now: it may be told.
+        untold, self._untold = self._untold, []
+        for view in untold:
+            await self._ports.tell.tell(view)
+        run = await self._ports.store.run_row(run.id) or run
+        return Report(
+            run=run.id,
+            state=rest.state if rest.state in ("done", "waiting") else "blocked",
+            reason=rest.reason,
+            says=rest.says,
+            steps=run.steps,
+            outcomes=tuple(self._outcomes),
+        )
+
+
+class _Unfit(NamedTuple):
+    """Something that is no call: the code of the error, and the reason in words."""
+
+    code: str
+    reason: str
+
+
+def _said(answer: Answer) -> dict[str, Any]:
+    """The body of a ``step`` entry."""
+    body: dict[str, Any] = {"says": answer.says} if answer.says else {}
+    if answer.done:
+        body["done"] = True
+    if answer.calls:
+        body["calls"] = [_call(call) for call in answer.calls]
+    return body
+
+
+def _call(call: Proposed) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.to_builtins(call)
+    if not call.unfit:
+        del body["unfit"]
+    return body
+
+
+def agreed(view: Effect) -> bool:
+    """Whether an effect ended in a way that a run may call done: verified, or committed with no check owed."""
+    if view.state is State.COMMITTED:
+        return view.next != "verify" and not view.attested_by
+    if view.state in (State.REFUSED, State.FAILED, State.SUPERSEDED):
+        return True
+    return view.state in (State.VERIFIED, State.COMPENSATED)

@@ -1,0 +1,250 @@
+"""The planner's view, built from the store alone: entries about the run, its effects, the contracts, the time left.
+
+A :class:`Story` is the fold of a run's own entries (items seen, answers recorded, what was told); :func:`build` puts it
+beside the effects' present. Pure: the same records give the same view in any process, so a run goes on elsewhere,
+under another model, from what was written down. Nothing that is needed lives in a conversation.
+
+Promises that a stale item is shown as stale, that an outcome is shown as the record has it now and not as it was told
+then, and that an answer whose calls were not all carried out is found (:attr:`Story.unfinished`).
+Does not promise that everything fits: who shows a view to a model cuts it, and says so there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from holdfast.kernel.due import is_open
+from holdfast.kernel.model import Effect, Run
+from holdfast.kernel.outcomes import outcome_of
+from holdfast.runtime.planner import Card, Glimpse, Proposed, Standing, Told, View
+
+TOLD_LIMIT = 200
+"""Outcomes that a view tells; older ones are counted."""
+
+SAID_LIMIT = 5
+PROBLEMS_LIMIT = 5
+
+
+class Noted(NamedTuple):
+    """One entry about a run that is no effect's."""
+
+    seq: int
+    kind: str
+    at_ms: int
+    by: str
+    body: dict[str, Any]
+
+
+class Result(NamedTuple):
+    """What was told about one call of an answer."""
+
+    step: int
+    call: Proposed
+    effect: str
+    outcome: str
+    reason: str
+
+
+class Turn:
+    """One recorded answer and which of its calls have been carried out."""
+
+    def __init__(self, number: int, at_ms: int, body: Mapping[str, Any]) -> None:
+        """Read back what a ``step`` entry says."""
+        self.number = number
+        self.at_ms = at_ms
+        self.calls = msgspec.convert(body.get("calls", []), tuple[Proposed, ...])
+        self.says = str(body.get("says", ""))
+        self.done = bool(body.get("done")) or not self.calls
+        self.carried: set[int] = set()
+
+
+class Story:
+    """What the entries of one run tell, folded one after the other."""
+
+    def __init__(self) -> None:
+        """Of a run without entries."""
+        self.steps = 0
+        self.items: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.turn: Turn | None = None
+        self.results: deque[Result] = deque(maxlen=TOLD_LIMIT)
+        self.told = 0
+        self.said: deque[str] = deque(maxlen=SAID_LIMIT)
+        self.problems: deque[str] = deque(maxlen=PROBLEMS_LIMIT)
+        self.rest: tuple[str, str] | None = None
+        self.price_micro = 0
+
+    def fold(self, entries: Iterable[Noted]) -> Story:
+        """Take in more entries, in order."""
+        for entry in entries:
+            match entry.kind:
+                case "item":
+                    self._item(entry)
+                case "step":
+                    self._step(entry)
+                case "no_answer":
+                    self._no_answer(entry)
+                case "told" | "unfit":
+                    self._told(entry)
+                case "blocked" | "waiting":
+                    self._came_to_rest(entry)
+                case _:  # somebody else's
+                    pass
+        return self
+
+    @property
+    def unfinished(self) -> Turn | None:
+        """The last recorded answer, while not all that it asks for has been done."""
+        turn = self.turn
+        if turn is None or (turn.done and self.rest is not None):
+            return None
+        return turn if turn.done or len(turn.carried) < len(turn.calls) else None
+
+    def _item(self, entry: Noted) -> None:
+        name = str(entry.body.get("item", ""))
+        if name and entry.at_ms >= self.items.get(name, (0,))[0]:
+            self.items.pop(name, None)  # seen again: it is as fresh as the last time
+            self.items[name] = (entry.at_ms, entry.body)
+
+    def _step(self, entry: Noted) -> None:
+        self.turn = Turn(self.steps, entry.at_ms, entry.body)
+        self.steps += 1
+        self.rest = None
+        self.problems.clear()
+        if self.turn.says:
+            self.said.append(self.turn.says)
+        self._priced(entry)
+
+    def _no_answer(self, entry: Noted) -> None:
+        self.problems.append(f"an answer could not be used: {entry.body.get('cause')}: {entry.body.get('why')}")
+        self._priced(entry)
+
+    def _priced(self, entry: Noted) -> None:
+        made = entry.body.get("made")
+        if isinstance(made, dict):
+            self.price_micro += int(made.get("price_micro", 0))
+
+    def _told(self, entry: Noted) -> None:
+        """What became of one call of the last answer; a call that was none is refused."""
+        body, turn = entry.body, self.turn
+        number = body.get("call")
+        if turn is None or not isinstance(number, int) or number >= len(turn.calls):
+            return
+        turn.carried.add(number)
+        self.told += 1
+        outcome = "refused" if entry.kind == "unfit" else str(body.get("outcome", ""))
+        effect, reason = str(body.get("effect", "")), str(body.get("reason", ""))
+        self.results.append(Result(turn.number, turn.calls[number], effect, outcome, reason))
+
+    def _came_to_rest(self, entry: Noted) -> None:
+        self.rest = (entry.kind, str(entry.body.get("reason", "")))
+        if entry.kind == "blocked" and self.turn is not None and self.turn.done:
+            self.problems.append(f"you said that it is done; it is not: {self.rest[1]}")
+
+
+def build(
+    run: Run,
+    effects: Iterable[Effect],
+    story: Story,
+    cards: tuple[Card, ...],
+    now_ms: int,
+    contents: Mapping[str, Any] | None = None,
+) -> View:
+    """The view of a run now. ``contents`` are items' contents that this process still has; the store keeps digests."""
+    known = {effect.id: effect for effect in effects}
+    permits = {card.name: card.permits for card in cards}
+    limit, used = run.budget, run.spent
+    return View(
+        goal=run.goal,
+        purpose=run.purpose,
+        step=run.steps,
+        environment=run.environment,
+        scope=run.scope,
+        done_when=run.done,
+        tools=tuple(card.name for card in cards),
+        contracts=cards,
+        told=tuple(_told(result, known.get(result.effect), permits) for result in story.results),
+        earlier=story.told - len(story.results),
+        items=tuple(_glimpse(name, at, body, now_ms, contents or {}) for name, (at, body) in story.items.items()),
+        open=tuple(_standing(effect) for effect in known.values() if is_open(effect)),
+        problems=tuple(story.problems),
+        said=tuple(story.said),
+        steps_left=_left(limit.steps, run.steps),
+        effects_left=_left(limit.effects, used.effects + used.reserved_effects),
+        tokens_left=_left(limit.tokens, used.tokens),
+        cost_left=cost_left(run),
+        time_left_ms=None if run.deadline_ms is None else run.deadline_ms - now_ms,
+    )
+
+
+def cost_left(run: Run) -> str | None:
+    """What is left of the money, in minor units with the currency; None where it is not bounded."""
+    limit = run.budget.cost
+    return None if limit is None else f"{cost_left_minor(run)} minor units of {limit.currency}"
+
+
+def cost_left_minor(run: Run) -> int | None:
+    """What is left of the money after what is spent and held back; None where it is not bounded."""
+    limit, used = run.budget.cost, run.spent
+    if limit is None:
+        return None
+    sums = [minor for part in (used.cost, used.reserved_cost) for name, minor in part if name == limit.currency]
+    return max(0, limit.minor - sum(sums))
+
+
+def _left(limit: int | None, used: int) -> int | None:
+    return None if limit is None else max(0, limit - used)
+
+
+def _told(result: Result, effect: Effect | None, permits: Mapping[str, tuple[str, ...]]) -> Told:
+    """What became of a call: as the effect stands now, where it became one."""
+    call, outcome, reason, value, args = result.call, result.outcome, result.reason, None, result.call.args
+    if effect is not None:
+        now = outcome_of(effect)
+        outcome, args, value = type(now).__name__.lower(), effect.args, getattr(now, "value", None)
+        reason = reason_of(now)
+    return Told(
+        tool=call.tool,
+        outcome=outcome,
+        effect=result.effect,
+        value=msgspec.to_builtins(value),
+        reason=reason,
+        args=args,
+        step=result.step,
+        alternatives=permits.get(call.tool, ()) if outcome == "refused" else (),
+    )
+
+
+def reason_of(outcome: Any) -> str:
+    """The reason, cause or note that an outcome carries, if any."""
+    return getattr(outcome, "reason", "") or getattr(outcome, "cause", "") or getattr(outcome, "note", "")
+
+
+def _glimpse(name: str, at_ms: int, body: Mapping[str, Any], now_ms: int, contents: Mapping[str, Any]) -> Glimpse:
+    fresh_for_ms, age_ms = body.get("fresh_for_ms"), max(0, now_ms - at_ms)
+    return Glimpse(
+        id=name,
+        source=str(body.get("source", "")),
+        kind=str(body.get("kind", "")),
+        age_ms=age_ms,
+        stale=isinstance(fresh_for_ms, int) and age_ms > fresh_for_ms,
+        content=body.get("content", contents.get(name)),
+        digest=str(body.get("digest", "")),
+    )
+
+
+def _standing(effect: Effect) -> Standing:
+    """An open effect in words: what is known of it, and who moves next."""
+    known = effect.cause or effect.differs or effect.basis or effect.reason or "nothing beyond its state"
+    return Standing(
+        effect=effect.id,
+        tool=effect.tool,
+        args=effect.args,
+        state=effect.state.value,
+        known=known,
+        next=f"{effect.owner}: {effect.next}" if effect.next else "",
+        since_ms=effect.moved_ms,
+    )
