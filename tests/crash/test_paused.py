@@ -16,7 +16,7 @@ import pytest
 from holdfast.kernel.model import Effect
 from holdfast.store import open_store
 from tests.crash.judge import Judged, judge
-from tests.crash.scene import Case, Stage
+from tests.crash.scene import Case, Ran, Stage
 
 pytestmark = pytest.mark.slow
 REASON = "real processes under SIGSTOP; fence-ignored is planted in the payment service's tests and in the explorer"
@@ -37,11 +37,12 @@ STORIES = {
 class Story(msgspec.Struct, kw_only=True):
     """What was seen: the outside before and after the sleeper woke, the record, and its log."""
 
-    judged: Judged
+    judged: Judged | None
     meanwhile: list[dict[str, Any]]
     changes: list[dict[str, Any]]
     effects: list[Effect]
     log: list[tuple[str, str, int, dict[str, Any]]]  # kind, by, token, body
+    between: list[Effect] = []
 
     def late(self) -> list[tuple[str, str, int, dict[str, Any]]]:
         """The late entries of the log."""
@@ -59,6 +60,29 @@ def tell(scene: Stage, tool: str, at: str) -> Story:
     sleeper.signal(signal.SIGCONT)
     ran.codes.append(sleeper.wait())
     ran.codes.append(scene.nursery.run(scene.plan(ran)))  # whoever comes next takes up what the sleeper brought
+    return seen(scene, ran, meanwhile)
+
+
+def overlap(scene: Stage) -> Story:
+    """As :func:`tell`, but the second worker is stopped too, in the middle of its resend, while the first one wakes."""
+    ran = scene.new(Case(tool="refund_keyed", sole_holder=False))
+    brief = {"patience_ms": 300, "limit_ms": 100, "linger_ms": 1_000}
+    sleeper = scene.nursery.start(scene.plan(ran, at=AT_THE_WIRE, action="stop", **brief))
+    assert sleeper.wait_until_stopped(), ran.errors()
+    other = scene.nursery.start(scene.plan(ran, at=AT_THE_WIRE, action="stop"))
+    assert other.wait_until_stopped(), ran.errors()
+    sleeper.signal(signal.SIGCONT)
+    sleeper.wait()
+    between = seen(scene, ran, [])
+    other.signal(signal.SIGCONT)
+    ran.codes.append(other.wait())
+    after = seen(scene, ran, between.changes)
+    after.between = between.effects
+    return after
+
+
+def seen(scene: Stage, ran: Ran, meanwhile: list[dict[str, Any]]) -> Story:
+    """The outside, the record and its log as they are now."""
     books = scene.client.books()
     store = open_store(f"sqlite:{ran.store}", read_only=True, state_dir=ran.folder / "state")
     try:
@@ -71,15 +95,17 @@ def tell(scene: Stage, tool: str, at: str) -> Story:
     finally:
         store.close_now()
     changes = [row for row in books["changes"] if row["invoice"] == ran.invoice]
-    return Story(judged=judge(ran, books), meanwhile=meanwhile, changes=changes, effects=effects, log=log)
+    judged = judge(ran, books) if ran.codes else None
+    return Story(judged=judged, meanwhile=meanwhile, changes=changes, effects=effects, log=log)
 
 
 @pytest.fixture(scope="module")
 def stories(scene: Stage) -> dict[str, Story]:
     """All stories at once: they wait for the same lease to pass."""
-    with ThreadPoolExecutor(len(STORIES)) as pool:
+    with ThreadPoolExecutor(len(STORIES) + 1) as pool:
+        both = pool.submit(overlap, scene)
         told = {name: pool.submit(tell, scene, *story) for name, story in STORIES.items()}
-        return {name: future.result() for name, future in told.items()}
+        return {name: future.result() for name, future in told.items()} | {"overlap": both.result()}
 
 
 @pytest.mark.req("1.4c", "1.4b", mutant=None, reason=REASON)
@@ -87,6 +113,7 @@ def stories(scene: Stage) -> dict[str, Story]:
 def test_the_late_write_is_refused_at_the_resource_and_the_newer_one_kept(stories: dict[str, Story], name: str) -> None:
     """One change, the taker's, made under a higher token than the sleeper's; nothing was added when it woke."""
     story = stories[name]
+    assert story.judged is not None
     assert (story.judged.broken, story.judged.ran.codes) == ([], [0, 0, 0])
     assert len(story.meanwhile) == 1
     assert story.changes == story.meanwhile
@@ -121,6 +148,7 @@ def test_a_lease_lost_mid_call_gives_unknown(stories: dict[str, Story], name: st
 def test_a_keyed_outside_answers_the_sleeper_from_the_first(stories: dict[str, Story]) -> None:
     """The taker sent the same key again; the sleeper gave up, and its request's yes, when it came, is kept as late."""
     story = stories["keyed"]
+    assert story.judged is not None
     assert (story.judged.broken, story.judged.ran.codes) == ([], [0, 0, 0])
     assert (len(story.meanwhile), len(story.changes)) == (1, 1)
     assert [body["reply"]["kind"] for *_, body in story.late()] == ["doubt", "ack"]
@@ -133,6 +161,7 @@ def test_without_a_token_the_taker_sends_nothing_and_the_late_yes_is_evidence(
 ) -> None:
     """A living holder is no ground for absence: the effect went to its owner, and the sleeper's own yes settled it."""
     story = stories[name]
+    assert story.judged is not None
     assert (story.judged.broken, story.judged.ran.codes) == ([], [0, 0, 0])
     assert story.meanwhile == []
     assert len(story.changes) == 1
@@ -144,8 +173,24 @@ def test_without_a_token_the_taker_sends_nothing_and_the_late_yes_is_evidence(
 def test_past_its_send_by_the_sleeper_aborts(stories: dict[str, Story]) -> None:
     """Woken before our own check, it sends nothing at all; a late no is kept and proves nothing."""
     story = stories["aborted"]
+    assert story.judged is not None
     assert (story.judged.broken, story.judged.ran.codes) == ([], [0, 0, 0])
     assert story.changes == []
     assert [body["reply"]["kind"] for *_, body in story.late()] == ["never_left"]
     assert [effect.state.value for effect in story.effects] == ["unknown"]
     assert story.effects[0].owner == "billing-oncall"
+
+
+@pytest.mark.req("1.4a", "1.4c", mutant="fence-ignored")
+def test_a_stale_owner_changes_nothing_while_the_newer_one_is_at_work(stories: dict[str, Story]) -> None:
+    """The sleeper's doubt about its own attempt is refused by token: the effect stays dispatched, as it was."""
+    story = stories["overlap"]
+    assert story.judged is not None
+    assert story.judged.broken == []
+    [between] = story.between
+    assert (between.state.value, between.token) == ("dispatched", between.attempts[1].token)
+    assert between.holder == between.attempts[1].holder != between.attempts[0].holder
+    assert {(by, body["offered"]) for _, by, _, body in story.late()} >= {
+        (between.attempts[0].holder, between.attempts[0].token)
+    }
+    assert len(story.changes) == 1
