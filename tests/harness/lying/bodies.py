@@ -1,4 +1,4 @@
-"""Tools that lie, each in one way, over the payment service of the examples. `LIES` names for each the claims it breaks.
+"""Tools that lie, each in one way, over the payment service of the examples. `LIES` names the claims that each breaks.
 
 Every one of them is complete by its contract, and every lie is one that was written in good faith somewhere: a client
 that "retries", an `except` that is too wide, a probe that asks its own memory.
