@@ -1,0 +1,1 @@
+"""Files in a directory under holdfast; see README.md."""
