@@ -78,25 +78,48 @@ def test_the_project_runs_as_the_printed_commands_say(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "honest", "broken"),
+    ("file", "honest", "planted", "test"),
     [
-        ("ledger.py", 'if one["key"] == key', 'if one["key"] == key + "x"'),
-        ("policy/main.cedar", "amount > 50000", "amount > 500000"),
-        ("policy/main.cedar", "amount <= 5000 }", "amount < 5000 }"),
+        ("ledger.py", "raise ConnectionResetError(", "raise Declined(", "lost_reply"),
+        ("policy/main.cedar", "amount > 50000", "amount > 500000", "policy_answers"),
+        ("policy/main.cedar", "amount <= 5000 }", "amount < 5000 }", "policy_answers"),
     ],
-    ids=["an outside that ignores the key and cannot find it", "a wider limit", "a narrower limit"],
+    ids=["an outside that says no after it booked", "a wider limit", "a narrower limit"],
 )
-def test_the_projects_own_tests_find_a_planted_fault(project: Project, file: str, honest: str, broken: str) -> None:
-    """The project's test is no ornament: an outside that books twice or a rule that moved makes it fail."""
+def test_the_projects_own_tests_find_a_planted_fault(
+    project: Project, file: str, honest: str, planted: str, test: str
+) -> None:
+    """The project's test is no ornament: an outside that lies or a rule that moved makes it fail."""
     path = project.home / file
     text = path.read_text()
-    assert honest in text
-    path.write_text(text.replace(honest, broken))
-    if file == "ledger.py":
-        look_up = 'if credit["key"] == key'
-        path.write_text(path.read_text().replace(look_up, look_up + ' + "x"'))
-    done = project.python("-m", "pytest", "-q", "-p", "no:cacheprovider", code=None)
+    assert text.count(honest) == 1
+    path.write_text(text.replace(honest, planted))
+    done = project.python("-m", "pytest", "-q", "-x", "-k", test, "-p", "no:cacheprovider", code=None)
     assert done.returncode == 1, done.stdout
+
+
+def test_the_run_file_is_sound(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``holdfast run start`` reads is accepted as it is written, with an intent, an item and no model chosen."""
+    from holdfast.cli.runfile import read
+
+    monkeypatch.chdir(project.home)
+    found = read("run.toml", None, None)
+    assert found.intent is not None
+    assert found.intent.purpose == "ticket-7"
+    assert [item.kind for item in found.items] == ["untrusted"]
+    assert found.model is None
+    assert found.settings.store == f"sqlite:{project.home}/var/holdfast.db"
+
+
+def test_doctor_finds_nothing_broken_in_it_but_the_place_it_lies_in(project: Project) -> None:
+    """A new project, and the same after a run, has no finding of its own: at most the disk under it has one."""
+    for _ in range(2):
+        done = project.python(*HOLDFAST, "doctor", "--json", code=None)
+        found = json.loads(done.stdout)["data"]["findings"]
+        broken = {one["id"] for one in found if one["sign"] == "broken"}
+        assert broken <= {"disk-is-memory", "disk-sync-is-nothing", "disk-over-network", "disk-full"}, found
+        assert done.returncode == (1 if broken else 0)
+        project.python("run.py", "ticket-1", "acme", "1200")
 
 
 @pytest.mark.slow

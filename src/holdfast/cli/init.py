@@ -28,6 +28,7 @@ FILES: dict[str, str] = {
     "policy/main.cedar": "what is allowed, asked and refused",
     "policy/examples.toml": "what the policy must answer",
     "run.py": "a program that begins a run and makes one call",
+    "run.toml": "a run that a model plans: holdfast run start",
     "tests/test_tools.py": "a lost reply books once, a refused call books nothing",
     "var/.gitignore": "store and ledger lie in var/ and stay out of git",
 }

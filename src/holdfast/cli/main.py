@@ -33,6 +33,7 @@ app = App(
 NOUNS = {
     "demo": ("holdfast.cli.demo:demo", "See it fail without holdfast and hold with it; no network, no key."),
     "init": ("holdfast.cli.init:init", "Make a small project that runs and passes at once."),
+    "doctor": ("holdfast.cli.doctor:doctor", "Find and explain what is wrong here."),
     "status": ("holdfast.cli.status:status", "How the store stands and what needs somebody."),
     "run": ("holdfast.cli.run:app", "Runs: what was wanted, what became of it."),
     "effect": ("holdfast.cli.effect:app", "Effects: how each stands, and what a person may decide."),
