@@ -10,7 +10,7 @@ from holdfast.harness.prove import Proof, Verdict, prove
 from holdfast.tools import Registry
 from tests.harness.lying import bodies, folder
 
-NO_MUTANT = {"mutant": None, "reason": "the planted defects are the lying bodies themselves"}
+WHY = "the planted defects are the lying bodies themselves"
 TEN = [
     "ignores_the_key",
     "swallows_an_error",
@@ -47,7 +47,7 @@ async def proof_of(tool: str) -> Proof:
 
 
 @pytest.mark.slow
-@pytest.mark.req("2.2d", **NO_MUTANT)
+@pytest.mark.req("2.2d", mutant=None, reason=WHY)
 @pytest.mark.parametrize("lie", TEN)
 async def test_each_lie_is_found_by_the_checks_that_speak_of_it(lie: str) -> None:
     """A body that lies in one way breaks the claims that it lies about, and no others."""
@@ -56,7 +56,7 @@ async def test_each_lie_is_found_by_the_checks_that_speak_of_it(lie: str) -> Non
     assert proof.verdict is Verdict.BROKEN
 
 
-@pytest.mark.req("2.2d", **NO_MUTANT)
+@pytest.mark.req("2.2d", mutant=None, reason=WHY)
 async def test_side_file_that_is_not_declared_is_found() -> None:
     """A hidden file beside the target breaks the claim that nothing else changes, and is named."""
     proof = await prove("hides_a_file", folder.Notes(), Registry(folder.TOOLS))
@@ -71,7 +71,7 @@ async def test_side_file_that_is_declared_is_proved() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.req("2.2d", **NO_MUTANT)
+@pytest.mark.req("2.2d", mutant=None, reason=WHY)
 @pytest.mark.parametrize("lie", sorted(set(bodies.LIES) - set(TEN)))
 async def test_more_lies_of_the_kind_are_found(lie: str) -> None:
     """Optimistic probes, conditions that are not sent, states that stand still, windows that are too wide."""
@@ -80,7 +80,7 @@ async def test_more_lies_of_the_kind_are_found(lie: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.req("2.2d", **NO_MUTANT)
+@pytest.mark.req("2.2d", mutant=None, reason=WHY)
 @pytest.mark.parametrize("tool", [tool.name for tool in honest.TOOLS])
 async def test_honest_tools_of_the_payments_example_are_proved_whole(tool: str) -> None:
     """Each contract of the example, over the relay and by the service's own books, is proved in every claim."""

@@ -75,18 +75,16 @@ async def prove(
     from holdfast.report.tool import proof_page
 
     settings = shared.settings()
+    if shared.store is not None and not settings.store_path.is_file():
+        raise Misused(f"there is no store at {settings.store_path} to keep the proof in")
     registry = _registry(settings)
     contract = registry.tool(tool).contract
     made = _sandbox(settings, sandbox, contract.name)
     narrate = (lambda _: None) if shared.json else _narrate
     proof = await checked(contract.name, made, registry, name=sandbox, tell=narrate)
-    missing = ""
-    if settings.file or settings.store_path.is_file():
-        _record(settings, proof)
-    else:
-        missing = f"nowhere: there is no store at {settings.store_path}"
+    _record(settings, proof)
     body = msgspec.to_builtins(proof) | {"verdict": proof.verdict.value}
-    return proof_page(body, recorded=missing)
+    return proof_page(body)
 
 
 def _record(settings: Settings, proof: Proof) -> None:

@@ -124,17 +124,17 @@ def show_page(contract: Contract, proof: Mapping[str, Any] | None, sign: Sign) -
     return page
 
 
-def proof_page(proof: Mapping[str, Any], *, recorded: str) -> Page:
-    """A proof that was just made. Exit code 0: all proved; 1: something is broken; 3: something is only declared."""
+def proof_page(proof: Mapping[str, Any]) -> Page:
+    """A proof that was just made and recorded. Exit code 0: all proved; 1: one claim is broken; 3: one stays open."""
     counts = {word: sum(f["verdict"] == word for f in proof["findings"]) for word in SIGNS}
     page = Page(
-        data={**proof, "recorded": recorded == ""},
+        data=dict(proof),
         counts={word: count for word, count in counts.items() if count},
         exit_code=CODES[proof["verdict"]],
     )
     page.head(f"tool {escaped(proof['tool'])}  ", SIGNS[proof["verdict"]].span)
     _proof_lines(page, proof)
-    page.fact("recorded", recorded or f"in ru_store, {_means(proof)}")
+    page.fact("recorded", f"in ru_store, {_means(proof)}")
     return page
 
 
