@@ -339,9 +339,7 @@ MUTANTS: dict[str, Mutant] = {
     "takes-no-resource": Mutant(
         takes_no_resource, two("fenced", "fenced", same=True, bounds=ONE, moves=("jump:lease",)), ("L6",)
     ),
-    "probes-with-a-lost-token": Mutant(
-        probes_with_a_lost_token, one("fenced", bounds=Bounds(2, 0), moves=()), ("L6",)
-    ),
+    "probes-with-a-lost-token": Mutant(probes_with_a_lost_token, one("fenced", bounds=Bounds(2, 0), moves=()), ("L6",)),
     "absence-from-dispatch": Mutant(
         absence_from_dispatch, one("probed", bounds=Bounds(0, 1), moves=("pause",)), ("L2",)
     ),
@@ -456,7 +454,9 @@ def main() -> int:
     }
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "mutants.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"{len(caught)} of {len(rows)} found, {len(small)} shrunk to at most {EVENTS_WANTED} events; build/mutants.json")
+    print(
+        f"{len(caught)} of {len(rows)} found, {len(small)} shrunk to at most {EVENTS_WANTED} events; build/mutants.json"
+    )
     return 0 if all(goal["met"] for goal in goals) else 1
 
 

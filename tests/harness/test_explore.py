@@ -20,6 +20,8 @@ SMALL = (
 
 
 @pytest.mark.parametrize("scenario", SMALL, ids=lambda s: s.name)
+@pytest.mark.req("3.5c", mutant="not-found-is-final")
+@pytest.mark.req("2.1c", mutant="key-ignores-argument")
 def test_snapshots_execute_what_re_execution_does(scenario) -> None:
     """From snapshots, from the first step, and merged: the same number of schedules, and none breaks a law."""
     from_start = explore_again(scenario)
@@ -51,9 +53,6 @@ def test_a_snapshot_brings_back_the_same_schedule() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", sample(), ids=lambda s: f"{s.name}-{s.bounds.crashes}-{s.bounds.faults}")
-@pytest.mark.req("3.5c", mutant="not-found-is-final")
-@pytest.mark.req("2.1c", mutant="key-ignores-argument")
-@pytest.mark.req("1.1c", mutant="unknown-as-failed")
 def test_no_schedule_of_the_sample_breaks_a_law(scenario) -> None:
     """Every crash point, single fault and move of the sample is executed, and the laws hold."""
     _, explored = run(scenario)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -177,11 +177,9 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.slow
 @pytest.mark.req("1.1c", mutant="unknown-as-failed")
-@pytest.mark.req("2.1c", mutant="key-ignores-argument")
 @pytest.mark.req("1.4e", mutant="restored-unguarded")
-@pytest.mark.req("1.1a", mutant="not-found-is-final")
 def test_no_sequence_of_events_breaks_a_law() -> None:
-    """Crashes, pauses, lost replies, repeats, restored copies and clocks in any order leave ledger and outside agreed."""
+    """Crashes, pauses, lost replies, repeats, restored copies and clocks in any order leave both books agreed."""
     run_state_machine_as_test(
         Life,
         settings=settings(
@@ -190,6 +188,9 @@ def test_no_sequence_of_events_breaks_a_law() -> None:
             deadline=None,
             derandomize="HOLDFAST_LIFE_EXAMPLES" not in os.environ,
             database=None,
+            # With a defect planted it is enough to know that there is a failing case.
+            phases=(Phase.generate,) if os.environ.get("HOLDFAST_MUTANT") else tuple(Phase),
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -94,9 +94,7 @@ def explore(
         here, first, merging.node = stack.pop()
         machine.load(here)
     seconds = time.process_time() - started
-    return Explored(
-        scenario.name, executed, merging.stood_for(), merging.states, choices, tuple(findings), seconds
-    )
+    return Explored(scenario.name, executed, merging.stood_for(), merging.states, choices, tuple(findings), seconds)
 
 
 def _from(machine: Machine, first: str, choose: Callable[[Machine, tuple[str, ...]], str]) -> Broken | None:
@@ -125,7 +123,9 @@ def explore_again(scenario: Scenario, *, stop_after: int = 1, limit: int | None 
     while True:
         taken: list[tuple[int, int]] = []
 
-        def choose(_: Machine, options: tuple[str, ...], prefix: list[int] = prefix, taken: list[tuple[int, int]] = taken) -> str:
+        def choose(
+            _: Machine, options: tuple[str, ...], prefix: list[int] = prefix, taken: list[tuple[int, int]] = taken
+        ) -> str:
             index = prefix[len(taken)] if len(taken) < len(prefix) else 0
             taken.append((index, len(options)))
             return options[index]

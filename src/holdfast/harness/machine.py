@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from holdfast.effect import admit
+from holdfast.effect.dispatch import STANDS
 from holdfast.harness import outside as world
 from holdfast.harness.moves import Moves
 from holdfast.harness.outside import Outside
-from holdfast.harness.replies import Replies
 from holdfast.harness.scenario import SECRET, START_MS, TOOLS, Scenario
 from holdfast.harness.virtual import Job, Suspended, Wait, ports, resumed
 from holdfast.kernel.due import due, is_open, wake_ms
@@ -52,7 +52,6 @@ class Snapshot(NamedTuple):
     paused: tuple[Suspended, ...]
     disturbed: tuple[bool, ...]
     queue: tuple[int, ...]
-    plan: int
     told: tuple[tuple[str, int], ...]
     blocked: tuple[tuple[str, int], ...]
     last: str
@@ -69,7 +68,7 @@ class Ended(Exception):  # noqa: N818 - the end of a schedule is not an error
     """The schedule is over: everything rests, a law is broken, or it goes on as one that was seen before."""
 
 
-class Machine(Moves, Replies):
+class Machine(Moves):
     """One schedule of one scenario at a time; ``broken`` says which law ended it, if one did."""
 
     def __init__(self, scenario: Scenario) -> None:
@@ -87,7 +86,6 @@ class Machine(Moves, Replies):
         self.jobs: list[Job] = []
         self.paused: tuple[Suspended, ...] = ()
         self.queue: tuple[int, ...] = tuple(range(len(scenario.calls)))
-        self.plan = 0
         self.told: tuple[tuple[str, int], ...] = ()
         self.blocked: tuple[tuple[str, int], ...] = ()
         self.last = ""
@@ -124,7 +122,6 @@ class Machine(Moves, Replies):
             self.paused,
             tuple([job.disturbed for job in jobs]),
             self.queue,
-            self.plan,
             self.told,
             self.blocked,
             self.last,
@@ -142,7 +139,7 @@ class Machine(Moves, Replies):
         store = self.store
         (
             store.durable, store.current, store.writer, self.clock_ms, self.offset_ms, self.outside, self.running,
-            self.dead, self.born, jobs, self.paused, disturbed, self.queue, self.plan, self.told, self.blocked, self.last,
+            self.dead, self.born, jobs, self.paused, disturbed, self.queue, self.told, self.blocked, self.last,
             self.started, self.crashes, self.faults, self.fresh, self.states, self.counts, self.trail,
         ) = at  # fmt: skip
         for job in self.jobs:
@@ -279,7 +276,7 @@ class Machine(Moves, Replies):
         seen, verb, blocked = came
         if blocked is not None:
             at_ms = blocked.until_ms + 1 if blocked.until_ms else self.store.now_ms() + drive.BLOCKED_MS
-            at_ms = 0 if blocked.part in drive.STANDS else at_ms
+            at_ms = 0 if blocked.part in STANDS else at_ms
             self.blocked = (*(row for row in self.blocked if row[0] != effect), (effect, at_ms))
         elif verb and not job.disturbed:
             # A lease that ran out between reading and committing is a race with the clock, and the next round sees it.
@@ -340,7 +337,7 @@ class Machine(Moves, Replies):
         return any(job.program == "step" and job.subject == effect for job in self.jobs)
 
     def pass_time(self) -> None:
-        """Nothing is due: people do their part, the buffer is flushed, and time goes to the next instant of interest."""
+        """Nothing is due: the buffer is flushed, people do their part, and time goes to the next act."""
         if self.store.current is not self.store.durable:
             self.store.flush()
             return

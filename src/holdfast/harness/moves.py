@@ -6,31 +6,26 @@ follows from the scenario's alphabet and what is left of its bounds.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from holdfast.effect.admit import Proposal
 from holdfast.harness import outside as world
-from holdfast.harness.scenario import JUMPS, TOOLS, Call
+from holdfast.harness.replies import Replies
+from holdfast.harness.scenario import JUMPS, SECRET, TOOLS, Call
+from holdfast.harness.virtual import Job, Suspended, resumed
 from holdfast.kernel import identity as names
-from holdfast.kernel.commit import Change, Note
+from holdfast.kernel.commit import Change, Note, Verdict
 from holdfast.kernel.errors import ApprovalInvalid, NotAllowedNow
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Principal, Run, State
 from holdfast.runtime import people
-from holdfast.harness.scenario import SECRET
-
-if TYPE_CHECKING:
-    from holdfast.harness.machine import Machine
-    from holdfast.harness.virtual import Job, Suspended
 
 ENVIRONMENT = "test"
 PLANNER_MOVES = ("repeat", "amend", "other")
 
 
-class Moves:
+class Moves(Replies):
     """What may happen between two answers."""
 
-    def open_run(self: Machine) -> str:
+    def open_run(self) -> str:
         """The run every call of this scenario is proposed under, with policy and contracts in force."""
         scenario = self.scenario
         intent = names.intent_id(SECRET, "main", ENVIRONMENT, scenario.name)
@@ -45,14 +40,14 @@ class Moves:
             budget=scenario.budget,
             deadline_ms=scenario.deadline_ms,
         )
-        facts = (Fact(scope=f"policy:{ENVIRONMENT}", value="p1"),)
+        facts: tuple[Fact, ...] = (Fact(scope=f"policy:{ENVIRONMENT}", value="p1"),)
         used = sorted({call.tool for call in scenario.calls})
         facts += tuple(Fact(scope=f"contract:{name}", value=TOOLS[name].version) for name in used)
         change = Change(run=run.id, opens=run, facts=facts, notes=(Note(kind="intent", by="setup"),))
         self.write("setup", change, durable=True)
         return run.id
 
-    def call(self: Machine, subject: int | str) -> Call:
+    def call(self, subject: int | str) -> Call:
         """A call of the plan by its number, or a move of the planner on the first of them by its name."""
         if isinstance(subject, int):
             return self.scenario.calls[subject]
@@ -63,14 +58,14 @@ class Moves:
             return first._replace(account="z")
         return first._replace(noted=7)
 
-    def proposal(self: Machine, subject: int | str, run: Run) -> Proposal:
+    def proposal(self, subject: int | str, run: Run) -> Proposal:
         """The proposal of a call, as the application would make it."""
         call = self.call(subject)
         return Proposal(
             run=run, tool=call.tool, args=call.args, resource=f"account:{call.account}", by=run.principal.name
         )
 
-    def events(self: Machine, job: Job | None) -> tuple[str, ...]:
+    def events(self, job: Job | None) -> tuple[str, ...]:
         """What may happen here besides the call that waits, in a fixed order."""
         found: list[str] = []
         writing = job is None or (job.wait.port == "store" and job.wait.method in ("commit", "later"))
@@ -85,7 +80,7 @@ class Moves:
             found += self._faults(job)
         return tuple(found)
 
-    def _crashes(self: Machine, job: Job | None) -> list[str]:
+    def _crashes(self, job: Job | None) -> list[str]:
         """Reads change nothing, so dying before any of a row of reads is dying before the first of them."""
         worker = job.worker if job is not None else self.running[0]
         found = ["crash"] if self.fresh else []
@@ -95,11 +90,11 @@ class Moves:
             found.append("crash in flight")
         return found
 
-    def timely(self: Machine, job: Job) -> bool:
+    def timely(self, job: Job) -> bool:
         """Whether the bytes of a job that stands at its send would leave now: past its send-by they do not."""
         return not job.sending and self.store.now_ms() <= job.wait.args[0].send_by_ms
 
-    def _faults(self: Machine, job: Job | None) -> list[str]:
+    def _faults(self, job: Job | None) -> list[str]:
         found: list[str] = []
         for move in self.scenario.moves:
             if move == "pause":
@@ -117,7 +112,7 @@ class Moves:
                 found.append(move)
         return found
 
-    def event(self: Machine, option: str, job: Job | None) -> bool:
+    def event(self, option: str, job: Job | None) -> bool:
         """Let an event happen. False: the option is a variant of the call itself."""
         if option == "land":
             self.land(self.outside.flights[0])
@@ -148,7 +143,7 @@ class Moves:
                 return False
         return True
 
-    def _jump(self: Machine, span_ms: int) -> None:
+    def _jump(self, span_ms: int) -> None:
         """Forward, time passes and nobody did anything. Back, only this machine's own clock was set."""
         if span_ms < 0:
             self.offset_ms += span_ms
@@ -158,7 +153,7 @@ class Moves:
 
     # -- workers --
 
-    def _crash(self: Machine, option: str, job: Job | None) -> None:
+    def _crash(self, option: str, job: Job | None) -> None:
         worker = job.worker if job is not None else self.running[0]
         if option == "crash flushed":
             self.store.flush()
@@ -180,7 +175,7 @@ class Moves:
         self._again([(j.program, j.subject) for j in gone])
         self._replace_worker()
 
-    def _pause(self: Machine, job: Job, *, sending: bool) -> None:
+    def _pause(self, job: Job, *, sending: bool) -> None:
         """The worker stops where it is. Somebody else goes on, once leases and proofs allow it."""
         job.sending = sending
         self.paused = (*self.paused, job.suspended())
@@ -190,7 +185,7 @@ class Moves:
         self._again([(job.program, job.subject)])
         self._replace_worker()
 
-    def _again(self: Machine, programs: list[tuple[str, int | str]]) -> None:
+    def _again(self, programs: list[tuple[str, int | str]]) -> None:
         """A planner whose call was cut off makes it again."""
         lost = tuple(subject for program, subject in programs if program == "propose" and isinstance(subject, int))
         # Calls that the dead worker had buffered and nobody has on disk are made again as well.
@@ -199,15 +194,13 @@ class Moves:
         gone = tuple(i for i, order in enumerate(orders) if order not in known)
         self.queue = tuple(sorted({*lost, *gone, *self.queue}))
 
-    def _replace_worker(self: Machine) -> None:
+    def _replace_worker(self) -> None:
         if not self.running:
             self.born += 1
             self.running = (f"w{self.born}",)
 
-    def resume(self: Machine, held: Suspended) -> None:
+    def resume(self, held: Suspended) -> None:
         """The paused worker goes on as if nothing had happened."""
-        from holdfast.harness.virtual import resumed
-
         self.paused = tuple(p for p in self.paused if p is not held)
         job = resumed(held, self.program(held.program, held.worker, held.subject))
         job.disturbed = True
@@ -218,15 +211,15 @@ class Moves:
 
     # -- people --
 
-    def desk(self: Machine) -> _Desk:
+    def desk(self) -> _Desk:
         """A terminal of its own, through which people write."""
         return _Desk(self)
 
-    def people_act(self: Machine) -> bool:
+    def people_act(self) -> bool:
         """Whoever is asked says yes, when nothing else is left to do."""
         return any(v.state is State.WAITING for v in self.store.durable.effects.values()) and self.decide("approve")
 
-    def decide(self: Machine, how: str) -> bool:
+    def decide(self, how: str) -> bool:
         """Answer the first open request."""
         for approval in self.store.durable.approvals.values():
             if approval.state != "open":
@@ -246,11 +239,11 @@ class Moves:
 class _Desk:
     """What people's decisions need of a store, shown to the laws like everything else."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Moves) -> None:
         self._machine = machine
         self._face = machine.store.face("desk")
         self.read_now = self._face.read_now
         self.approval = self._face.approval
 
-    def commit_now(self, change: Change) -> object:
+    def commit_now(self, change: Change) -> Verdict:
         return self._machine.write("desk", change, durable=True)

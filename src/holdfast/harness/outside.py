@@ -142,6 +142,6 @@ def probe(
 
 
 def verify(outside: Outside, contract: Contract, question: Question, now_ms: int, *, stale: bool) -> Checked:
-    """An independent read: does the resource hold the change of this key?"""
+    """An independent read: whether the resource holds the change of this key."""
     row = shows(outside, question.key, now_ms - contract.visible_within_ms if stale else now_ms)
     return Holds({"at": row.at_ms}) if row is not None else Differs("no such change")

@@ -6,12 +6,14 @@ every transition it caused has been shown to the laws. A fault variant is a name
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from holdfast.harness import outside as world
+from holdfast.harness.ground import Ground
 from holdfast.harness.outside import Flight, Landing
 from holdfast.harness.scenario import OPEN_MS, TOOLS
-from holdfast.kernel.answers import CannotTell, Differs, Doubt, NeverLeft, Refusal, Reply
+from holdfast.harness.virtual import Job, Wait
+from holdfast.kernel.answers import Answer, CannotTell, Differs, Doubt, NeverLeft, Refusal, Reply
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.guard import scopes
 from holdfast.kernel.laws.events import Changed, Heard, Left, Recorded, Shown, ToldTo, TurnedAway
@@ -19,18 +21,19 @@ from holdfast.kernel.model import Effect
 from holdfast.kernel.ports import Request, Ruling
 from holdfast.store.memory import Books
 
-if TYPE_CHECKING:
-    from holdfast.harness.machine import Machine
-    from holdfast.harness.virtual import Job, Wait
-
 SEND_FAULTS = ("lost reply", "never left", "late", "vanish", "refused", "garbage")
 PROBE_FAULTS = ("cannot tell",)
 
 
-class Replies:
+def tag(answer: Answer) -> str:
+    """The kind of an answer, as entries name it."""
+    return str(type(answer).__struct_config__.tag)
+
+
+class Replies(Ground):
     """The virtual side of the ports."""
 
-    def variants(self: Machine, job: Job) -> tuple[str, ...]:
+    def variants(self, job: Job) -> tuple[str, ...]:
         """How the call at this wait may go wrong, if a fault is still allowed."""
         wait = job.wait
         port = wait.port
@@ -46,7 +49,7 @@ class Replies:
             return (*stale, "differs", *PROBE_FAULTS)
         return ("no state",)
 
-    def reply(self: Machine, job: Job, wait: Wait, option: str) -> Any:
+    def reply(self, job: Job, wait: Wait, option: str) -> Any:
         """The answer of this wait under this option."""
         port = wait.port
         if port == "store":
@@ -65,13 +68,13 @@ class Replies:
             return self._send(job, wait.args[0], option)
         return self._look(wait, option)
 
-    def _rule(self: Machine) -> Ruling:
+    def _rule(self) -> Ruling:
         answer = self.scenario.ruling
         return Ruling(answer=answer, rules=("virtual",), reason="as the scenario says", policy="p1", expires_ms=OPEN_MS)
 
     # -- store --
 
-    def _store(self: Machine, job: Job, wait: Wait) -> Any:
+    def _store(self, job: Job, wait: Wait) -> Any:
         face = self.store.face(job.worker)
         method = wait.method
         if method == "read":
@@ -85,7 +88,7 @@ class Replies:
             return None
         return self.write(job.worker, wait.args[0], durable=method == "commit")
 
-    def write(self: Machine, worker: str, change: Change, *, durable: bool) -> Verdict:
+    def write(self, worker: str, change: Change, *, durable: bool) -> Verdict:
         """One change by one worker, its entries shown to the laws."""
         store = self.store
         before = store.current
@@ -97,7 +100,7 @@ class Replies:
             self.recorded(before, after)
         return verdict
 
-    def recorded(self: Machine, before: Books, after: Books) -> None:
+    def recorded(self, before: Books, after: Books) -> None:
         """Show the laws every entry that one book has and the other has not."""
         for entry in after.entries[len(before.entries) :]:
             if not entry.effect:
@@ -122,8 +125,7 @@ class Replies:
 
     # -- the outside --
 
-    def _send(self: Machine, job: Job, request: Request, option: str) -> Reply:
-        contract = TOOLS[request.tool]
+    def _send(self, job: Job, request: Request, option: str) -> Reply:
         now_ms = self.store.now_ms()
         if not job.sending and now_ms > request.send_by_ms:
             reply: Reply = NeverLeft("its send-by had passed")
@@ -133,10 +135,10 @@ class Replies:
             reply = Doubt("lost_reply", "its connection was gone")
         else:
             reply = self._left(request, option)
-        self.see(Heard(request.effect, "reply", request.token, type(reply).__struct_config__.tag or ""))
+        self.see(Heard(request.effect, "reply", request.token, tag(reply)))
         return reply
 
-    def _forgotten(self: Machine, request: Request) -> bool:
+    def _forgotten(self, request: Request) -> bool:
         """A bound of the model: what a paused sender still sends leaves while the outside remembers its key."""
         contract = TOOLS[request.tool]
         if contract.keyed_ms is None:
@@ -144,7 +146,7 @@ class Replies:
         view = self.store.current.effects[request.effect]
         return self.clock_ms > view.first_dispatch_ms + contract.keyed_ms
 
-    def _left(self: Machine, request: Request, option: str) -> Reply:
+    def _left(self, request: Request, option: str) -> Reply:
         contract = TOOLS[request.tool]
         self.leave(request)
         if option == "refused":
@@ -163,12 +165,12 @@ class Replies:
             return Doubt("lost_reply")
         return Doubt("unintelligible") if option == "garbage" else landing.reply
 
-    def leave(self: Machine, request: Request) -> None:
+    def leave(self, request: Request) -> None:
         """The first byte crosses the boundary."""
         held = self.store.durable.effects.get(request.effect)
         self.see(Left(request.effect, request.key, request.token, request.attempt, self.clock_ms, held))
 
-    def arrive(self: Machine, request: Request, at_ms: int) -> Landing:
+    def arrive(self, request: Request, at_ms: int) -> Landing:
         """A request reaches the outside."""
         contract = TOOLS[request.tool]
         landing = world.land(self.outside, contract, request, at_ms)
@@ -183,18 +185,18 @@ class Replies:
             self.see(Changed(row.key, row.token, row.resource, row.at_ms, view, row.floor if contract.fenced else 0))
         return landing
 
-    def land(self: Machine, flight: Flight) -> None:
+    def land(self, flight: Flight) -> None:
         """A request that was under way arrives; nobody waits for its reply."""
         self.outside = self.outside._replace(flights=tuple(f for f in self.outside.flights if f is not flight))
         self.arrive(flight.request, min(flight.by_ms, self.clock_ms))
 
-    def land_due(self: Machine) -> None:
+    def land_due(self) -> None:
         """Whatever had to land by now has landed."""
         for flight in self.outside.flights:
             if flight.by_ms <= self.clock_ms:
                 self.land(flight)
 
-    def _look(self: Machine, wait: Wait, option: str) -> Any:
+    def _look(self, wait: Wait, option: str) -> Any:
         question = wait.args[0]
         contract = TOOLS[question.tool]
         if wait.method == "state":
@@ -206,13 +208,11 @@ class Replies:
         if option == "cannot tell":
             answer = CannotTell("the read timed out")
         elif wait.method == "probe":
-            self.outside, answer = world.probe(
-                self.outside, contract, question, self.clock_ms, stale=option == "stale"
-            )
+            self.outside, answer = world.probe(self.outside, contract, question, self.clock_ms, stale=option == "stale")
         elif option == "differs":
             answer = Differs("somebody else changed it")
         else:
             answer = world.verify(self.outside, contract, question, self.clock_ms, stale=option == "stale")
-        kind = type(answer).__struct_config__.tag or ""
+        kind = tag(answer)
         self.see(Heard(question.effect, wait.method, question.token, kind, getattr(answer, "final", False)))
         return answer

@@ -84,8 +84,8 @@ class Bounds(NamedTuple):
 class Scenario(NamedTuple):
     """One thing to explore. ``moves`` is the alphabet of events that need no port call to go wrong.
 
-    Moves: ``pause``, ``halt``, ``repeat``, ``amend`` (a changed material argument), ``other`` (the same call with another
-    identity argument), ``decline``, ``moved`` (somebody else changes the target), and the jumps of the clock below.
+    Moves: ``pause``, ``halt``, ``repeat``, ``amend`` (a changed material argument), ``other`` (the same call with
+    another identity argument), ``decline``, ``moved`` (somebody else changes the target), and the jumps below.
     """
 
     name: str

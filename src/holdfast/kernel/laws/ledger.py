@@ -1,4 +1,4 @@
-"""The laws about what is recorded and what is said: no guess, in bounds, approval, silent replay, done, live, and so on.
+"""The laws about what is recorded and what is said: no guess, in bounds, approval, done, live, and so on.
 
 Promises: judged from entries and rows alone. What needs parts that do not exist yet (sources of values, replay, the
 planner's reach) answers *cannot tell* and says why, instead of holding by silence.

@@ -1,0 +1,49 @@
+"""What a machine stands on: everything that may differ between two schedules, by name and type.
+
+Decides nothing. The parts of a machine (replies, moves, the drive) share these fields and the few acts below.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.harness.outside import Outside
+from holdfast.harness.scenario import Scenario
+from holdfast.harness.virtual import Job, Suspended
+from holdfast.kernel.laws import States
+from holdfast.store.memory import MemoryStore
+
+
+class Ground:
+    """The fields of one schedule under way. ``clock_ms`` is true time; ``offset_ms`` is what the wall clock adds."""
+
+    scenario: Scenario
+    run_id: str
+    store: MemoryStore
+    clock_ms: int
+    offset_ms: int
+    outside: Outside
+    running: tuple[str, ...]
+    dead: frozenset[str]
+    born: int
+    jobs: list[Job]
+    paused: tuple[Suspended, ...]
+    queue: tuple[int, ...]
+    told: tuple[tuple[str, int], ...]
+    blocked: tuple[tuple[str, int], ...]
+    crashes: int
+    faults: int
+    fresh: bool
+    states: States
+
+    def see(self, event: Any) -> None:
+        """Fold one event into the laws."""
+        raise NotImplementedError
+
+    def begin(self, name: str, worker: str, subject: Any) -> None:
+        """Start a program on top of whatever runs."""
+        raise NotImplementedError
+
+    def program(self, name: str, worker: str, subject: Any) -> Any:
+        """A fresh coroutine of shipped code."""
+        raise NotImplementedError

@@ -1,0 +1,67 @@
+"""A requirement mark tells the truth: with its planted defect switched on, the marked test fails.
+
+The tests that run in this process are run again by a pytest of their own, once for each defect, with that defect
+planted before anything is imported. Tests over real processes are flipped by the crash campaign instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from tests.harness.mutants import PLANTERS
+from tests.tidy.tree import ROOT
+
+IN_PROCESS = ("tests/unit", "tests/life", "tests/harness", "tests/contract")
+LIMIT_S = 280
+
+
+def again(arguments: list[str], mutant: str = "") -> None:
+    """Run pytest in a process of its own, with a defect planted; what it says is read from what it writes."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOLDFAST_MUTANT": mutant}
+    environment.pop("PYTEST_XDIST_WORKER", None)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.harness.plant", *arguments]
+    subprocess.run(command, cwd=ROOT, env=environment, timeout=LIMIT_S, capture_output=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Defect -> the tests that must fail with it."""
+    target = tmp_path_factory.mktemp("marks") / "requirements.json"
+    folders = [folder for folder in IN_PROCESS if (ROOT / folder).is_dir()]
+    again(["--collect-only", "--requirements", str(target), "-m", "not postgres", *folders])
+    found: dict[str, set[str]] = {}
+    for requirement in json.loads(target.read_text(encoding="utf-8")).values():
+        for proof in requirement["tests"]:
+            # The parameters of a test are its own affair: one of them has to notice.
+            found.setdefault(proof["mutant"] or "", set()).add(proof["test"].split("[")[0])
+    return found
+
+
+def test_there_are_marks_to_flip(marked: dict[str, set[str]]) -> None:
+    """The first ten defects are each named by a test that runs in this process."""
+    assert len(set(marked) & set(PLANTERS)) >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", PLANTERS)
+def test_marked_tests_fail_with_their_defect(mutant: str, marked: dict[str, set[str]], tmp_path: Path) -> None:
+    """Each test marked with a defect has at least one case that fails while the defect is planted."""
+    nodes = sorted(marked.get(mutant, set()))
+    if not nodes:
+        assert mutant in PLANTERS  # No mark names it: the hunt is its only proof.
+        return
+    report = tmp_path / "report.xml"
+    again(["-o", "junit_family=xunit1", f"--junit-xml={report}", *nodes], mutant)
+    failed = {
+        f"{case.get('file')}::{str(case.get('name')).split('[')[0]}"
+        for case in ET.parse(report).getroot().iter("testcase")
+        if case.find("failure") is not None or case.find("error") is not None
+    }
+    assert set(nodes) - failed == set()
