@@ -313,6 +313,9 @@ class Batch:
         self._db.execute(rows.COMMIT)
         took_ns = perf_counter_ns() - start
         self.source.left = self.unit.left(self.source, self._db.data_version())
+        for view in self.unit.moved_effects().values():
+            if not is_open(view):
+                self.source.keep(view)
         return took_ns
 
     def roll_back(self) -> None:

@@ -74,7 +74,7 @@ class SqliteSource:
         """Over a connection whose transactions somebody else opens and closes."""
         self.db = db
         self.words = words
-        self._ended: dict[str, Effect] = {}  # folded records; each use compares the version with the row's
+        self.ended: dict[str, Effect] = {}  # records at their end; each use compares the version with the row's
         self.effect_n: dict[str, int] = {}
         self.run_n: dict[str, int] = {}
         self.left: Left | None = None  # by the last batch that committed here (see carried.py)
@@ -117,13 +117,17 @@ class SqliteSource:
         n, effect, version, view = row
         if view is not None:
             return rows.decode_effect(view)
-        kept = self._ended.get(effect)
+        kept = self.ended.get(effect)
         if kept is None or kept.version != version:
             kept = self._fold(n, effect)
-            if len(self._ended) >= _ENDED_KEPT:
-                self._ended.clear()
-            self._ended[effect] = kept
+            self.keep(kept)
         return kept
+
+    def keep(self, effect: Effect) -> None:
+        """Remember the record of an effect at its end, which its row does not hold."""
+        if len(self.ended) >= _ENDED_KEPT:
+            self.ended.clear()
+        self.ended[effect.id] = effect
 
     def _fold(self, n: int, effect: str) -> Effect:
         folded: Effect | None = None

@@ -46,6 +46,8 @@ class SqliteStore:
         self._read_db = read_db
         self._write_db = write_db
         self._writer = writer
+        if writer is not None:
+            reading.source.ended = writer.source.ended  # what was just written need not be folded to be read
         self._clock = clock
         self._heads = heads
         self._doubt = doubt

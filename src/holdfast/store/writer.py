@@ -45,7 +45,7 @@ class Writer:
         SQLite.
         """
         self._db = db
-        self._source = SqliteSource(db, words)
+        self.source = SqliteSource(db, words)
         self._clock = clock
         self._heads = heads
         self._path = path
@@ -194,7 +194,7 @@ class Writer:
     def _begin(self) -> bool:
         try:
             self._db.execute(rows.BEGIN)
-            self.batch = Batch(self._source, self._clock)
+            self.batch = Batch(self.source, self._clock)
         except apsw.BusyError:
             return False
         except apsw.Error as error:
@@ -299,7 +299,7 @@ class Writer:
         self._sync_ns += (took_ns - self._sync_ns) // 8
         if self.parts is not None:
             self.parts["sync"] = self.parts.get("sync", 0) + took_ns
-        incarnation, mode = (batch.mode[1], batch.mode[0]) if batch.mode else self._source.meta[1:3]
+        incarnation, mode = (batch.mode[1], batch.mode[0]) if batch.mode else self.source.meta[1:3]
         # A store that is still restored leaves the remembered head alone: a human has to release it first.
         if batch.head is None or mode != "normal":
             return None
