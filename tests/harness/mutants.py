@@ -218,6 +218,11 @@ def reused_silently(put: Put) -> None:
     put(admit, "meets", lambda latest, _digest: "new" if latest is None else "same")
 
 
+def repeat_is_new(put: Put) -> None:
+    """A repeated call becomes the next generation, whatever became of the first."""
+    put(admit, "meets", lambda latest, _digest: "new" if latest is None else "next")
+
+
 def trusts_what_was_due(put: Put) -> None:
     """A verb acts on what it was due for, and does not look whether it still is."""
     honest = drive.VERBS["verify"]
@@ -334,6 +339,7 @@ MUTANTS: dict[str, Mutant] = {
     "silent-unknown": Mutant(silent_unknown, one("bare", bounds=ONE), ("L13",)),
     "retry-without-key": Mutant(retry_without_key, one("probed", bounds=ONE), ("L2", "L3")),
     "reused-silently": Mutant(reused_silently, one("keyed", bounds=Bounds(0, 1)), ("L14",)),
+    "repeat-is-new": Mutant(repeat_is_new, one("keyed", bounds=Bounds(0, 1)), ("L2",)),
     "trusts-what-was-due": Mutant(trusts_what_was_due, one("probed", bounds=Bounds(0, 1)), ("L12", "verb")),
     "settling-answers-all": Mutant(settling_answers_all, one("fenced", bounds=ONE), ("L14",)),
     "takes-no-resource": Mutant(

@@ -124,7 +124,7 @@ def test_a_halt_between_the_check_and_the_commit_stops_the_dispatch() -> None:
 def test_a_stale_owner_changes_nothing_and_its_reply_is_kept() -> None:
     """Resumed after another took over, the first owner's record is refused and kept as late with both tokens."""
     machine, broken = play(
-        one("keyed", bounds=WIDE), (("A1 observe store.later #0", "pause"), ("A1 observe store.later #2", "resume"))
+        one("keyed", bounds=WIDE), (("A1 observe store.later #0", "pause"), ("A1 observe store.later #1", "resume"))
     )
     assert broken is None
     assert ("late", "w1") in entries(machine)

@@ -91,7 +91,7 @@ def intent(purpose: str = "p-1", **more: Any) -> hf.Intent:
     return hf.Intent(goal="g", purpose=purpose, principal="bot", **more)
 
 
-@pytest.mark.req("1.2c", "1.2e", mutant="key-timestamp")
+@pytest.mark.req("1.2c", "1.2e", mutant="repeat-is-new")
 async def test_a_repeat_is_answered_from_the_record_and_another_purpose_is_another_effect(tmp_path: Path) -> None:
     """The same call under one purpose changes the world once; a new purpose is asked for and gets its own key."""
     put = make()
