@@ -127,7 +127,7 @@ CHANGES: dict[str, tuple[Callable[[Folder, dict[str, Any]], Any], dict[str, str]
 def test_stopped_at_every_step_it_is_there_as_a_whole_or_not_at_all(
     root: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """For each step on disk: after stopping there, the next token tells truly whether it was made, and nothing strays."""
+    """For each step on disk: stopped there, the next token tells truly whether it was made, and nothing strays."""
     act, after, kept = CHANGES[change]
     path = "new.txt" if change == "create" else "drafts/page.txt"
     left = 0

@@ -1,0 +1,1 @@
+"""A deployment service that takes its time, under holdfast; see README.md."""
