@@ -101,7 +101,7 @@ def examined(
         found += said
         if path.exists():
             found += [*guarded(record.schema, path), *guarded(record.pages, path), *guarded(record.lock, path)]
-            looked, high_ms = of_store(path, settings, known, policy_set)
+            looked, high_ms = of_store(path, settings, known, policy_set, wall=wall, boot=boot)
             found += looked
         else:
             found.append(skipped("store", "store", f"there is none at {path} yet; a worker makes it"))
@@ -111,7 +111,13 @@ def examined(
 
 
 def of_store(
-    path: Path, settings: Settings, known: list[Contract], policy_set: object
+    path: Path,
+    settings: Settings,
+    known: list[Contract],
+    policy_set: object,
+    *,
+    wall: Callable[[], int],
+    boot: Callable[[], int],
 ) -> tuple[list[Finding], int | None]:
     """What the store's records say, and the highest time that it has seen."""
     from holdfast.cli.examine import record, rules
@@ -124,7 +130,7 @@ def of_store(
     high_ms: int | None = None
     try:
         with translated(str(path)):
-            store: SqliteStore = open_store(f"sqlite:{path}", read_only=True)
+            store: SqliteStore = open_store(path, wall=wall, boot=boot, read_only=True)
             try:
                 high_ms = store.reading.source.meta[4]
                 for look in (record.standing, record.newest, record.open_effects):

@@ -80,14 +80,15 @@ def of_error(id_: str, about: str, error: HoldfastError) -> Finding:
     words = error._words()  # noqa: SLF001  # the sentences belong to the error; only their layout is ours.
     known = (error.what_is_known, error.what_is_not_known)
     why = " ".join(part.format_map(words) for part in known if part)
-    return broken(
+    said = error.to_json()
+    return Finding(
         id_,
         about,
+        Mark.BROKEN,
         error.what_happened.format_map(words).rstrip("."),
-        why=why or "Nothing can be dispatched with it.",
-        to_do=f"{error.what_to_do.format_map(words)} ({error.hint})",
-        code=error.code,
-        **error.to_json()["fields"],
+        why or "Nothing can be dispatched with it.",
+        f"{error.what_to_do.format_map(words)} ({error.hint})",
+        {"code": said["code"], **said["fields"]},
     )
 
 

@@ -9,11 +9,9 @@ import ast
 import contextlib
 import importlib.util
 import os
-import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +25,9 @@ if TYPE_CHECKING:
     from holdfast.kernel.guard import Fact
     from holdfast.kernel.model import Contract, Effect
 
-MODULES = {"pydantic_ai": "pydantic-ai-slim"}
-"""Modules whose distribution has another name."""
+EXTRAS = {"psycopg": "postgres", "pydantic_ai": "models", "anthropic": "models", "openai": "models"}
+EXTRAS |= dict.fromkeys(("boto3", "httpx", "moto", "starlette", "uvicorn"), "examples")
+"""The extra of holdfast that brings a module, for the message. Metadata of another installation could not say it."""
 
 
 def tool_files(settings: Settings) -> list[Path]:
@@ -58,9 +57,7 @@ def contracts(settings: Settings, out: list[Contract]) -> Iterator[Finding]:
         out += Registry(tools).contracts.values()
     except HoldfastError as error:
         missing = _missing_module(error)
-        yield (
-            _without(missing, str(error)) if missing and extra_of(missing) else of_error("tools-broken", "tools", error)
-        )
+        yield (_without(missing, str(error)) if missing in EXTRAS else of_error("tools-broken", "tools", error))
         return
     except (Exception, SystemExit) as error:  # noqa: BLE001  # it is the code of the tools that ends so.
         yield broken(
@@ -76,22 +73,8 @@ def _missing_module(error: BaseException) -> str:
     return (cause.name or "").partition(".")[0] if isinstance(cause, ModuleNotFoundError) else ""
 
 
-def extra_of(module: str) -> str:
-    """The extra of holdfast that brings a module; empty where none does."""
-    name = MODULES.get(module, module.replace("_", "-"))
-    try:
-        needs = metadata.requires("holdfast") or []
-    except metadata.PackageNotFoundError:
-        return ""
-    for line in needs:
-        found = re.match(r"([A-Za-z0-9._-]+).*extra == ['\"](\w+)['\"]", line)
-        if found and found[1].lower().replace("_", "-") == name:
-            return found[2]
-    return ""
-
-
 def _without(module: str, what: str) -> Finding:
-    extra = extra_of(module)
+    extra = EXTRAS[module]
     return broken(
         "extra-missing", "tools", escaped(what), why=f"The configuration uses {module}, which is not installed.",
         to_do=f"pip install 'holdfast[{extra}]'", module=module, extra=extra,

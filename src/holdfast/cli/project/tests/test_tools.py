@@ -43,7 +43,7 @@ def test_lost_reply_books_once(begin: Any, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_same_purpose_again_books_once(begin: Any) -> None:
     """The planner says it again in other words: the same effect, answered from the record."""
-    for note in ("sorry for the delay", "we are sorry about the delay"):
+    for note in ("for the late parcel", "because the parcel came late"):
         outcome = begin("ticket-1").call(credit(account="acme", amount=1200, note=note))
         assert isinstance(outcome, hf.Verified)
     assert booked("acme") == [1200]
