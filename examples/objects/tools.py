@@ -85,7 +85,12 @@ def written_under(bucket: str, key: str, effect_key: str) -> hf.Happened | hf.Ab
 
 def read_back(bucket: str, key: str, value: dict[str, Any]) -> hf.Holds | hf.Differs:
     """Whether the version that was acknowledged is the latest one, with its etag."""
-    head = s3().head_object(Bucket=bucket, Key=key)
+    try:
+        head = s3().head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return hf.Differs("the object is not there")
+        raise
     if head.get("VersionId") == value["version"] and head["ETag"] == value["etag"]:
         return hf.Holds(value)
     return hf.Differs(f"the latest version is {head.get('VersionId')}, not {value['version']}")

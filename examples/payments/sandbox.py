@@ -35,13 +35,15 @@ class Payments:
         self._tool = tool
 
     def __enter__(self) -> Self:
-        self._stack = ExitStack()
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-prove-"))
-        url, _ = self._stack.enter_context(running(Path(folder) / "books.sqlite", payout_ms=PAYOUT_MS))
-        self.relay = self._stack.enter_context(Relay(url))
-        self.client = self._stack.enter_context(PaymentsClient(url, name="sandbox"))
-        self._stack.callback(_point_at, os.environ.get("PAYMENTS_URL"))
-        _point_at(self.relay.url)
+        # What was started is ended also where a later line raises: nobody calls __exit__ then.
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-prove-"))
+            url, _ = stack.enter_context(running(Path(folder) / "books.sqlite", payout_ms=PAYOUT_MS))
+            self.relay = stack.enter_context(Relay(url))
+            self.client = stack.enter_context(PaymentsClient(url, name="sandbox"))
+            stack.callback(_point_at, os.environ.get("PAYMENTS_URL"))
+            _point_at(self.relay.url)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,35 @@
+"""`tool prove` against a store that we did not write, through a client library that asks before it sends."""
+
+from __future__ import annotations
+
+import pytest
+
+from examples.objects import tools
+from examples.objects.sandbox import Objects
+from holdfast.harness.prove import Proof, Verdict, prove
+from holdfast.tools import Registry
+
+
+async def proof_of(tool: str) -> Proof:
+    """Prove one of the object store's tools."""
+    return await prove(tool, Objects(tool), Registry(tools.TOOLS))
+
+
+@pytest.mark.slow
+@pytest.mark.req("2.2d", mutant=None, reason="copy_object, below, is the body that does not keep the same claim")
+@pytest.mark.parametrize("tool", ["put_object", "delete_object", "restore_object"])
+async def test_conditional_writes_of_an_object_store_are_proved_whole(tool: str) -> None:
+    """The condition travels with the request, so that no change before any of its requests is written over."""
+    proof = await proof_of(tool)
+    left = {f.check: f.evidence for f in proof.findings if f.verdict is not Verdict.PROVED}
+    assert proof.verdict is Verdict.PROVED, left
+
+
+@pytest.mark.slow
+@pytest.mark.req("2.2d", mutant=None, reason="the body itself is the defect: it looks and then writes")
+async def test_copy_that_looks_before_it_writes_is_found() -> None:
+    """A non-guarantee of the example, as its own docstring says: a copy has no condition on its target."""
+    proof = await proof_of("copy_object")
+    (broken,) = [finding for finding in proof.findings if finding.verdict is Verdict.BROKEN]
+    assert broken.check == "conditional"
+    assert "before request 2 of the body" in broken.evidence
