@@ -98,6 +98,19 @@ def test_the_projects_own_tests_find_a_planted_fault(
     assert done.returncode == 1, done.stdout
 
 
+def test_the_contract_is_proved_and_a_planted_lie_is_found(project: Project) -> None:
+    """The sandbox that comes with the project proves every claim; a ledger that forgets its keys is found out."""
+    prove = ("tool", "prove", "credit", "--sandbox", "sandbox.py", "--json")
+    found = json.loads(project.holdfast(*prove))["data"]
+    assert found["verdict"] == "proved", found
+    ledger = project.home / "ledger.py"
+    honest = 'next((one for one in map(json.loads, file) if one["key"] == key), None)'
+    assert ledger.read_text().count(honest) == 1
+    ledger.write_text(ledger.read_text().replace(honest, "None"))
+    assert json.loads(project.holdfast(*prove, code=1))["data"]["verdict"] == "broken"
+    assert project.booked() == []
+
+
 def test_the_run_file_is_sound(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """What ``holdfast run start`` reads is accepted as it is written, with an intent, an item and no model chosen."""
     from holdfast.cli.runfile import read

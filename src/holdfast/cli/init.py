@@ -29,6 +29,7 @@ FILES: dict[str, str] = {
     "policy/examples.toml": "what the policy must answer",
     "run.py": "a program that begins a run and makes one call",
     "run.toml": "a run that a model plans: holdfast run start",
+    "sandbox.py": "where the contract is proved: lost replies, late bookings, other hands",
     "tests/test_tools.py": "a lost reply books once, a refused call books nothing",
     "var/.gitignore": "store and ledger lie in var/ and stay out of git",
 }
@@ -95,6 +96,7 @@ def _page(directory: Path) -> Page:
         "LOSE_REPLY=1 python run.py ticket-2 acme 800": "the reply is lost after the booking: still one credit",
         "python run.py ticket-3 acme 9000": "90.00 waits for a person, who answers: holdfast approve",
         "holdfast effect list": "what was recorded",
+        "holdfast tool prove credit --sandbox sandbox.py": "whether the contract is true",
         "python -m pytest": "the project's own test (pip install pytest)",
         "holdfast doctor": "whether anything is wrong here",
     }
@@ -110,5 +112,5 @@ def _page(directory: Path) -> Page:
     page.gap()
     page.head("next")
     for command, shows in commands.items():
-        page.line(Span(f"  {escaped(command):<46}"), Span(shows, "quiet"))
+        page.line(Span(f"  {escaped(command):<49}"), Span(shows, "quiet"))
     return page
