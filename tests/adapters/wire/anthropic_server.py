@@ -8,6 +8,7 @@ from tests.adapters.wire.loopback import Json, Loopback, Mind, Turn, event, piec
 
 PATH = "/v1/messages"
 STRANGE = {"x_vendor": {"nested": [1, None, "ü"]}}
+ARGUMENTS = "arguments-of-"
 STOPS = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens", "content_filter": "refusal"}
 
 
@@ -28,7 +29,12 @@ def render(turn: Turn, streamed: bool) -> bytes:
     if turn.status != 200:
         kind = {429: "rate_limit_error", 529: "overloaded_error"}.get(turn.status, "api_error")
         return json.dumps({"type": "error", "error": {"type": kind, "message": turn.text or "no"}}).encode()
-    return b"".join(events(turn)) if streamed else json.dumps(document(turn)).encode()
+    if streamed:
+        return b"".join(events(turn))
+    text = json.dumps(document(turn))
+    for n, (_, args) in enumerate(turn.calls):
+        text = text.replace(f'"{ARGUMENTS}{n}"', args or "{}")  # as they are written, be they JSON or not
+    return text.encode()
 
 
 def stop_of(turn: Turn) -> str | None:
@@ -41,10 +47,10 @@ def stop_of(turn: Turn) -> str | None:
 
 
 def blocks(turn: Turn) -> list[Json]:
-    """The content as blocks. Arguments that are no JSON object have no form here but in a stream."""
+    """The content as blocks; a mark stands for the arguments of each call."""
     found: list[Json] = [{"type": "text", "text": turn.text}] if turn.text else []
-    for n, (name, args) in enumerate(turn.calls):
-        found.append({"type": "tool_use", "id": f"toolu_{n}", "name": name, "input": json.loads(args or "{}")})
+    for n, (name, _) in enumerate(turn.calls):
+        found.append({"type": "tool_use", "id": f"toolu_{n}", "name": name, "input": f"{ARGUMENTS}{n}"})
     return found
 
 

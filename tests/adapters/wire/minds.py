@@ -62,7 +62,7 @@ ERRORS: tuple[Callable[[random.Random], Turn], ...] = (
     lambda dice: Turn(status=429, headers=(("retry-after", "0"),), text=f"slow down {dice.random()}"),
     lambda _: Turn(status=500),
     lambda _: Turn(status=529),
-    lambda dice: Turn(calls=(call("refund", invoice_id="in_2", amount=100),), cut=dice.randint(0, 400)),
+    lambda dice: Turn(calls=(call("refund", invoice_id="in_2", amount=100),), cut=dice.randint(0, 200)),
     lambda _: Turn(raw=b"<html>bad gateway</html>"),
     lambda _: Turn(raw=b'{"choices": []}'),
     lambda _: Turn(text="I am thinking.", in_stream_error=True),

@@ -6,7 +6,8 @@ that every exception of the libraries below becomes one of these: a provider can
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from typing import Any, NamedTuple
 
 from pydantic_ai import exceptions as gone
 
@@ -42,8 +43,43 @@ KINDS: tuple[tuple[type[Exception], Fault], ...] = (
 )
 
 
+class Inexact(ValueError):  # noqa: N818  # it says what the body is
+    """A body whose JSON can be read in more than one way; reading it on would pick one of them."""
+
+
+async def exact(response: Any) -> None:
+    """Refuse a whole JSON body in which an object names a key twice (RFC 8259 section 4 leaves open which counts).
+
+    A hook on our HTTP clients: the libraries above would silently take the last. Streams carry arguments as text, which
+    is read strictly later.
+    """
+    if response.status_code == 200 and "json" in response.headers.get("content-type", ""):
+        try:
+            json.loads(await response.aread(), object_pairs_hook=_once)
+        except Inexact:
+            raise
+        except (ValueError, RecursionError):
+            return  # what is no JSON at all is named by who reads it
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Inexact("an object in the answer names a key twice; which of them counts is not defined")
+    return found
+
+
+def _inexact(error: BaseException | None) -> Inexact | None:
+    """The refusal above, however the libraries have wrapped it."""
+    while error is not None and not isinstance(error, Inexact):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def fault_of(error: Exception) -> Fault:
     """What an exception of the layers below means."""
+    if _inexact(error) is not None:
+        return Fault("unreadable", again=True, worked=True)
     for kind, fault in KINDS:
         if isinstance(error, kind):
             return fault
@@ -61,7 +97,7 @@ def no_answer(error: Exception, key: str) -> NoAnswer:
     """The exception as a missing answer; ``made`` is left to who asked."""
     fault = fault_of(error)
     retry_after_s = getattr(error, "retry_after", None) or 0
-    text = str(error) or type(error).__name__
+    text = str(_inexact(error) or error) or type(error).__name__
     return NoAnswer(fault.cause, told(text, key), again=fault.again, retry_after_ms=int(retry_after_s * 1000))
 
 

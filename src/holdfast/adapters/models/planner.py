@@ -141,13 +141,19 @@ class ModelPlanner:
         return self._model
 
     def _wired(self) -> Model:
+        from pydantic_ai.models import create_async_httpx2_client
+
+        from holdfast.adapters.models.faults import exact
+
         spec, base_url = self.spec, self.spec.base_url or None
+        http = create_async_httpx2_client()
+        http.event_hooks = {"response": [exact]}
         if spec.provider == "anthropic":
             from anthropic import AsyncAnthropic
             from pydantic_ai.models.anthropic import AnthropicModel
             from pydantic_ai.providers.anthropic import AnthropicProvider
 
-            self._client = AsyncAnthropic(api_key=self._key, base_url=base_url, max_retries=0)
+            self._client = AsyncAnthropic(api_key=self._key, base_url=base_url, max_retries=0, http_client=http)
             return AnthropicModel(spec.name, provider=AnthropicProvider(anthropic_client=self._client))
         from openai import AsyncOpenAI
         from pydantic_ai.models.openai import OpenAIChatModel
@@ -155,7 +161,7 @@ class ModelPlanner:
         from pydantic_ai.providers.openai import OpenAIProvider
         from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-        self._client = AsyncOpenAI(api_key=self._key or "none", base_url=base_url, max_retries=0)
+        self._client = AsyncOpenAI(api_key=self._key or "none", base_url=base_url, max_retries=0, http_client=http)
         # A stream that ends without a finish reason was cut off; it must not pass for a complete answer.
         profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
         if spec.provider == "openai":

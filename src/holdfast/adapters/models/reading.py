@@ -74,7 +74,7 @@ def _call(part: Any, names: Mapping[str, str]) -> Proposed:
     """One call; what cannot be taken exactly is unfit, with the reason."""
     name = _name(part.tool_name, names)
     try:
-        args = freeze(part.args, max_bytes=ARGS_BYTES) if isinstance(part.args, dict) else _decoded(part.args)
+        args = _taken(part.args)
     except UsageError as error:
         written = clean(str(part.args), QUOTED_CHARS)
         why = error.why if isinstance(error, BadValue) else str(error)
@@ -87,8 +87,11 @@ def _call(part: Any, names: Mapping[str, str]) -> Proposed:
     return Proposed(name, args, tuple(cites[:CITES_LIMIT]))
 
 
-def _decoded(text: str | None) -> Any:
-    return decode(text, max_bytes=ARGS_BYTES) if text and text.strip() else {}
+def _taken(written: Any) -> Any:
+    """Arguments exactly as written: as text, or as data that a provider's library has read already."""
+    if written is None or (isinstance(written, str) and not written.strip()):
+        return {}
+    return decode(written, max_bytes=ARGS_BYTES) if isinstance(written, str) else freeze(written, max_bytes=ARGS_BYTES)
 
 
 def _name(given: object, names: Mapping[str, str]) -> str:
