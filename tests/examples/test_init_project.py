@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.adapters.wire import minds, openai_server
+
 HOLDFAST = ("-c", "from holdfast.cli.main import main; main()")
 
 
@@ -122,6 +124,26 @@ def test_the_run_file_is_sound(project: Project, monkeypatch: pytest.MonkeyPatch
     assert [item.kind for item in found.items] == ["untrusted"]
     assert found.model is None
     assert found.settings.store == f"sqlite:{project.home}/var/holdfast.db"
+
+
+def test_a_model_plans_a_run_that_is_killed_and_gone_on_with(project: Project) -> None:
+    """The run file with a model server at hand: killed after the booking, resumed elsewhere, one credit, one story."""
+    mind = minds.diligent("credit", [{"account": "acme", "amount": 1200}])
+    ledger = project.home / "ledger.py"
+    honest = ledger.read_text()
+    dies = "    os.kill(os.getpid(), 9)\n    if os.environ.get"
+    ledger.write_text(honest.replace("    if os.environ.get", dies, 1))
+    with openai_server.server(mind).running() as server:
+        model = ("--model", "openai-compatible:local", "--base-url", f"{server.url}/v1")
+        project.python(*HOLDFAST, "run", "start", "run.toml", *model, code=-9)
+        assert project.booked() == [("acme", 1200)]
+        ledger.write_text(honest)
+        run = json.loads(project.holdfast("run", "list", "--json"))["data"][0]["id"]
+        project.holdfast("run", "resume", run, *model)
+    assert project.booked() == [("acme", 1200)]
+    told = project.holdfast("run", "show", run)
+    assert "verified" in told
+    assert "ticket-7" in told
 
 
 def test_doctor_finds_nothing_broken_in_it_but_the_place_it_lies_in(project: Project) -> None:
