@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +14,7 @@ import holdfast as hf
 from holdfast.cli.main import run as holdfast_command
 from holdfast.harness.prove import Finding, Proof, Verdict, files_under, latest, prove, recorded
 from holdfast.kernel.errors import BadArguments, BadConfig, UnknownTool
+from holdfast.report.tool import standing
 from holdfast.runtime.people import STORE_RUN_ID
 from holdfast.store import open_store
 from holdfast.tools import Registry
@@ -71,6 +73,21 @@ def _put_more(look: hf.Look, *, name: str) -> hf.Call:
 
 
 TOOLS = [put, take, put_for_ever]
+
+
+@hf.tool(effect="irreversible", resource="shelf:{name}", identity=("name",), owner="the desk", keyed="1h")
+async def put_once(fx: hf.Fx, *, name: str) -> str:
+    """Put a thing on the shelf, once for each key; a coroutine that lets others run before it acts."""
+    await asyncio.sleep(0)
+    things = SHELF.setdefault(name, [])
+    things += [fx.key] if fx.key not in things else []
+    return fx.key
+
+
+@put_once.probe
+async def _lies_there(look: hf.Look, *, name: str) -> hf.Happened | hf.Absent:
+    await asyncio.sleep(0)
+    return hf.Happened(look.key) if look.key in SHELF.get(name, []) else hf.Absent(why="not on the shelf")
 
 
 class Bare:
@@ -151,6 +168,14 @@ async def test_undo_by_a_tool_that_is_not_there_is_open() -> None:
 async def test_hooks_may_be_coroutines() -> None:
     """An async hook is awaited, and its change is seen."""
     assert by_check(await prove("put", AsyncHooks(), Registry(TOOLS)))["state"].verdict is Verdict.PROVED
+
+
+async def test_bodies_and_companions_may_be_coroutines() -> None:
+    """An async tool is proved on the loop that proves it; also two sends of one key at once."""
+    found = by_check(await prove("put_once", Counting(), Registry([put_once])))
+    assert found["keyed"].verdict is Verdict.PROVED
+    assert found["probe-absent"].verdict is Verdict.PROVED
+    assert found["probe-found"].verdict is Verdict.OPEN
 
 
 async def test_hook_that_raises_leaves_its_check_open_and_the_others_run() -> None:
@@ -285,6 +310,17 @@ async def test_policy_can_require_a_proof_of_this_version(tmp_path: Path) -> Non
     assert sorted(SHELF) == ["after"]
 
 
+def test_standing_is_of_the_registered_version_only() -> None:
+    """A proof of another version, broken or whole, says nothing about this one."""
+    contract = Registry([put, take]).tool("put").contract
+    mine, other = {"contract": contract.version, "verdict": "broken"}, {"contract": "another", "verdict": "broken"}
+    assert standing(contract, mine, contract.version).word == "proved"
+    assert standing(contract, mine, "").word == "broken"
+    assert standing(contract, other, "another").word == "declared only"
+    assert standing(contract, {**mine, "verdict": "not provable here"}, "").word == "declared only"
+    assert standing(contract, None, "").word == "declared only"
+
+
 # ---- on the command line -------------------------------------------------------------------------
 
 
@@ -373,7 +409,7 @@ tool hides_a_file  ✗ broken
   ✓ proved             a refusal proves that nothing happened
                        «1 refusal, no change in the books; 0 lost replies»
   ✓ proved             nothing more follows
-                       «5 single sends counted again at the end: at most 1 change each»
+                       «6 single sends counted again at the end: at most 1 change each»
   — declared only      lands_within: nothing lands more than 120000 ms after it was sent
   — declared only      effect: irreversible, which says how bad a second change would be
 

@@ -99,5 +99,6 @@ async def test_honest_twins_of_the_lying_tools_are_proved_whole(tool: str) -> No
 
 async def test_every_lying_tool_is_listed_with_what_it_breaks() -> None:
     """No planted lie is left out of the expectations."""
+    assert len(TEN) == len({*TEN}) == 9
     assert {tool.name for tool in bodies.TOOLS} - set(bodies.LIES) == {"writes_on_condition", "reads_only"}
     assert set(TEN) <= set(bodies.LIES)

@@ -163,6 +163,22 @@ def _once(look: hf.Look, *, invoice_id: str) -> hf.Happened | hf.Absent:
     return ANSWERED.setdefault(look.key, looked_up(look, invoice_id))
 
 
+COPY: list[dict[str, Any]] = []
+
+
+@hf.tool(**OURS, no_probe=NO_PROBE)
+def verifies_a_copy(fx: hf.Fx, *, invoice_id: str, amount: int) -> dict[str, Any]:
+    """Its verification reads the listing as it was when it first looked."""
+    return bank().refund(invoice_id, amount)
+
+
+@verifies_a_copy.verify
+def _in_the_copy(look: hf.Look, *, invoice_id: str) -> hf.Holds | hf.Differs:
+    COPY.extend([] if COPY else bank().list_refunds()["refunds"])
+    mine = [r for r in COPY if r["refund_id"] == look.value["refund_id"] and r["invoice_id"] == invoice_id]
+    return hf.Holds() if mine else hf.Differs("no such refund")
+
+
 @hf.tool(**OURS, fenced=True)
 def says_final_too_early(fx: hf.Fx, *, invoice_id: str, amount: int) -> dict[str, Any]:
     """Its probe claims a final absence without raising the fence first."""
@@ -264,6 +280,7 @@ LIES: dict[str, set[str]] = {
     "forgets_the_token": {"fenced"},
     "always_finds": {"probe-absent", "probe-late"},
     "remembers_its_answer": {"probe-absent", "probe-late"},
+    "verifies_a_copy": {"verify"},
     "says_final_too_early": {"probe-late"},
     "writes_over_anything": {"conditional"},
     "looks_then_writes": {"conditional"},

@@ -13,7 +13,7 @@ from holdfast.harness.prove.bench import MANY, Bench, Trial, said, times
 from holdfast.harness.prove.finding import Broken, Open
 from holdfast.harness.prove.sandbox import release
 from holdfast.harness.prove.sending import BELIEVED
-from holdfast.kernel.answers import Absent, CannotTell, Differs, Happened, Holds
+from holdfast.kernel.answers import Absent, Ack, CannotTell, Differs, Happened, Holds, Items
 
 SEVERAL = 3
 """How many changes are listed where the sandbox does not say how long a page is."""
@@ -140,6 +140,9 @@ async def verify_reads_the_world(bench: Bench) -> str:
     answer = await bench.verify(untouched, made.value)
     if isinstance(answer, Holds):
         raise Broken("it holds for a target that nobody changed, given another effect's reply: it reads the reply")
+    again = await bench.send(untouched)
+    if isinstance(again, Ack | Items) and isinstance(late := await bench.verified(untouched), Differs):
+        raise Broken(f"asked before and after a change, verification said {said(late)} both times: it reads a copy")
     tried = f"holds after the change; given that reply for an untouched target: {said(answer)}"
     if not bench.stage.offers("overwrite"):
         return f"{tried}; a change that was taken back was not tried (no overwrite())"

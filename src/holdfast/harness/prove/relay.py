@@ -9,7 +9,7 @@ client at it with the name of the real host, or prove against a plain listener).
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import threading
 from collections.abc import Iterator
@@ -21,6 +21,8 @@ from urllib.parse import urlsplit, urlunsplit
 CHUNK_BYTES = 1 << 16
 QUIET_S = 0.25
 """How long a client must be silent until what it has sent counts as the whole request."""
+CLOSES_S = 2.0
+"""How long leaving waits for each connection to end."""
 LANDS_S = 10.0
 """How long ``release`` waits for the outside's answer to a late request."""
 
@@ -75,6 +77,7 @@ class Relay:
         self._lock = threading.Lock()
         self._spell: Spell | None = None
         self._open: set[socket.socket] = set()
+        self._links: set[threading.Thread] = set()
         self._listener: socket.socket | None = None
 
     def __enter__(self) -> Self:
@@ -94,9 +97,13 @@ class Relay:
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
         with self._lock:
-            left = list(self._open)
+            left, links = list(self._open), list(self._links)
         for connection in left:
-            _hang_up(connection)
+            # Only its own thread closes it: its number may be another socket's a moment later.
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for link in links:
+            link.join(CLOSES_S)
 
     @property
     def port(self) -> int:
@@ -157,13 +164,17 @@ class Relay:
                 client, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._carry, args=(client,), name="relay-link", daemon=True).start()
+            link = threading.Thread(target=self._carry, args=(client,), name="relay-link", daemon=True)
+            with self._lock:
+                self._links.add(link)
+            link.start()
 
     def _carry(self, client: socket.socket) -> None:
         try:
             upstream = socket.create_connection(self._upstream, timeout=LANDS_S)
         except OSError:
             client.close()
+            self._forget()
             return
         upstream.settimeout(None)
         with self._lock:
@@ -179,13 +190,19 @@ class Relay:
             _hang_up(client)
             if not keep:
                 _hang_up(upstream)
+            self._forget()
+
+    def _forget(self) -> None:
+        """This thread is about to end."""
+        with self._lock:
+            self._links.discard(threading.current_thread())
 
     def _turns(self, client: socket.socket, upstream: socket.socket) -> bool:
         """Carry requests and replies until one side leaves; True where the upstream socket is kept for later."""
         waiting: Spell | None = None
         between = True
         while True:
-            for ready in select.select([client, upstream], [], [])[0]:
+            for ready in _readable(client, upstream):
                 data = ready.recv(CHUNK_BYTES)
                 if not data:
                     return False
@@ -225,12 +242,20 @@ class Relay:
 def _rest(client: socket.socket) -> bytes:
     """What the client goes on to send until it is silent."""
     more = b""
-    while select.select([client], [], [], QUIET_S)[0]:
-        data = client.recv(CHUNK_BYTES)
-        if not data:
-            break
-        more += data
+    client.settimeout(QUIET_S)
+    with suppress(TimeoutError):
+        while data := client.recv(CHUNK_BYTES):
+            more += data
+    client.settimeout(None)
     return more
+
+
+def _readable(*sides: socket.socket) -> list[socket.socket]:
+    """The sides that have something to say, once one has."""
+    with selectors.DefaultSelector() as selector:
+        for side in sides:
+            selector.register(side, selectors.EVENT_READ, side)
+        return [key.data for key, _ in selector.select()]
 
 
 def _hang_up(connection: socket.socket) -> None:
