@@ -100,7 +100,8 @@ class Rewording:
         names = [name for name in self._errand.wording if name in call.args]
         if not self._errand.wording:
             names = [name for name, value in call.args.items() if isinstance(value, str)]
-        words = {name: other_words(call.args[name], dice) for name in names}
+        chosen = dice.sample(names, dice.randint(1, len(names))) if names else []
+        words = {name: other_words(call.args[name], dice) for name in chosen}
         mixed = list(changed(call, **words).args.items())
         dice.shuffle(mixed)
         return Proposed(call.tool, dict(mixed))
