@@ -19,9 +19,10 @@ import msgspec
 from holdfast.cli import printing
 from holdfast.cli.config import Settings, load_tools
 from holdfast.cli.runfile import Shown
-from holdfast.cli.shared import Misused
+from holdfast.cli.shared import Misused, vouched
 from holdfast.cli.watching import EVERYTHING, LOOK_EVERY_S, Watch, page_of
 from holdfast.kernel.errors import BadConfig
+from holdfast.kernel.model import Principal
 from holdfast.report.page import Page
 
 if TYPE_CHECKING:
@@ -64,9 +65,12 @@ class Wanted:
 
 async def begun(wanted: Wanted, intent: Intent, items: Sequence[Shown]) -> Page:
     """Begin an intent (or go on with it, where its purpose is known), show the items, and drive it."""
+    principal = intent.principal
+    if isinstance(principal, str):
+        principal = Principal(name=principal, vouched_by=vouched())
 
     async def begin(app: App) -> RunHandle:
-        run = await app.begin(intent)
+        run = await app.begin(msgspec.structs.replace(intent, principal=principal))
         for item in items:
             await run.saw(item.source, item.content, kind=item.kind, fresh_for=item.fresh_for, keep=True)
         return run

@@ -45,6 +45,7 @@ MODEL = {
     "output_price": "a whole number",
     "currency": "text",
 }
+SECRETS = frozenset({"api_key", "apikey", "auth", "key", "password", "secret", "token"})
 ITEM = {"source": "text", "kind": "text", "text": "text", "file": "text", "fresh_for": "text"}
 
 
@@ -139,6 +140,9 @@ def _model(path: Path, text: str, keys: dict[str, Any]) -> ModelSpec:
     from holdfast.adapters.models.spec import checked, parse
 
     for key, value in keys.items():
+        if key in SECRETS:
+            why = "a key is not kept in a file; name the environment variable that holds it"
+            raise BadConfig(file=str(path), key=f"model.{key}", nearest="key_env", why=why)
         check(path, text, key, value, MODEL, "model")
     if "name" not in keys:
         raise BadConfig(file=str(path), key="model.name", nearest=None, why='a model is named as in "openai:NAME"')
