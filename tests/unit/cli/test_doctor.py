@@ -21,6 +21,7 @@ from holdfast.cli import doctor as module
 from holdfast.cli.config import load, load_tools
 from holdfast.cli.examine import access, disk, machine, record, rules
 from holdfast.cli.main import run
+from holdfast.cli.shared import Shared
 from holdfast.report.doctor import Finding, Mark
 from holdfast.runtime.people import halt
 from holdfast.store import migrate, open_store
@@ -39,6 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("HOLDFAST_CONFIG", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
     home = tmp_path / "project"
+    monkeypatch.setattr(record, "LOOK_EVERY_S", 0.002)
     monkeypatch.setenv("LEDGER", str(home / "var" / "ledger.jsonl"))
     assert run(["init", str(home)]) == 0
     monkeypatch.chdir(home)
@@ -231,6 +233,15 @@ def test_libraries_that_are_missing_or_too_old_are_named(tmp_path: Path, monkeyp
     assert {one.mark for one in found} == {Mark.BROKEN}
 
 
+def test_a_python_or_system_that_was_not_tried_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older Python is broken, another system a doubt."""
+    assert [one.mark for one in machine.python()] == [Mark.FINE]
+    monkeypatch.setattr(machine.platform, "system", lambda: "Darwin")
+    assert [one.id for one in machine.python()] == ["system-not-tried"]
+    monkeypatch.setattr(machine, "LEAST_PYTHON", (4, 0))
+    assert [one.id for one in machine.python()] == ["python-too-old"]
+
+
 def looked(home: Path, wall: Callable[[], int]) -> dict[str, Finding]:
     """What the doctor finds under another wall clock."""
     forget()
@@ -392,6 +403,47 @@ def test_a_state_directory_that_is_a_file_is_found(home: Path, capsys: pytest.Ca
     assert wrong(found) == {"directory-is-none": "broken", "head-not-remembered": "doubtful"}
 
 
+def as_somebody_else(look: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """What a user without rights finds: a child of this process that gave them up, with all modules at hand."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.getuid() == 0:
+                os.setresuid(65534, 65534, 65534)
+            os.write(writer, json.dumps(look()).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return json.loads(told)
+
+
+def test_what_this_user_may_not_read_or_write_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration and a store without rights, a directory that cannot be written: said, and the rest looked at."""
+    with open_place() as place:
+        monkeypatch.setenv("HOLDFAST_STATE_DIR", str(place / "state"))
+        path = place / "holdfast.db"
+        open_store(path, state_dir=place / "state").close_now()
+        (place / "holdfast.toml").write_text('store = "sqlite:holdfast.db"\n')
+
+        def look() -> dict[str, str]:
+            settings, found = module.configured(Shared(config=str(place)))
+            found += module.examined(settings, wall=wall_ms, boot=boot_ms)
+            return {one.id: str(one.mark) for one in found if one.mark is Mark.BROKEN and one.id not in PLACE}
+
+        path.chmod(0o644)
+        place.chmod(0o555)
+        assert as_somebody_else(look).keys() >= {"store-open-to-others", "store-read-only", "directory-not-writable"}
+        path.chmod(0o000)
+        assert as_somebody_else(look).keys() >= {"store-unreadable", "store-cannot-be-opened"}
+        (place / "holdfast.toml").chmod(0o000)
+        assert as_somebody_else(look) == {"config-unreadable": "broken"}
+        place.chmod(0o755)
+
+
 # --------------------------------------------------------------------------------------------------- store
 
 
@@ -466,6 +518,12 @@ def test_an_old_schema_and_a_changed_journal_are_told(
     assert found["schema-old"]["facts"] == {"found": len(steps), "known": len(steps) + 1}
 
 
+def test_a_file_too_large_to_look_at_whole_is_said_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not looked at is never shown as fine."""
+    monkeypatch.setattr(record, "WHOLE_BYTES", 10)
+    assert [one.mark for one in record.pages(home / "var" / "holdfast.db")] == [Mark.SKIPPED]
+
+
 def test_a_copy_in_the_place_of_the_store_is_found(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It opens restored: another file under the same name."""
     path = home / "var" / "holdfast.db"
@@ -498,6 +556,25 @@ def test_a_write_lock_that_is_kept_is_found_with_its_holder(home: Path, capsys: 
     finally:
         db.close()
     assert found["lock-held"]["facts"] == {"holder": f"process {os.getpid()}"}
+
+
+def test_a_busy_writer_is_not_taken_for_one_that_keeps_the_lock(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock is held at every look, and the log moves between them: somebody works."""
+    path = home / "var" / "holdfast.db"
+    db = apsw.Connection(str(path))
+
+    def work(_: float) -> None:
+        db.execute("COMMIT")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("INSERT INTO word (text) VALUES (hex(randomblob(8)))")
+
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("INSERT INTO word (text) VALUES ('first')")
+        monkeypatch.setattr(record.time, "sleep", work)
+        assert [one.id for one in record.lock(path)] == ["lock"]
+    finally:
+        db.close()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ an honest one by looking.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import statistics
@@ -169,7 +170,15 @@ def as_opened(place: Path) -> Iterator[Finding]:
         yield of_error("store-cannot-be-made", "disk", error)
         return
     except OSError as error:
-        yield skipped("store-as-opened", "disk", f"a store here: {escaped(str(error))}")
+        if not isinstance(error, PermissionError) and error.errno != errno.EROFS:
+            yield skipped("store-as-opened", "disk", f"a store here: {escaped(str(error))}")
+            return
+        yield broken(
+            "directory-not-writable", "disk", f"this user cannot write in {escaped(str(place))}",
+            why="The store and its log are made and written there; without that nothing is recorded or dispatched.",
+            to_do="Run this as the user that the directory belongs to, or name another place for the store.",
+            path=str(place),
+        )  # fmt: skip
         return
     if (mode, level) != ("wal", 2):
         yield broken(
