@@ -114,7 +114,7 @@ def test_the_walk_runs_and_the_store_lists_what_it_says(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 7
     assert "3 versions, 0 markers" in lines[-1]
-    assert "Waiting" in lines[4], "an approval for an older state must not be used"
+    assert "Refused" in lines[4], "an approval for an older state must not be used"
 
 
 async def test_a_lost_reply_to_a_put_is_found_by_its_key_and_written_once(
