@@ -27,7 +27,9 @@ async def walk(folder: Path) -> None:
     tools.s3().create_bucket(Bucket="reports")
     tools.s3().put_bucket_versioning(Bucket="reports", VersioningConfiguration={"Status": "Enabled"})
     store = f"sqlite:{folder / 'objects.db'}"
-    async with hf.open(store, tools=tools.TOOLS, policy=HERE / "policy.cedar", environment="prod", recover=False) as app:
+    async with hf.open(
+        store, tools=tools.TOOLS, policy=HERE / "policy.cedar", environment="prod", recover=False
+    ) as app:
         first = await app.begin(hf.Intent(goal="file the report", purpose="report-may", principal="reporter"))
         put = tools.put_object(bucket="reports", key="may.txt", text="41 incidents")
         say("put a report", await first.call(put))

@@ -182,9 +182,7 @@ class Books:
                 assert known is not None
                 return Answer(201, known)
             if (known["amount"], known["currency"]) != (amount, currency):
-                return refused(
-                    409, "exists", f"Invoice {invoice_id} exists with another amount.", invoice=known
-                )
+                return refused(409, "exists", f"Invoice {invoice_id} exists with another amount.", invoice=known)
             return Answer(200, known)
 
     # ---- reads -----------------------------------------------------------------------------------
@@ -233,17 +231,13 @@ class Books:
                 "fences": "SELECT * FROM fences ORDER BY resource",
                 "payouts": "SELECT * FROM payouts ORDER BY id",
             }
-            return Answer(
-                200, {name: [dict(row) for row in self._db.execute(sql)] for name, sql in tables.items()}
-            )
+            return Answer(200, {name: [dict(row) for row in self._db.execute(sql)] for name, sql in tables.items()})
 
     def replica(self) -> Books:
         """Copy the books as they are now into memory; no later change or payout reaches the copy."""
         with self._transaction() as now_ms:
             pass
-        copy = Books(
-            ":memory:", clock=lambda: now_ms, key_window_ms=self._key_window_ms, payout_ms=self._payout_ms
-        )
+        copy = Books(":memory:", clock=lambda: now_ms, key_window_ms=self._key_window_ms, payout_ms=self._payout_ms)
         with self._lock:
             self._db.backup(copy._db)
         return copy
@@ -301,14 +295,10 @@ class Books:
                 send_by_ms=order.send_by_ms, now_ms=now_ms,
             )  # fmt: skip
         if order.if_match is not None and order.if_match != invoice["version"]:
-            return refused(
-                409, "changed", "The invoice has another version; nothing was done.", invoice=invoice
-            )
+            return refused(409, "changed", "The invoice has another version; nothing was done.", invoice=invoice)
         # A payout is judged by what remains when it is due, not now.
         if order.kind == "refund" and not ignoring.limit and order.amount > invoice["remaining"]:
-            return refused(
-                422, "declined", "More than remains of the invoice; nothing was done.", invoice=invoice
-            )
+            return refused(422, "declined", "More than remains of the invoice; nothing was done.", invoice=invoice)
         return None
 
     def _write_change(self, order: Order, *, at_ms: int, source: str) -> sqlite3.Row:
@@ -350,9 +340,7 @@ class Books:
                 )  # fmt: skip
                 written = self._write_change(order, at_ms=row["due_ms"], source=row["source"])
                 status, change = "done", written["id"]
-            self._db.execute(
-                "UPDATE payouts SET status = ?, change = ? WHERE id = ?", (status, change, row["id"])
-            )
+            self._db.execute("UPDATE payouts SET status = ?, change = ? WHERE id = ?", (status, change, row["id"]))
 
     def _invoice(self, invoice_id: str) -> Json | None:
         row = self._db.execute("SELECT * FROM invoices WHERE invoice_id = ?", (invoice_id,)).fetchone()

@@ -144,14 +144,10 @@ class PaymentsClient:
         found: list[Json] = self._call("GET", "/refunds?" + urlencode({"key": key}))["refunds"]
         return found
 
-    def list_refunds(
-        self, invoice_id: str | None = None, *, after: str | None = None, limit: int = 100
-    ) -> Json:
+    def list_refunds(self, invoice_id: str | None = None, *, after: str | None = None, limit: int = 100) -> Json:
         """One page: `refunds`, and `next`, which is the `after` of the next page or None."""
         asked = {"invoice_id": invoice_id, "after": after, "limit": limit}
-        return self._call(
-            "GET", "/refunds?" + urlencode({name: it for name, it in asked.items() if it is not None})
-        )
+        return self._call("GET", "/refunds?" + urlencode({name: it for name, it in asked.items() if it is not None}))
 
     def invoice(self, invoice_id: str) -> Json:
         """Amount, currency, refunded, remaining and version."""
@@ -170,9 +166,7 @@ class PaymentsClient:
 
     def add_invoice(self, invoice_id: str, amount: int, *, currency: str = "EUR") -> Json:
         """Set up an invoice."""
-        return self._call(
-            "POST", "/invoices", {"invoice_id": invoice_id, "amount": amount, "currency": currency}
-        )
+        return self._call("POST", "/invoices", {"invoice_id": invoice_id, "amount": amount, "currency": currency})
 
     def books(self) -> Json:
         """The service's own books: `changes` is what really happened. No switch disturbs this."""
@@ -280,9 +274,7 @@ def still_open(connected: socket.socket) -> bool:
     return False
 
 
-def conditions(
-    key: str | None, fence: int | None, send_by_ms: int | None, if_match: int | None
-) -> dict[str, str]:
+def conditions(key: str | None, fence: int | None, send_by_ms: int | None, if_match: int | None) -> dict[str, str]:
     """Write the headers of a change; what is None is not sent."""
     headers = {"Idempotency-Key": key, "Fence-Token": fence, "Send-By": send_by_ms, "If-Match": if_match}
     return {name: str(value) for name, value in headers.items() if value is not None}
@@ -293,9 +285,7 @@ def read_answer(method: str, path: str, response: http.client.HTTPResponse, raw:
     try:
         body = json.loads(raw)
     except ValueError as problem:
-        raise Unintelligible(
-            f"{method} {path}: HTTP {response.status} with a body that is not JSON"
-        ) from problem
+        raise Unintelligible(f"{method} {path}: HTTP {response.status} with a body that is not JSON") from problem
     if not isinstance(body, dict):
         raise Unintelligible(f"{method} {path}: HTTP {response.status} with a body that is not an object")
     if response.status in (200, 201, 202):

@@ -69,9 +69,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], within_s: float = START_W
         # Read what is there and no more, so that half a line cannot block us past the time.
         piece = process.stdout.raw.read(4096) if readable else b""  # type: ignore[attr-defined]
         if not piece:
-            raise NotStartedError(
-                f"The payment service said nothing within {within_s} s (exit code {process.poll()})."
-            )
+            raise NotStartedError(f"The payment service said nothing within {within_s} s (exit code {process.poll()}).")
         line += piece
     url: str = json.loads(line)["url"]
     return url

@@ -129,9 +129,7 @@ class Handler(BaseHTTPRequestHandler):
                 kind = weather.CONTROL
             hit = self.server.switches.take(kind, self._subject(body, asked))
             if "outage" in hit:
-                self._reply(
-                    refused(503, "unavailable", "The service is down for maintenance; nothing was done.")
-                )
+                self._reply(refused(503, "unavailable", "The service is down for maintenance; nothing was done."))
                 return
             if "latency_ms" in hit:
                 time.sleep(hit["latency_ms"].value / 1000)
@@ -202,9 +200,7 @@ class Handler(BaseHTTPRequestHandler):
             answer = books.act(order, source=source, ignoring=ignoring)
             if "duplicate" in hit and answer.status < 300:
                 everything = Ignoring(key=True, fence=True, limit=True)
-                books.act(
-                    replace(order, if_match=None, send_by_ms=None), source="duplicate", ignoring=everything
-                )
+                books.act(replace(order, if_match=None, send_by_ms=None), source="duplicate", ignoring=everything)
             return answer
 
         if "act_late" in hit:
@@ -234,9 +230,7 @@ class Handler(BaseHTTPRequestHandler):
                 return books.raise_fence(text(body, "resource"), number(body, "token", at_least=0))
             case ("POST", ["invoices"]):
                 currency = text({"currency": "EUR", **body}, "currency")
-                return books.add_invoice(
-                    text(body, "invoice_id"), number(body, "amount", at_least=0), currency
-                )
+                return books.add_invoice(text(body, "invoice_id"), number(body, "amount", at_least=0), currency)
             case _:
                 return self._control(parts, body)
 

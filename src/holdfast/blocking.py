@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Protocol, TypeVar, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from holdfast.kernel.errors import NotOpen
 from holdfast.kernel.model import Effect

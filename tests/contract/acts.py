@@ -76,9 +76,7 @@ class Acts:
 
     def propose(self, n: int, **more: Any) -> Change:
         guard = Guard(run_open=self.run.id, absent=(self.id(n),))
-        return Change(
-            run=self.run.id, guard=guard, drafts=(self.draft(n, "proposed", **self.body(n, **more)),)
-        )
+        return Change(run=self.run.id, guard=guard, drafts=(self.draft(n, "proposed", **self.body(n, **more)),))
 
     def admit(self, n: int) -> Change:
         draft = self.draft(n, "admitted", answer="allow", rules=["starter-1"], policy=digest("policy"))
@@ -145,9 +143,7 @@ class Acts:
 
     def fact(self, scope: str, *, raised: bool = False, value: str = "") -> Change:
         fact = Fact(scope=scope, raised=raised, value=value, by="carol", reason="drill")
-        return Change(
-            run="ru_store", facts=(fact,), notes=(Note(kind="fact", by="carol", body={"scope": scope}),)
-        )
+        return Change(run="ru_store", facts=(fact,), notes=(Note(kind="fact", by="carol", body={"scope": scope}),))
 
 
 def applied(verdict: Verdict) -> Effect:

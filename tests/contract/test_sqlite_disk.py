@@ -72,9 +72,7 @@ def disk() -> Iterator[Brittle]:
 @pytest.mark.req("3.5a", mutant=None, reason="the fault is the disk's own")
 @pytest.mark.parametrize("fast_ns", [0, 10**9], ids=["in a thread", "in the loop"])
 @pytest.mark.parametrize("broken", ["sync", "full"])
-async def test_a_batch_whose_commit_fails_is_recorded_by_nobody(
-    sqlite, disk, monkeypatch, broken, fast_ns
-) -> None:
+async def test_a_batch_whose_commit_fails_is_recorded_by_nobody(sqlite, disk, monkeypatch, broken, fast_ns) -> None:
     """Of 64 concurrent commits none is answered yes when the disk fails; none of them is on record
     afterwards; the writer is dead for good, reading works, and a new opening finds only what was
     acknowledged.
@@ -85,9 +83,7 @@ async def test_a_batch_whose_commit_fails_is_recorded_by_nobody(
     await store.commit(acts.begin())
     applied(await store.commit(acts.propose(0)))
     disk.broken = broken
-    done = await asyncio.gather(
-        *(store.commit(acts.propose(n)) for n in range(1, 65)), return_exceptions=True
-    )
+    done = await asyncio.gather(*(store.commit(acts.propose(n)) for n in range(1, 65)), return_exceptions=True)
     assert {type(answer) for answer in done} == {error}
     assert len({id(answer) for answer in done}) == 64
     disk.broken = ""
@@ -254,9 +250,7 @@ def test_a_store_needs_a_scheme_that_is_known(tmp_path) -> None:
 
 def test_an_error_of_the_store_is_an_integrity_error() -> None:
     """Everything that the disk can do to a store belongs to the family that stops the work."""
-    assert all(
-        issubclass(kind, IntegrityError) for kind in (StoreFailed, StoreFull, StoreCorrupt, StoreReadOnly)
-    )
+    assert all(issubclass(kind, IntegrityError) for kind in (StoreFailed, StoreFull, StoreCorrupt, StoreReadOnly))
 
 
 async def test_everything_is_on_disk_after_close(sqlite, acts) -> None:

@@ -106,9 +106,7 @@ def test_a_fork_is_found_by_its_hash(sqlite, acts) -> None:
     backup = back_up(sqlite)
     fill(sqlite, acts, 2)
     put_back(sqlite, backup)
-    blind = open_store(
-        sqlite.path, state_dir=sqlite.folder / "other", wall=sqlite.clock.wall, boot=sqlite.clock.boot
-    )
+    blind = open_store(sqlite.path, state_dir=sqlite.folder / "other", wall=sqlite.clock.wall, boot=sqlite.clock.boot)
     for n in (7, 8, 9):
         blind.commit_now(acts.propose(n))
     blind.close_now()

@@ -38,9 +38,7 @@ ADD = (
     " commitment, hash"
     " FROM entry ORDER BY pos DESC LIMIT 1"
 )
-DISPATCHED, VERIFIED, UNKNOWN, ADMITTED = (
-    STATE.format(s) for s in ("dispatched", "verified", "unknown", "admitted")
-)
+DISPATCHED, VERIFIED, UNKNOWN, ADMITTED = (STATE.format(s) for s in ("dispatched", "verified", "unknown", "admitted"))
 MISFITS = {
     "a move that does not exist": ADD.format(pos=1, seq=1, before=DISPATCHED, after=VERIFIED),
     "a move from another state": ADD.format(pos=1, seq=1, before=ADMITTED, after=STATE.format("claimed")),
@@ -104,8 +102,7 @@ def test_the_table_of_moves_in_the_file_is_the_kernels(sqlite) -> None:
     sqlite.open()
     raw = apsw.Connection(str(sqlite.path))
     found = raw.execute(
-        "SELECT b.text, a.text FROM life"
-        " JOIN word AS b ON b.n = life.before JOIN word AS a ON a.n = life.after"
+        "SELECT b.text, a.text FROM life JOIN word AS b ON b.n = life.before JOIN word AS a ON a.n = life.after"
     ).fetchall()
     raw.close()
     assert {(State(before) if before else None, State(after)) for before, after in found} == LEGAL

@@ -358,9 +358,7 @@ async def test_a_record_comes_back_as_it_went_in(place, acts) -> None:
     """Arguments of every JSON kind, costs, and a whole life read back equal after they were on disk."""
     store = place.open()
     token = await dispatched(store, acts, 1)
-    await store.later(
-        acts.propose(2, cost={"minor": 500, "currency": "EUR"}, cites=["it_1"], parent=acts.id(1))
-    )
+    await store.later(acts.propose(2, cost={"minor": 500, "currency": "EUR"}, cites=["it_1"], parent=acts.id(1)))
     applied(await store.commit(acts.acknowledge(1, token)))
     held = applied(await store.commit(acts.verify(1, token)))
     kept = (await store.read(acts.id(1))).effect

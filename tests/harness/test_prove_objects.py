@@ -16,7 +16,7 @@ async def proof_of(tool: str) -> Proof:
 
 
 @pytest.mark.slow
-@pytest.mark.req("2.2d", mutant=None, reason="a body that does not keep the same claim is among the lies of test_prove_lies")
+@pytest.mark.req("2.2d", mutant=None, reason="a body that breaks the claim is in test_prove_lies")
 @pytest.mark.parametrize("tool", ["put_object", "delete_object", "restore_object"])
 async def test_conditional_writes_of_an_object_store_are_proved_whole(tool: str) -> None:
     """The condition travels with the request, so that no change before any of its requests is written over."""

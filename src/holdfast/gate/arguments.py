@@ -78,9 +78,7 @@ def record(attributes: Mapping[str, tuple[Shape, bool]]) -> Shape:
     return Shape(
         cedar={
             "type": "Record",
-            "attributes": {
-                n: {**s.cedar, "required": not optional} for n, (s, optional) in attributes.items()
-            },
+            "attributes": {n: {**s.cedar, "required": not optional} for n, (s, optional) in attributes.items()},
         },
         python=None,
         fields={n: Field(shape=s, slot=n, optional=o) for n, (s, o) in attributes.items()},

@@ -115,9 +115,7 @@ class ToolRules:
         groups = sorted({rule.approver_group for rule in asking} - {""})
         names, because = _ids(rules), [str(rule) for rule in asking]
         if len(groups) > 1:
-            why = (
-                f"its rules ask different groups ({', '.join(groups)}), and one approval cannot satisfy both"
-            )
+            why = f"its rules ask different groups ({', '.join(groups)}), and one approval cannot satisfy both"
             return Decision(answer="refuse", rules=names, reason=why, policy_digest=self.digest)
         if trusted := ", ".join(sorted(self.contract.only_from_trusted)):
             names = (*names, "builtin:untraced-arguments")

@@ -125,9 +125,7 @@ class PolicySet:
         """The rules that can apply to a tool, parsed for evaluation; each is named by its id."""
         rules = [rule for rule in self.rules_for(tool) if not (permits_only and rule.forbids)]
         nodes = {rule.id: self._nodes[rule.id] for rule in rules}
-        return cedarpy.PolicySet.from_pst(
-            pst.PolicySet(templates={}, static_policies=nodes, template_links=())
-        )
+        return cedarpy.PolicySet.from_pst(pst.PolicySet(templates={}, static_policies=nodes, template_links=()))
 
 
 def read(path_or_text: str | Path) -> dict[str, bytes]:
@@ -242,9 +240,7 @@ def _validate(
         raise BadPolicy(file=file, line=piece.line_of(wrong.word), why=wrong.why, nearest=wrong.nearest)
 
 
-def _explained(
-    message: str, mine: Mapping[str, Shape], contexts: Mapping[str, Shape]
-) -> tuple[str, str | None]:
+def _explained(message: str, mine: Mapping[str, Shape], contexts: Mapping[str, Shape]) -> tuple[str, str | None]:
     """The word that the validator's message is about, and the nearest one that exists."""
     if action := _ACTION.search(message):
         return action[1], syntax.nearest(action[1], contexts)

@@ -200,19 +200,7 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
             changes["holder"], changes["lease_until_ms"] = "", 0
         if how.ends_todo and "due_ms" not in changes:
             changes["owner"], changes["next"], changes["due_ms"] = "", "", 0
-        if to is S.WAITING:
-            changes["reserved"] = True
-        elif view.reserved and to in GIVES_BACK:
-            changes["reserved"] = False
-        if to is S.COMMITTED:
-            changes["cause"] = ""  # the doubt is over; the entry that raised it stays in the log
-            if view.compensates:
-                changes["unsettled"] = "compensates"
-        if to is S.DISPATCHED:
-            new = Attempt(**draft.body["attempt"], token=stamp.token or view.token, at_ms=stamp.at_ms)
-            changes["attempts"] = (*view.attempts, new)
-            changes["resends"] = view.resends + (1 if new.resend else 0)
-            changes["dead_since_ms"] = changes["absent_ms"] = 0  # a new attempt may still land: grounds start over
+        _arrive(view, to, draft, stamp, changes)
     for ground in ("dead_since_ms", "absent_ms"):
         if changes.get(ground):
             # Counted from its recording: the worker may have been paused after it read the time it sends along.
@@ -224,6 +212,23 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
     if stamp.token:
         changes["token"] = stamp.token
     return msgspec.structs.replace(view, **changes)
+
+
+def _arrive(view: Effect, to: State, draft: Draft, stamp: Stamp, changes: dict[str, Any]) -> None:
+    """What the arrival in a state changes besides the fields that its entry sets."""
+    if to is S.WAITING:
+        changes["reserved"] = True
+    elif view.reserved and to in GIVES_BACK:
+        changes["reserved"] = False
+    if to is S.COMMITTED:
+        changes["cause"] = ""  # the doubt is over; the entry that raised it stays in the log
+        if view.compensates:
+            changes["unsettled"] = "compensates"
+    elif to is S.DISPATCHED:
+        new = Attempt(**draft.body["attempt"], token=stamp.token or view.token, at_ms=stamp.at_ms)
+        changes["attempts"] = (*view.attempts, new)
+        changes["resends"] = view.resends + (1 if new.resend else 0)
+        changes["dead_since_ms"] = changes["absent_ms"] = 0  # a new attempt may still land: grounds start over
 
 
 CARRIED = frozenset(

@@ -82,12 +82,7 @@ def lock_holder(path: str) -> str:
         return "another process"
     for line in lines:
         words = line.split()
-        if (
-            "->" in words
-            or len(words) < 8
-            or words[3] != "WRITE"
-            or words[5].rpartition(":")[2] != str(inode)
-        ):
+        if "->" in words or len(words) < 8 or words[3] != "WRITE" or words[5].rpartition(":")[2] != str(inode):
             continue
         last = int(words[7]) if words[7].isdigit() else WRITE_LOCK_BYTE
         if int(words[6]) <= WRITE_LOCK_BYTE <= last:

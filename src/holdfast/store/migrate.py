@@ -79,9 +79,7 @@ def _applied(db: apsw.Connection, path: str, known: tuple[Migration, ...]) -> in
     if version > len(known):
         raise SchemaFromFuture(store=path, found=version, known=len(known))
     # Asked of the file: the connection's own idea of the schema may be older than the lock it holds.
-    tables, ours = db.execute(
-        "SELECT count(*), count(CASE WHEN name = 'migration' THEN 1 END) FROM sqlite_schema"
-    ).get
+    tables, ours = db.execute("SELECT count(*), count(CASE WHEN name = 'migration' THEN 1 END) FROM sqlite_schema").get
     if not ours:
         if tables:
             raise StoreCorrupt(store=path, where="it is an SQLite file, but not one of holdfast's")

@@ -30,9 +30,7 @@ WORDS = "SELECT n, text FROM word WHERE n > ? ORDER BY n"
 WORD = "SELECT n FROM word WHERE text = ?"
 ADD_WORD = "INSERT INTO word (text) VALUES (?) RETURNING n"
 
-_VIEW = (
-    "SELECT effect.n, effect.id, effect.version, effect_view.view FROM effect LEFT JOIN effect_view USING (n)"
-)
+_VIEW = "SELECT effect.n, effect.id, effect.version, effect_view.view FROM effect LEFT JOIN effect_view USING (n)"
 EFFECT = _VIEW + " WHERE id = ?"
 LATEST = _VIEW + " WHERE identity = ? ORDER BY generation DESC LIMIT 1"
 LAST_EFFECT = "SELECT coalesce(max(n), 0) FROM effect"
@@ -55,10 +53,7 @@ ADD_RUN = "INSERT INTO run (n, id, tenant, intent, state, seq, head, view) VALUE
 MOVE_RUN = "UPDATE run SET state = ?, seq = ?, head = ?, view = ? WHERE n = ?"
 
 LEASE = "SELECT resource, effect, holder, token, until_ms FROM lease WHERE resource = ?"
-PUT_LEASE = (
-    "INSERT OR REPLACE INTO lease (resource, tenant, effect, holder, token, until_ms)"
-    " VALUES (?, ?, ?, ?, ?, ?)"
-)
+PUT_LEASE = "INSERT OR REPLACE INTO lease (resource, tenant, effect, holder, token, until_ms) VALUES (?, ?, ?, ?, ?, ?)"
 DROP_LEASE = "DELETE FROM lease WHERE resource = ?"
 
 APPROVAL = "SELECT view FROM approval WHERE id = ?"
@@ -93,8 +88,7 @@ _ENTRY = (
     " LEFT JOIN effect ON effect.n = entry.effect LEFT JOIN entry_body ON entry_body.pos = entry.pos"
 )
 ENTRIES_OF_RUN = (
-    _ENTRY
-    + " WHERE entry.run = (SELECT n FROM run WHERE id = ?) AND entry.seq > ? ORDER BY entry.seq LIMIT ?"
+    _ENTRY + " WHERE entry.run = (SELECT n FROM run WHERE id = ?) AND entry.seq > ? ORDER BY entry.seq LIMIT ?"
 )
 ENTRIES_OF_EFFECT = (
     _ENTRY + " WHERE entry.effect = (SELECT n FROM effect WHERE id = ?) AND entry.effect <> 0"

@@ -138,9 +138,7 @@ class SqliteSource:
                 who, what = self.words.text(self.db, by), self.words.text(self.db, kind)
                 folded = fold(folded, run, effect, kind=what, at_ms=at_ms, by=who, token=token, body=body)
         if folded is None:
-            raise ChainBroken(
-                run=run.id if run else "", seq=0, field=effect, expected="a record", found="none"
-            )
+            raise ChainBroken(run=run.id if run else "", seq=0, field=effect, expected="a record", found="none")
         return folded
 
     def load_run(self, run: str) -> Run | None:

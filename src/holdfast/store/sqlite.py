@@ -173,9 +173,9 @@ class SqliteStore:
         """Effects that somebody still has to move, the longest due first; by index, not by a scan."""
         return self.effects(open_only=True)
 
-    def entries(self, of: str, limit: int = rows.NO_LIMIT) -> list[Entry]:
-        """The entries on disk of a run (``ru_…``) or of an effect (``ef_…``), in order."""
-        return self.reading.entries(of, limit)
+    def entries(self, of: str, limit: int = rows.NO_LIMIT, after: int = 0) -> list[Entry]:
+        """The entries on disk of a run (``ru_…``, ``after`` a sequence number) or of an effect (``ef_…``), in order."""
+        return self.reading.entries(of, limit, after)
 
     def find(self, prefix: str, kind: str | None = None) -> str:
         """The one full id that begins so; raises UnknownId, AmbiguousId. ``kind``: run, effect, approval."""

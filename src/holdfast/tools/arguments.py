@@ -67,9 +67,7 @@ def schema_problems(schema: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _compiled(schema: Mapping[str, Any]) -> Any:
-    return jsonschema_rs.validator_for(
-        dict(schema), offline=True, validate_formats=True, pattern_options=_PATTERNS
-    )
+    return jsonschema_rs.validator_for(dict(schema), offline=True, validate_formats=True, pattern_options=_PATTERNS)
 
 
 class Arguments:
@@ -92,9 +90,7 @@ class Arguments:
         """
         offered: object = args  # What a framework hands over is whatever its model wrote.
         if not isinstance(offered, Mapping):
-            raise BadArguments(
-                tool=self._tool, problems=(f"arguments are an object, not {type(args).__name__}",)
-            )
+            raise BadArguments(tool=self._tool, problems=(f"arguments are an object, not {type(args).__name__}",))
         try:
             taken = canon.freeze({**self._defaults, **args}, max_bytes=max_bytes)
         except TooLarge as error:
@@ -108,9 +104,7 @@ class Arguments:
         found = []
         for name in sorted(args.keys() - self._known):
             guess = nearest(name, self._known)
-            found.append(
-                f"unknown argument {json.dumps(name)}" + (f" (did you mean {guess}?)" if guess else "")
-            )
+            found.append(f"unknown argument {json.dumps(name)}" + (f" (did you mean {guess}?)" if guess else ""))
         known = {name: value for name, value in args.items() if name in self._known}
         found += [_said(error) for error in self._validator.iter_errors(known)]
         rest = len(found) - SHOWN_PROBLEMS

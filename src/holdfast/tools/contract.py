@@ -30,9 +30,7 @@ MAX_COUNT: Final = 1_000
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
-_KEPT: Final = (
-    "@"  # Beside what quote() always keeps: letters, digits and _ . - ~ (the last is dropped below).
-)
+_KEPT: Final = "@"  # Beside what quote() always keeps: letters, digits and _ . - ~ (the last is dropped below).
 _SEPARATES: Final = re.compile(r"[^A-Za-z0-9_.@%-]")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _UNBINDABLE: Final = frozenset(("array", "object", "number", "null"))
@@ -55,9 +53,7 @@ def complete(contract: Contract) -> Contract:
     )
     version = version_of(whole)
     if contract.version not in ("", version):
-        changed = (
-            f"it claims version {canon.short(contract.version)} and is {canon.short(version)}: it has changed"
-        )
+        changed = f"it claims version {canon.short(contract.version)} and is {canon.short(version)}: it has changed"
         raise BadContract(tool=contract.name, missing=(), problems=(changed,))
     return msgspec.structs.replace(whole, version=version)
 
@@ -223,9 +219,7 @@ def bind_resource(contract: Contract, args: Mapping[str, Any]) -> str:
     no value can imitate another resource. Raises BadArguments for a value that names nothing: null, a list,
     an object, a fraction.
     """
-    return _PLACEHOLDER.sub(
-        lambda found: _escaped(contract.name, found[1], args.get(found[1])), contract.resource
-    )
+    return _PLACEHOLDER.sub(lambda found: _escaped(contract.name, found[1], args.get(found[1])), contract.resource)
 
 
 def _escaped(tool: str, name: str, value: object) -> str:

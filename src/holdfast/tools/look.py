@@ -64,9 +64,7 @@ class Looks:
         answer: Checked = await self._ask("verify", question, _checked)
         return answer
 
-    async def list_outside(
-        self, tool: str, args: Mapping[str, Any] | None = None
-    ) -> tuple[Any, ...] | CannotTell:
+    async def list_outside(self, tool: str, args: Mapping[str, Any] | None = None) -> tuple[Any, ...] | CannotTell:
         """What exists outside, one plain JSON value each. `args` narrow it where the companion takes any."""
         question = Question(effect=_NO_EFFECT, tool=tool, args=dict(args or {}), key="", token=0)
         listed = await self._ask("list", question, _listed)

@@ -23,7 +23,10 @@ from holdfast.tools.arguments import Arguments, listed, nearest
 from holdfast.tools.call import Call
 from holdfast.tools.contract import bind_resource, complete, cost_of, gaps
 from holdfast.tools.define import COMPANIONS, Tool
+from holdfast.tools.plain import as_plain, to_builtins
 
+_ONE_SPELLING: Final = (str, int, bool, float, Any, str | None, int | None, bool | None, list[str], list[int])
+"""Types whose values the canonical form already writes in one way only; the commonest, since the others cost time."""
 _PROVES_NOTHING: Final = (TimeoutError, ConnectionResetError, BrokenPipeError, EOFError)
 
 
@@ -37,6 +40,7 @@ class Registered:
     takes: Mapping[str, signature.Takes]
     arguments: Arguments
     types: Mapping[str, Any]
+    spelled: tuple[str, ...]
     did_not_happen: tuple[type[Exception], ...]
     may_return_none: bool
 
@@ -86,9 +90,7 @@ class Registry:
             found.setdefault(tool.name, registered)
         _raise_together(refused)
         self._tools: Mapping[str, Registered] = MappingProxyType(found)
-        self.contracts: Mapping[str, Contract] = MappingProxyType(
-            {name: tool.contract for name, tool in found.items()}
-        )
+        self.contracts: Mapping[str, Contract] = MappingProxyType({name: tool.contract for name, tool in found.items()})
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tools)
@@ -114,7 +116,11 @@ class Registry:
         """
         tool = self.tool(call.tool)
         args = tool.arguments.check(call.args)
-        tool.for_body(args)  # What the annotations refuse is refused now, not after the dispatch commit.
+        # What the annotations refuse is refused now, not after the dispatch commit.
+        taken = tool.for_body(args)
+        if tool.spelled:
+            # One value that has several spellings is recorded in one: else each would be an effect of its own.
+            args |= {name: as_plain(to_builtins(taken[name])) for name in tool.spelled if name in taken}
         return Bound(
             contract=tool.contract,
             args=args,
@@ -138,6 +144,7 @@ def _registered(tool: Tool[..., Any]) -> Registered:
         takes=MappingProxyType({kind: signature.takes(c) for kind, c in tool.companions.items()}),
         arguments=Arguments(contract.name, contract.schema),
         types=MappingProxyType(dict(reading.types) if reading else {}),
+        spelled=tuple(name for name, kind in (reading.types if reading else {}).items() if kind not in _ONE_SPELLING),
         did_not_happen=tool.did_not_happen,
         may_return_none=reading.may_return_none if reading else signature.may_return_none(tool.body),
     )

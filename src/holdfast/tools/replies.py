@@ -80,9 +80,7 @@ def _of_value(value: Any, *, may_return_none: bool) -> Reply:
     if isinstance(value, Ack):
         return Ack(as_plain(value.value))
     if isinstance(value, Answer):
-        return _unintelligible(
-            f"{type(value).__name__} is no reply of a body; raise hf.DidNotHappen for a no"
-        )
+        return _unintelligible(f"{type(value).__name__} is no reply of a body; raise hf.DidNotHappen for a no")
     return Ack(as_plain(value))
 
 

@@ -29,9 +29,7 @@ REFUND_ONLY = 'permit (principal, action == Action::"refund", resource)'
 @pytest.mark.req("2.8a", mutant=None, reason="no planted defect touches the gate")
 def test_no_rule_is_a_refusal_that_says_so() -> None:
     """What nothing permits is refused by default, and the reason names what would be permitted."""
-    said = decide(
-        '@id("small") @reason("up to 10.00") ' + REFUND_ONLY + " when { context.args.amount <= 1000 };"
-    )
+    said = decide('@id("small") @reason("up to 10.00") ' + REFUND_ONLY + " when { context.args.amount <= 1000 };")
     assert (said.answer, said.rules) == ("refuse", ("builtin:default-deny",))
     assert said.reason.startswith("no rule permits it (default deny)")
     assert "small (up to 10.00)" in said.reason
@@ -178,14 +176,10 @@ def test_hostile_names_cannot_inject_rules(name: str) -> None:
     schema = {"type": "object", "properties": {name: {"type": "string"}, "n": {"type": "integer"}}}
     tool = MadeContract(name=name, schema=schema, owner=name)
     who = Principal(name, "person", (name,))
-    asked = question(
-        name, {"n": 1}, principal=who, resource=name, environment=name, tenant=name, purpose=name
-    )
+    asked = question(name, {"n": 1}, principal=who, resource=name, environment=name, tenant=name, purpose=name)
     assert decide("// none", asked, tool).rules == ("builtin:default-deny",)
     assert decide(ALL, asked, tool).answer == "allow"
-    by_name = decide(
-        "permit (principal, action, resource) when { principal.name == context.owner };", asked, tool
-    )
+    by_name = decide("permit (principal, action, resource) when { principal.name == context.owner };", asked, tool)
     assert by_name.answer == "allow"
     assert decide(ALL, msgspec.structs.replace(asked, tool="refund"), tool).answer == "refuse"
 
@@ -286,9 +280,7 @@ class Planned:
 
 
 RULE = st.builds(
-    lambda effect, scope, word, one, two: (
-        f"{effect} ({scope}, action, resource) {word} {{ {one} }} when {{ {two} }};"
-    ),
+    lambda effect, scope, word, one, two: f"{effect} ({scope}, action, resource) {word} {{ {one} }} when {{ {two} }};",
     st.sampled_from(["permit", "permit", "forbid"]),
     st.sampled_from(["principal", 'principal == Principal::"a"', "principal is Principal"]),
     st.sampled_from(["when", "unless"]),
@@ -363,9 +355,7 @@ def unnarrowed(policy: str, asked: Question, contract: MadeContract) -> str:
     request = {"principal": person, "action": {"type": "Action", "id": asked.tool}, "resource": target}
     schema = cedar_schema([REFUND, LOOK, TAG])
     for approved, answer in ((False, "allow"), (True, "ask")):
-        said = cedarpy.is_authorized(
-            request | {"context": context | {"approved": approved}}, policy, entities, schema
-        )
+        said = cedarpy.is_authorized(request | {"context": context | {"approved": approved}}, policy, entities, schema)
         assert said.decision is not cedarpy.Decision.NoDecision, said.diagnostics.errors
         if said.allowed and not said.diagnostics.errors:
             return answer

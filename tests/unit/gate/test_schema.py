@@ -1,6 +1,6 @@
 """Contracts as rules see them: JSON Schema to Cedar, names that stay data, values that must match."""
 
-# ruff: noqa: E501  # Rules are quoted on one line, as they are written.
+# Rules are quoted on one line, as they are written.
 
 from __future__ import annotations
 
@@ -127,9 +127,7 @@ def test_nested_values_reach_the_rule_as_sets_and_records() -> None:
 @pytest.mark.parametrize("name", ['quo"te', "back\\slash", "new\nline", "__entity", "__extn", "", "\ud800"])
 def test_argument_with_an_unwritable_name_is_refused_when_supplied(name: str) -> None:
     """Such an argument is not in the schema, so no rule is fooled by it and no call may carry it."""
-    shape = object_shape(
-        {"type": "object", "properties": {name: {"type": "string"}, "ok": {"type": "string"}}}
-    )
+    shape = object_shape({"type": "object", "properties": {name: {"type": "string"}, "ok": {"type": "string"}}})
     assert list(shape.fields) == ["ok"]
     typed(shape, {"ok": "x"})
     with pytest.raises((msgspec.ValidationError, UnicodeEncodeError)):
@@ -156,12 +154,8 @@ def test_schema_has_one_action_per_contract_in_any_order() -> None:
 def test_contract_of_the_kernel_is_a_contract_of_the_gate() -> None:
     """The recorded contract type fits the gate's protocol as it is."""
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-    tool = Contract(
-        name="refund", effect=EffectClass.READ, resource="n:{n}", version="sha256:one", schema=schema
-    )
-    rule = (
-        'permit (principal, action, resource) when { context.effect_class == "read" && context.args.n == 1 };'
-    )
+    tool = Contract(name="refund", effect=EffectClass.READ, resource="n:{n}", version="sha256:one", schema=schema)
+    rule = 'permit (principal, action, resource) when { context.effect_class == "read" && context.args.n == 1 };'
     assert list(args_shape(tool).fields) == ["n"]
     assert decide(rule, question(args={"n": 1}), tool).answer == "allow"
     assert decide(rule, question(args={"n": 1}, effect_class="irreversible"), tool).answer == "refuse"

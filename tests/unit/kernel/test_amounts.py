@@ -191,9 +191,7 @@ def test_unknown_effect_stays_spent_until_it_is_proved_absent() -> None:
 
 
 @given(st.lists(COSTS, max_size=12), st.randoms())
-def test_everything_debited_and_refunded_in_any_order_leaves_nothing(
-    costs: list[Money | None], dice: Any
-) -> None:
+def test_everything_debited_and_refunded_in_any_order_leaves_nothing(costs: list[Money | None], dice: Any) -> None:
     """Debit and refund, reserve and unreserve are exact inverses, and equal sums are equal data."""
     spent = NOTHING_SPENT
     for cost in costs:
@@ -210,9 +208,7 @@ def test_everything_debited_and_refunded_in_any_order_leaves_nothing(
 
 
 @given(st.lists(COSTS, max_size=20), st.integers(0, 10), st.integers(0, 2 * 10**6))
-def test_effects_admitted_by_room_never_pass_the_budget(
-    costs: list[Money | None], effects: int, minor: int
-) -> None:
+def test_effects_admitted_by_room_never_pass_the_budget(costs: list[Money | None], effects: int, minor: int) -> None:
     """Whatever is asked for in whatever order, what was let through stays within every part."""
     budget, spent = Budget(effects=effects, cost=money(minor, "EUR")), NOTHING_SPENT
     for cost in costs:

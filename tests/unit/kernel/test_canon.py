@@ -59,9 +59,7 @@ SCALARS = (
     | st.text(st.characters(max_codepoint=0x80, exclude_categories=()))
 )
 KEYS = (
-    st.text()
-    | st.text(st.characters(max_codepoint=0x7F))
-    | st.sampled_from(["\ue000", "\U00010000", "a", "é", "\x7f"])
+    st.text() | st.text(st.characters(max_codepoint=0x7F)) | st.sampled_from(["\ue000", "\U00010000", "a", "é", "\x7f"])
 )
 
 
@@ -245,9 +243,7 @@ def test_refused_value_is_named_by_its_path(value: Any, path: str, value_type: s
     assert error.message.startswith(f"The value at {path} ({value_type}) was not accepted: ")
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda v: [v], lambda v: {"k": v}, lambda v: (v,)], ids=["list", "dict", "tuple"]
-)
+@pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: {"k": v}, lambda v: (v,)], ids=["list", "dict", "tuple"])
 @pytest.mark.parametrize("leaf", [None, 1.5], ids=["fast", "careful"])
 def test_depth_is_bounded_alike_on_both_ways(wrap: Any, leaf: Any) -> None:
     """Sixty-four levels are accepted, sixty-five refused."""
@@ -339,9 +335,7 @@ def test_size_limit_is_the_callers_and_exact() -> None:
         ("[]".encode("utf-16"), "$", "not UTF-8"),
     ],
 )
-def test_text_that_two_readers_understand_differently_is_refused(
-    text: str | bytes, path: str, words: str
-) -> None:
+def test_text_that_two_readers_understand_differently_is_refused(text: str | bytes, path: str, words: str) -> None:
     """The error names the place where there is one, and the reason."""
     error = unread(text)
     assert error.path == path
@@ -407,10 +401,7 @@ def test_digest_and_leaf_follow_their_standards() -> None:
     """SHA-256 of the empty string, and the empty leaf of RFC 6962, as published."""
     assert canon.digest(b"") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert canon.leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
-    assert (
-        canon.leaf_hash(b"L123456").hex()
-        == "395aa064aa4c29f7010acfe3f25db9485bbd4b91897b6ad7ad547639252b4d56"
-    )
+    assert canon.leaf_hash(b"L123456").hex() == "395aa064aa4c29f7010acfe3f25db9485bbd4b91897b6ad7ad547639252b4d56"
 
 
 def test_keyed_digest_depends_on_secret_label_and_data() -> None:

@@ -168,9 +168,7 @@ def test_nearest_name_is_offered_only_when_there_is_one() -> None:
 
 def test_moments_and_lengths_of_time_are_told_apart() -> None:
     """`until_ms` is shown as a moment in UTC, other milliseconds as a length."""
-    waiting = errors.EffectWaiting(
-        effect="ef_1", request="rq_1", for_what="an approver", until_ms=1_800_000_000_000
-    )
+    waiting = errors.EffectWaiting(effect="ef_1", request="rq_1", for_what="an approver", until_ms=1_800_000_000_000)
     assert "until 2027-01-15 08:00:00 UTC" in waiting.message
     assert "jumped by -5000 ms" in errors.ClockJumped(store="s", by_ms=-5000).message
     assert "10000000000000000000 ms" in sample(errors.EffectDeferred, until_ms=10**19).message

@@ -33,7 +33,7 @@ def test_an_unkeyed_effect_that_had_not_left_is_in_doubt_after_a_restore(state: 
 
 
 def test_a_keyed_effect_goes_on_while_its_key_is_surely_honoured() -> None:
-    """The same key is sent again, and the outside answers from the first; once the window may be over it is in doubt."""
+    """The same key is sent again and answered from the first; once the window may be over, it is in doubt."""
     keyed = contract(24 * HOUR_MS)
     assert not in_doubt(effect(State.ADMITTED), keyed, HOUR_MS)
     assert in_doubt(effect(State.ADMITTED), keyed, 24 * HOUR_MS)

@@ -57,9 +57,7 @@ async def test_a_batch_has_a_limit(store, acts, disk) -> None:
     await asyncio.gather(*(store.commit(note(acts, n)) for n in range(600)))
     assert store.count()["syncs"] - before == 3
     assert len(store.entries(acts.run.id)) == 601
-    assert [b'"n":%d}' % n in entry.body for n, entry in enumerate(store.entries(acts.run.id)[1:])] == [
-        True
-    ] * 600
+    assert [b'"n":%d}' % n in entry.body for n, entry in enumerate(store.entries(acts.run.id)[1:])] == [True] * 600
 
 
 async def test_later_does_not_wait_and_rides_the_next_commit(store, acts, disk) -> None:
@@ -67,9 +65,7 @@ async def test_later_does_not_wait_and_rides_the_next_commit(store, acts, disk) 
     await store.commit(acts.begin())
     before = store.count()["syncs"]
     waiting = store.later(note(acts))
-    with pytest.raises(
-        StopIteration
-    ) as answered:  # a coroutine that suspended would hand out a future instead
+    with pytest.raises(StopIteration) as answered:  # a coroutine that suspended would hand out a future instead
         waiting.send(None)
     assert isinstance(answered.value.value, Applied)
     await store.commit(note(acts, 1))
@@ -127,9 +123,7 @@ async def test_a_mistake_is_its_callers_alone(store, acts, disk) -> None:
     await store.commit(acts.propose(1))
     done = await asyncio.gather(
         store.commit(note(acts)),
-        store.commit(
-            Change(run=acts.run.id, notes=(Note(kind="item", by="p", body={"x": "y" * 2_000_000}),))
-        ),
+        store.commit(Change(run=acts.run.id, notes=(Note(kind="item", by="p", body={"x": "y" * 2_000_000}),))),
         store.later(acts.change(1, acts.draft(1, "verified"))),
         store.commit(acts.admit(1)),
         return_exceptions=True,

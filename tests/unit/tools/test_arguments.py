@@ -45,9 +45,7 @@ def test_defaults_are_filled_in_and_the_caller_keeps_nothing() -> None:
 
 def test_unknown_argument_is_refused_with_the_nearest_name() -> None:
     """Even where the schema itself is open, only listed arguments are taken in."""
-    assert refused({"to": "x", "amuont": 2, "amount": 1}) == (
-        'unknown argument "amuont" (did you mean amount?)',
-    )
+    assert refused({"to": "x", "amuont": 2, "amount": 1}) == ('unknown argument "amuont" (did you mean amount?)',)
 
 
 def test_every_problem_is_named_at_once_with_its_place() -> None:

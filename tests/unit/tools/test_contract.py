@@ -91,9 +91,7 @@ def test_contract_without_a_declaration_is_refused_by_name(changes: dict[str, An
 @pytest.mark.req("2.2a", mutant=None, reason="the contract of this test leaves out everything itself")
 def test_everything_missing_is_named_at_once() -> None:
     """A bare contract is refused once, with all that it lacks and all that is wrong."""
-    bare = Contract(
-        name="a b", effect="", resource="", schema={"type": "object"}, timeout_ms=0, volatile=("x",)
-    )
+    bare = Contract(name="a b", effect="", resource="", schema={"type": "object"}, timeout_ms=0, volatile=("x",))
     with pytest.raises(BadContract) as caught:
         complete(bare)
     starts = [gap.split(":")[0] for gap in caught.value.missing]

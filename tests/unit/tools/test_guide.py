@@ -23,9 +23,7 @@ class Bank:
     def __init__(self) -> None:
         self.booked: dict[str, tuple[str, int]] = {}
 
-    async def refund(
-        self, invoice: str, amount: int, *, key: str, fence: int, send_by: int
-    ) -> dict[str, int]:
+    async def refund(self, invoice: str, amount: int, *, key: str, fence: int, send_by: int) -> dict[str, int]:
         self.booked[key] = (invoice, amount)
         return {"booked": amount}
 

@@ -88,9 +88,7 @@ async def test_plain_companion_runs_in_a_thread() -> None:
     assert await looks(probe=probe).probe(question()) == Happened(False)
 
 
-@pytest.mark.parametrize(
-    "answer", [Happened({"id": (1, 2)}), Absent(final=True, why="w"), CannotTell("dunno")]
-)
+@pytest.mark.parametrize("answer", [Happened({"id": (1, 2)}), Absent(final=True, why="w"), CannotTell("dunno")])
 async def test_probe_answers_pass(answer: Any) -> None:
     """The three answers of a probe arrive as plain data."""
     expected = Happened({"id": [1, 2]}) if isinstance(answer, Happened) else answer
@@ -126,9 +124,7 @@ async def test_truthy_claim_of_finality_is_no_claim() -> None:
     assert await looks(probe=probe).probe(question()) == Absent(final=False, why="x")
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("boom"), SystemExit(1), asyncio.CancelledError(), TimeoutError()]
-)
+@pytest.mark.parametrize("error", [ValueError("boom"), SystemExit(1), asyncio.CancelledError(), TimeoutError()])
 @pytest.mark.parametrize("plain", [True, False])
 async def test_companion_that_raises_cannot_tell(plain: bool, error: BaseException) -> None:
     """An error while looking is never an absence and never a difference."""

@@ -165,9 +165,7 @@ def test_body_from_plain_data_must_take_the_arguments() -> None:
     assert "state's first parameter: a" in problems(plain(lambda fx, a: None, state=lambda a, **kw: None))
 
 
-@pytest.mark.parametrize(
-    "error", [Exception, OSError, TimeoutError, ConnectionError, EOFError, ConnectionResetError]
-)
+@pytest.mark.parametrize("error", [Exception, OSError, TimeoutError, ConnectionError, EOFError, ConnectionResetError])
 def test_error_class_that_covers_lost_replies_proves_nothing(error: type[Exception]) -> None:
     """Declaring a timeout or a lost connection as *did not happen* would turn a doubt into a guess."""
     assert "which prove nothing" in problems(made(did_not_happen=(error,)))
