@@ -285,7 +285,7 @@ class App:
     async def noted(self, run: str, after: int) -> list[Noted]:
         """A run's own entries after a sequence number, with everything recorded so far on disk."""
         await self.store.flush()
-        entries = (e for e in self.store.entries(run) if e.seq > after and not e.effect)
+        entries = (e for e in self.store.entries(run, after=after) if not e.effect)
         return [Noted(e.seq, e.kind, e.at_ms, e.by, decode(e.body) if e.body else {}) for e in entries]
 
     async def undo_of(self, view: Effect) -> Call:

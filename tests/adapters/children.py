@@ -49,6 +49,10 @@ class Command:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, signal.SIGKILL)
 
+    def terminate(self) -> None:
+        """SIGTERM, by its own id."""
+        self._process.terminate()
+
     @property
     def ended(self) -> bool:
         """Whether it is gone."""
@@ -82,7 +86,10 @@ def command(folder: str, environ: dict[str, str], argv: list[str], out: str, err
     sys.stdout, sys.stderr = (os.fdopen(n, "w", encoding="utf-8") for n in (1, 2))
     from holdfast.cli.main import run
 
-    code = run(argv)
+    try:
+        code = run(argv)
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -196,3 +196,22 @@ def test_started_again_instead_of_resumed_it_is_the_same_run(
     with stage.store() as store:
         assert len(store.runs()) == 1
     assert [paid(bank, name) for name in names] == [[700]] * 2
+
+
+def test_asked_to_end_while_the_model_thinks_the_run_can_be_gone_on_with(
+    stage: Stage, bank: PaymentsClient, invoices: Invoices, served: Served
+) -> None:
+    """SIGTERM at a question: the process leaves with its exit code, and another goes on from the record."""
+    [name] = invoices(1)
+    wanted: list[dict[str, object]] = [{"invoice_id": name, "amount": 700}]
+    running: list[Command] = []
+
+    def mind(_question: Question) -> Turn:
+        until(lambda: bool(running), "the command was never started")
+        running[0].terminate()
+        return Turn(text="too late", cut=10, stall=True)
+
+    running.append(stage.planned(WAYS[1], served(WAYS[1], mind), "run", "start", "agent.toml"))
+    assert running[0].wait() == 143, running[0].told()
+    goes_on(stage, WAYS[2], served(WAYS[2], diligent("refund", wanted)), stage.entries())
+    assert paid(bank, name) == [700]

@@ -43,8 +43,8 @@ class Books(Protocol):
         """Its effects."""
         ...
 
-    def entries(self, of: str, limit: int = ...) -> Sequence[Entry]:
-        """Its entries on disk."""
+    def entries(self, of: str, limit: int = ..., after: int = ...) -> Sequence[Entry]:
+        """Its entries on disk after a sequence number."""
         ...
 
     def now_ms(self) -> int:
@@ -81,7 +81,7 @@ class Watch:
 
     def news(self) -> list[Line]:
         """Lines for what is new on disk."""
-        fresh = told_of([e for e in self._store.entries(self._run) if e.seq > self._seen])
+        fresh = told_of(self._store.entries(self._run, EVERYTHING, self._seen))
         if not fresh:
             return []
         self._seen = fresh[-1].seq

@@ -21,7 +21,7 @@ from holdfast.kernel.model import Effect, Run, State
 from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Unknown, Waiting
 from holdfast.kernel.ports import Ports
 from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View
-from holdfast.runtime.view import Noted, Story, Turn, build, cost_left_minor, reason_of
+from holdfast.runtime.view import Effects, Noted, Story, Turn, build, cost_left_minor, reason_of
 
 MICRO = 1_000_000
 
@@ -110,6 +110,9 @@ class Turns:
         self._handle, self._desk, self._ports, self._planner = handle, desk, ports, planner
         self._patience = patience
         self._story = Story()
+        self._cards = desk.cards()
+        self._seen: Effects | None = None
+        self._carried: list[Effect] = []  # what this drive carried since it looked last
         self._outcomes: list[Outcome] = []
         self._own: set[int] = set()  # numbers of the turns that this drive recorded itself
         self._untold: list[Effect] = []  # what our own planner has been shown and nobody else may see yet
@@ -145,11 +148,11 @@ class Turns:
     async def _view(self) -> View:
         """What the planner is shown now; comes to rest where something that bounds the run is used up."""
         run = await self._look()
-        effects = await self._ports.store.run_effects(run.id)
+        effects = await self._effects()
         now_ms = await self._ports.store.time()
         self._story.fold(noted for noted, _ in self._handle.shown.values())
         contents = {name: content for name, (_, content) in self._handle.shown.items()}
-        view = build(run, effects, self._story, self._desk.cards(), now_ms, contents)
+        view = build(run, effects, self._story, self._cards, now_ms, contents)
         if view.steps_left == 0:
             raise _Rest("blocked", f"the run's steps are spent: {run.steps}")
         if view.tokens_left == 0:
@@ -159,6 +162,21 @@ class Turns:
         if self._story.price_micro and cost_left_minor(run) == 0:
             raise _Rest("blocked", "the run's cost is spent, and asking the planner costs")
         return view
+
+    async def _effects(self) -> Effects:
+        """The run's effects: all of them once, and afterwards those that were carried here or that others may move."""
+        if self._seen is None:
+            self._seen = Effects(await self._ports.store.run_effects(self._handle.id))
+        for carried in self._carried:
+            self._seen.take(carried)
+        self._carried.clear()
+        todo = list(self._seen.open)
+        while todo:
+            view = (await self._ports.store.read(todo.pop())).effect
+            if view is not None:
+                self._seen.take(view)
+                todo += [view.successor] if view.successor and view.successor not in self._seen.known else []
+        return self._seen
 
     # -- asking --
 
@@ -240,7 +258,9 @@ class Turns:
         for number, call in enumerate(turn.calls):
             if number in turn.carried:
                 continue
+            told_before = len(self._untold)
             outcome = await self._try(turn, call)
+            self._carried += self._untold[told_before:]
             if isinstance(outcome, _Unfit):
                 body = {"tool": call.tool, "code": outcome.code, "reason": outcome.reason, "call": number}
                 await self._note(Note(kind="unfit", by="planner", body=body))

@@ -43,6 +43,7 @@ class Result(NamedTuple):
     """What was told about one call of an answer."""
 
     step: int
+    number: int
     call: Proposed
     effect: str
     outcome: str
@@ -76,6 +77,7 @@ class Story:
         self.problems: deque[str] = deque(maxlen=PROBLEMS_LIMIT)
         self.rest: tuple[str, str] | None = None
         self.price_micro = 0
+        self.telling: dict[tuple[int, int], tuple[int, Told]] = {}  # as it was told at a version of the effect
 
     def fold(self, entries: Iterable[Noted]) -> Story:
         """Take in more entries, in order."""
@@ -137,7 +139,7 @@ class Story:
         self.told += 1
         outcome = "refused" if entry.kind == "unfit" else str(body.get("outcome", ""))
         effect, reason = str(body.get("effect", "")), str(body.get("reason", ""))
-        self.results.append(Result(turn.number, turn.calls[number], effect, outcome, reason))
+        self.results.append(Result(turn.number, number, turn.calls[number], effect, outcome, reason))
 
     def _came_to_rest(self, entry: Noted) -> None:
         self.rest = (entry.kind, str(entry.body.get("reason", "")))
@@ -145,16 +147,34 @@ class Story:
             self.problems.append(f"you said that it is done; it is not: {self.rest[1]}")
 
 
+class Effects:
+    """The effects of a run as they are known, and which of them somebody may still move."""
+
+    def __init__(self, effects: Iterable[Effect] = ()) -> None:
+        """From their records."""
+        self.known: dict[str, Effect] = {}
+        self.open: dict[str, None] = {}
+        for effect in effects:
+            self.take(effect)
+
+    def take(self, effect: Effect) -> None:
+        """A newer record of one of them."""
+        self.known[effect.id] = effect
+        if is_open(effect):
+            self.open[effect.id] = None
+        else:
+            self.open.pop(effect.id, None)
+
+
 def build(
     run: Run,
-    effects: Iterable[Effect],
+    effects: Effects,
     story: Story,
     cards: tuple[Card, ...],
     now_ms: int,
     contents: Mapping[str, Any] | None = None,
 ) -> View:
     """The view of a run now. ``contents`` are items' contents that this process still has; the store keeps digests."""
-    known = {effect.id: effect for effect in effects}
     permits = {card.name: card.permits for card in cards}
     limit, used = run.budget, run.spent
     return View(
@@ -166,10 +186,10 @@ def build(
         done_when=run.done,
         tools=tuple(card.name for card in cards),
         contracts=cards,
-        told=tuple(_told(result, known.get(result.effect), permits) for result in story.results),
+        told=tuple(_told(result, effects.known.get(result.effect), permits, story) for result in story.results),
         earlier=story.told - len(story.results),
         items=tuple(_glimpse(name, at, body, now_ms, contents or {}) for name, (at, body) in story.items.items()),
-        open=tuple(_standing(effect) for effect in known.values() if is_open(effect)),
+        open=tuple(_standing(effects.known[name]) for name in effects.open),
         problems=tuple(story.problems),
         said=tuple(story.said),
         steps_left=_left(limit.steps, run.steps),
@@ -199,14 +219,18 @@ def _left(limit: int | None, used: int) -> int | None:
     return None if limit is None else max(0, limit - used)
 
 
-def _told(result: Result, effect: Effect | None, permits: Mapping[str, tuple[str, ...]]) -> Told:
-    """What became of a call: as the effect stands now, where it became one."""
+def _told(result: Result, effect: Effect | None, permits: Mapping[str, tuple[str, ...]], story: Story) -> Told:
+    """What became of a call: as the effect stands now, where it became one. Kept until the effect moves."""
+    key, version = (result.step, result.number), effect.version if effect is not None else -1
+    kept = story.telling.get(key)
+    if kept is not None and kept[0] == version:
+        return kept[1]
     call, outcome, reason, value, args = result.call, result.outcome, result.reason, None, result.call.args
     if effect is not None:
         now = outcome_of(effect)
         outcome, args, value = type(now).__name__.lower(), effect.args, getattr(now, "value", None)
         reason = reason_of(now)
-    return Told(
+    told = Told(
         tool=call.tool,
         outcome=outcome,
         effect=result.effect,
@@ -216,6 +240,8 @@ def _told(result: Result, effect: Effect | None, permits: Mapping[str, tuple[str
         step=result.step,
         alternatives=permits.get(call.tool, ()) if outcome == "refused" else (),
     )
+    story.telling[key] = (version, told)
+    return told
 
 
 def reason_of(outcome: Any) -> str:

@@ -13,7 +13,7 @@ from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.model import Principal, Run
 from holdfast.runtime.planner import Answer, Made, NoAnswer, Proposed, View
 from holdfast.runtime.turns import Patience
-from holdfast.runtime.view import Noted, Story, build
+from holdfast.runtime.view import Effects, Noted, Story, build
 from tests.unit.runtime.rig import Rig
 
 
@@ -91,7 +91,7 @@ def test_an_item_is_stale_when_its_time_is_over_and_fresh_again_when_seen_again(
     story = Story().fold([noted(1, "item", 1_000, item="it_1", source="s", kind="observed", fresh_for_ms=500)])
 
     def at(now_ms: int) -> tuple[int, bool]:
-        [item] = build(run, [], story, (), now_ms).items
+        [item] = build(run, Effects(), story, (), now_ms).items
         return item.age_ms, item.stale
 
     assert at(1_500) == (500, False)
@@ -110,7 +110,7 @@ async def test_an_effect_in_doubt_is_open_with_what_is_known() -> None:
     assert report.state == "blocked"
     row = await rig.ports("w1").store.run_row(run.id)
     assert row is not None
-    [standing] = build(row, rig.effects(), Story(), (), rig.clock.ms).open
+    [standing] = build(row, Effects(rig.effects()), Story(), (), rig.clock.ms).open
     assert (standing.tool, standing.state) == ("refund", "unknown")
     assert "lost_reply" in standing.known
 
