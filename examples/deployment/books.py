@@ -79,6 +79,8 @@ class Books:
             if known is not None:
                 same = (known["environment"], known["version"]) == (order.environment, order.version)
                 return Answer(202, shown(known)) if same else self._refuse(now_ms, 409, "key_conflict", shown(known))
+            if not (order.environment and order.version):
+                return self._refuse(now_ms, 400, "bad_request", {})
             if order.token is not None and order.token < highest:
                 return self._refuse(now_ms, 412, "fenced", {"highest": highest})
             running = self._running(order.environment)

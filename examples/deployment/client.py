@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 class Refused(Exception):
-    """The service said no and did nothing; `code` says why: fenced, changed, busy, over, key_conflict, not_found."""
+    """The service said no and did nothing; `code` says why: fenced, changed, busy, over, key_conflict, and others."""
 
     def __init__(self, code: str, body: Json) -> None:
         super().__init__(f"{code}: {body}")

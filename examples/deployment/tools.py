@@ -82,7 +82,8 @@ def _deploy_verify(look: hf.Look, *, environment: str, version: str) -> hf.Holds
 @deploy.undo
 def _deploy_undo(look: hf.Look, *, environment: str) -> hf.Call:
     """Roll the version out that ran before."""
-    previous = look.value["previous"]
+    begun = service().under(look.key)
+    previous = begun["previous"] if begun is not None else ""
     if not previous:
         raise LookupError(f"nothing ran in {environment} before, and an environment cannot be emptied")
     return hf.Call("deploy", {"environment": environment, "version": previous})

@@ -20,9 +20,9 @@ from examples.files.folder import Folder
 from examples.files.paths import Refused
 
 BESIDE: Final = (
-    ".fences/{path}.json*: the highest token seen, and the keys of two days",
-    ".fences/{path}.lock: an empty file that is locked during a change",
-    ".backups/{path}.*: what was there before, one file a change",
+    ".fences/*.json*",  # the highest token seen for a path, and what was done under the keys of two days
+    ".fences/*.lock",  # an empty file that is locked during a change
+    ".backups/*",  # what was there before, one file a change
 )
 
 file_tool = partial(

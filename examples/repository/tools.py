@@ -42,8 +42,8 @@ repository_tool = partial(
 )
 """What the contracts of this file have in common."""
 
-FENCE: Final = "refs/fences/{branch} of the same repository holds the highest token seen"
-REFLOG: Final = "an entry in the reflog of the branch on the server"
+BESIDE: Final = ("refs/fences/*",)
+"""Refs that a push moves beside the branch: the highest token seen for it. The server also writes its reflog."""
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def found_by_trailer(look: hf.Look, branch: str) -> hf.Happened | hf.Absent | hf
 # ---- branches ------------------------------------------------------------------------------------
 
 
-@repository_tool(effect="compensable", resource="branch:{branch}", identity=("branch",), side_effects=(FENCE, REFLOG))
+@repository_tool(effect="compensable", resource="branch:{branch}", identity=("branch",), side_effects=BESIDE)
 def create_branch(fx: hf.Fx, *, branch: str, at: str) -> dict[str, Any]:
     """Create a branch at a commit that the repository holds."""
     with at_work(fx, branch, at) as (here, head):
@@ -132,9 +132,7 @@ def _create_undo(look: hf.Look, *, branch: str, at: str) -> hf.Call:
     return hf.Call("delete_branch", {"branch": branch, "at": at})
 
 
-@repository_tool(
-    effect="irreversible", resource="branch:{branch}", identity=("branch", "at"), side_effects=(FENCE, REFLOG)
-)
+@repository_tool(effect="irreversible", resource="branch:{branch}", identity=("branch", "at"), side_effects=BESIDE)
 def delete_branch(fx: hf.Fx, *, branch: str, at: str) -> dict[str, Any]:
     """Delete a branch if it still points at this commit; what only it held can be lost."""
     with at_work(fx, branch, at) as (here, head):
@@ -174,7 +172,7 @@ def _delete_verify(look: hf.Look, *, branch: str) -> hf.Holds | hf.Differs:
     resource="branch:{branch}",
     identity=("branch", "message"),
     volatile=("written_at",),
-    side_effects=(FENCE, REFLOG),
+    side_effects=BESIDE,
 )
 def commit_files(fx: hf.Fx, *, branch: str, files: dict[str, str], message: str, written_at: int = 0) -> dict[str, Any]:
     """Commit whole text files by path on top of a branch, and push it; `written_at` in seconds UTC dates the commit."""
@@ -227,7 +225,7 @@ def _commit_undo(look: hf.Look, *, branch: str) -> hf.Call:
     effect="compensable",
     resource="branch:{into}",
     identity=("into", "commit"),
-    side_effects=(FENCE.replace("{branch}", "{into}"), REFLOG),
+    side_effects=BESIDE,
 )
 def merge(fx: hf.Fx, *, into: str, commit: str) -> dict[str, Any]:
     """Merge one commit into a branch: by moving it forward where that is enough, else by a merge commit."""
@@ -275,9 +273,7 @@ def _merge_undo(look: hf.Look, *, into: str) -> hf.Call:
     return hf.Call("take_back", {"branch": into, "commit": look.value["commit"], "to": look.value["parent"]})
 
 
-@repository_tool(
-    effect="irreversible", resource="branch:{branch}", identity=("branch", "commit"), side_effects=(FENCE, REFLOG)
-)
+@repository_tool(effect="irreversible", resource="branch:{branch}", identity=("branch", "commit"), side_effects=BESIDE)
 def take_back(fx: hf.Fx, *, branch: str, commit: str, to: str = "") -> dict[str, Any]:
     """Move a branch from its latest commit back to that commit's first parent; refused if anything was built on it."""
     with at_work(fx, branch, commit, *([to] if to else [])) as (here, head):

@@ -16,7 +16,9 @@ import pytest
 import holdfast as hf
 from examples.deployment import tools
 from examples.deployment.client import DeploymentClient, Refused
+from examples.deployment.sandbox import sandbox
 from examples.deployment.spawn import running
+from holdfast.harness.prove import Verdict, prove
 from holdfast.kernel.model import State
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -284,3 +286,12 @@ async def test_the_shipped_policy_asks_before_production(quick: Judge, tmp_path:
         assert isinstance(await run.call(deploy("v1", "production")), hf.Waiting)
         assert isinstance(await run.call(deploy("v1", "prod")), hf.Refused)
     assert quick.ran() == ["v1"]
+
+
+@pytest.mark.req("2.2d", mutant=None, reason="lying bodies are tried in tests/harness/test_prove_lies.py")
+@pytest.mark.parametrize("tool", ["deploy", "cancel_deployment"])
+async def test_the_contracts_hold_in_their_sandbox(tool: str) -> None:
+    """Nothing is broken, and nothing but the token stays open, which the service's own test above proves."""
+    proof = await prove(tool, sandbox(tool), tools.TOOLS)
+    left = {f.check: f.evidence for f in proof.findings if f.verdict in (Verdict.BROKEN, Verdict.OPEN)}
+    assert set(left) <= {"fenced"}, left

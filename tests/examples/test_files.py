@@ -19,7 +19,9 @@ from examples.files import tools
 from examples.files.folder import Folder
 from examples.files.paths import Refused
 from examples.files.run import dies
+from examples.files.sandbox import Files
 from examples.files.spawn import running
+from holdfast.harness.prove import Verdict, prove
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = 'permit (principal, action, resource) when { context.environment == "prod" };'
@@ -246,9 +248,7 @@ async def test_a_path_that_leads_out_is_refused_before_anything_is_touched(root:
 
 def undeclared(before: dict[str, str], after: dict[str, str], contract: hf.Contract, path: str) -> set[str]:
     """Files that changed and are neither the path itself nor declared as written beside it."""
-    allowed = [path] + [
-        words.split(":")[0].replace("{path}", path.replace("/", "%")) for words in contract.side_effects
-    ]
+    allowed = [path, *contract.side_effects]
     changed = {name for name in before | after if before.get(name) != after.get(name)}
     return {name for name in changed if not any(fnmatch.fnmatch(name, pattern) for pattern in allowed)}
 
@@ -312,3 +312,12 @@ async def test_the_shipped_policy_keeps_drafts_apart(root: Path, tmp_path: Path)
         assert isinstance(await run.call(tools.write_file(path="page.txt", text="x")), hf.Waiting)
         assert isinstance(await run.call(tools.write_file(path="drafts/../page.txt", text="x")), hf.Failed)
     assert visible(root) == {"drafts/page.txt": "second"}
+
+
+@pytest.mark.req("2.2d", mutant=None, reason="lying bodies are tried in tests/harness/test_prove_lies.py")
+@pytest.mark.parametrize("tool", ["write_file", "delete_file"])
+async def test_the_contracts_hold_in_their_sandbox(tool: str) -> None:
+    """Nothing is broken, and nothing but the token stays open, which a test above proves on the directory itself."""
+    proof = await prove(tool, Files(tool), tools.TOOLS)
+    left = {f.check: f.evidence for f in proof.findings if f.verdict in (Verdict.BROKEN, Verdict.OPEN)}
+    assert set(left) <= {"fenced"}, left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import signal
@@ -172,9 +173,9 @@ async def test_what_a_push_writes_beside_the_branch_is_declared(site: Judge, tmp
     assert isinstance(await commit(tmp_path), hf.Verified)
     new = set(site.git("for-each-ref", "--format=%(refname)").splitlines()) - set(before)
     assert new == {"refs/fences/main"}
-    declared = " ".join(tools.commit_files.contract.side_effects)
-    assert "refs/fences/{branch}" in declared
-    assert "reflog" in declared
+    assert all(
+        any(fnmatch.fnmatch(ref, declared) for declared in tools.commit_files.contract.side_effects) for ref in new
+    )
 
 
 def test_a_path_that_leaves_the_tree_is_refused(site: Judge) -> None:
@@ -191,18 +192,16 @@ def test_a_path_that_leaves_the_tree_is_refused(site: Judge) -> None:
 
 
 async def test_merges_conflicts_and_undo_are_what_git_shows(site: Judge, tmp_path: Path) -> None:
-    """Forward, merge commit, conflict, take back, delete: each outcome is what the branches say."""
+    """Forward, merge commit, conflict, take back: each outcome is what the branches say."""
     async with opened(tmp_path) as app:
         run = await app.begin(hf.Intent(goal="g", purpose="life", principal="p"))
         root = site.git("rev-parse", "main")
-        made = await run.call(tools.create_branch(branch="w", at=root))
-        assert isinstance(made, hf.Verified), made
-        await run.call(tools.commit_files(branch="w", files={"w.txt": "1\n"}, message="one"))
-        tip = site.git("rev-parse", "w")
+        site.git("update-ref", "refs/heads/w", root)
+        tip = by_hand(site.url, "w", "w.txt", "1\n")
         forward = await run.call(tools.merge(into="main", commit=tip))
         assert forward.unwrap()["how"] == "moved forward"
         assert site.git("rev-parse", "main") == tip
-        await run.call(tools.commit_files(branch="w", files={"w.txt": "2\n"}, message="two"))
+        by_hand(site.url, "w", "w.txt", "2\n")
         by_branch = await run.call(tools.commit_files(branch="main", files={"m.txt": "m\n"}, message="m"))
         merged = await run.call(tools.merge(into="main", commit=site.git("rev-parse", "w")))
         assert merged.unwrap()["how"] == "merge commit"
@@ -211,13 +210,10 @@ async def test_merges_conflicts_and_undo_are_what_git_shows(site: Judge, tmp_pat
         assert isinstance(await run.undo(by_branch.effect, reason="no"), hf.Failed)
         assert isinstance(await run.undo(merged.effect, reason="too early"), hf.Verified)
         assert site.git("rev-parse", "main") == by_branch.unwrap()["commit"]
-        await run.call(tools.commit_files(branch="w", files={"m.txt": "other\n"}, message="conflicting"))
+        by_hand(site.url, "w", "m.txt", "other\n")
         conflict = await run.call(tools.merge(into="main", commit=site.git("rev-parse", "w")))
         assert isinstance(conflict, hf.Failed)
         assert "m.txt" in conflict.reason
-        gone = await run.call(tools.delete_branch(branch="w", at=site.git("rev-parse", "w")))
-        assert isinstance(gone, hf.Verified)
-        assert site.git("branch", "--list", "w") == ""
 
 
 WORKER = """
