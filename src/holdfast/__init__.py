@@ -26,8 +26,9 @@ if TYPE_CHECKING:
         Waiting,
     )
     from holdfast.runtime.begin import Intent
-    from holdfast.runtime.planner import Answer, Planner, Proposed, Scripted
+    from holdfast.runtime.planner import Answer, NoAnswer, Planner, Proposed, Scripted, View
     from holdfast.runtime.run import Item, Report, RunHandle
+    from holdfast.runtime.turns import Patience
     from holdfast.tools.call import Call
     from holdfast.tools.define import Tool, cost, tool
     from holdfast.tools.fx import Fx, Look
@@ -62,7 +63,9 @@ __all__ = [
     "KeyReused",
     "Look",
     "Money",
+    "NoAnswer",
     "Outcome",
+    "Patience",
     "Planner",
     "Principal",
     "Proposed",
@@ -75,6 +78,7 @@ __all__ = [
     "Unknown",
     "UsageError",
     "Verified",
+    "View",
     "Waiting",
     "batch",
     "cost",
@@ -103,8 +107,9 @@ _WHERE: dict[str, tuple[str, ...]] = {
         "Waiting",
     ),
     "holdfast.runtime.begin": ("Intent",),
-    "holdfast.runtime.planner": ("Answer", "Planner", "Proposed", "Scripted"),
+    "holdfast.runtime.planner": ("Answer", "NoAnswer", "Planner", "Proposed", "Scripted", "View"),
     "holdfast.runtime.run": ("Item", "Report", "RunHandle"),
+    "holdfast.runtime.turns": ("Patience",),
     "holdfast.tools.call": ("Call",),
     "holdfast.tools.define": ("Tool", "cost", "tool"),
     "holdfast.tools.fx": ("Fx", "Look"),

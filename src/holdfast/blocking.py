@@ -18,6 +18,7 @@ from holdfast.kernel.outcomes import Outcome, Waiting
 from holdfast.runtime.begin import Intent
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.run import Call, Item, Report, RunHandle
+from holdfast.runtime.turns import PATIENCE, Patience
 
 T = TypeVar("T")
 
@@ -130,9 +131,11 @@ class BlockingRun:
         """The run's id."""
         return self._run.id
 
-    def saw(self, source: str, content: Any, *, kind: str = "observed", fresh_for: str | None = None) -> Item:
+    def saw(
+        self, source: str, content: Any, *, kind: str = "observed", fresh_for: str | None = None, keep: bool = False
+    ) -> Item:
         """As :meth:`holdfast.RunHandle.saw`."""
-        return self._app.wait(self._run.saw(source, content, kind=kind, fresh_for=fresh_for))
+        return self._app.wait(self._run.saw(source, content, kind=kind, fresh_for=fresh_for, keep=keep))
 
     def call(
         self, call: Call, *, cites: Sequence[Item | str] = (), again: str = "", patience: str | int | None = None
@@ -148,9 +151,9 @@ class BlockingRun:
         """As :meth:`holdfast.RunHandle.undo`."""
         return self._app.wait(self._run.undo(effect, reason=reason))
 
-    def drive(self, planner: Planner, *, max_steps: int = 100) -> Report:
+    def drive(self, planner: Planner, *, max_steps: int = 100, patience: Patience = PATIENCE) -> Report:
         """As :meth:`holdfast.RunHandle.drive`."""
-        return self._app.wait(self._run.drive(planner, max_steps=max_steps))
+        return self._app.wait(self._run.drive(planner, max_steps=max_steps, patience=patience))
 
     def stop(self, reason: str) -> None:
         """As :meth:`holdfast.RunHandle.stop`."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.errors import HoldfastError, IntegrityError
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Effect, Run, State
 from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Unknown, Waiting
@@ -32,6 +32,9 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     tries: int = 6
     first_wait_ms: int = 500
     longest_wait_ms: int = 120_000
+
+
+PATIENCE = Patience()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,12 +206,14 @@ class Turns:
 
     async def _answer(self, view: View) -> Answer:
         """Ask once, no longer than the run has time."""
-        left_s = None if view.time_left_ms is None else max(0.001, view.time_left_ms / 1000)
+        bound = asyncio.timeout(None if view.time_left_ms is None else max(0.001, view.time_left_ms / 1000))
         try:
-            async with asyncio.timeout(left_s):
+            async with bound:
                 answer = await self._planner.propose(view)
         except TimeoutError:
-            raise NoAnswer("timeout", "no answer came before the run's deadline", again=False) from None
+            if bound.expired():
+                raise NoAnswer("timeout", "no answer came before the run's deadline", again=False) from None
+            raise NoAnswer("timeout", "the planner itself gave up waiting") from None
         if not answer.done and not answer.calls and not answer.says.strip():
             raise NoAnswer("empty", "the answer holds neither a call nor a word", made=answer.made)
         return answer
@@ -279,6 +284,8 @@ class Turns:
             if known:
                 return await self._handle.resumed(known, self._untold)
             return await self._handle.propose(call.tool, call.args, cites=call.cites, by="planner", untold=self._untold)
+        except IntegrityError:
+            raise  # a store that cannot be trusted is no fault of a call, and stops the work
         except HoldfastError as error:
             return _Unfit(error.code, str(error))
 
