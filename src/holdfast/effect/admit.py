@@ -39,6 +39,8 @@ class Proposal(Record, frozen=True, kw_only=True):
     again: str = ""
     parent: str = ""
     compensates: str = ""
+    purpose: str = ""  # of what it offsets: whoever asks under whatever purpose, it is the same undo; else the run's
+    note: str = ""
     by: str = ""
 
 
@@ -58,9 +60,8 @@ def meets(latest: Effect | None, args_digest: str) -> str:
 async def propose(ports: Ports, proposal: Proposal) -> str:
     """Record the call, or find the effect it already is. Returns the effect's id; raises KeyReused or RunStopped."""
     contract, run = ports.contracts[proposal.tool], proposal.run
-    same = names.identity(
-        ports.secret, run.tenant, run.environment, run.purpose, contract, proposal.args, proposal.again
-    )
+    purpose = proposal.purpose or run.purpose
+    same = names.identity(ports.secret, run.tenant, run.environment, purpose, contract, proposal.args, proposal.again)
     digest = names.args_digest(ports.secret, contract, proposal.args)
     for _ in range(RACES):
         latest = await ports.store.latest(same)
@@ -103,6 +104,7 @@ def first_record(
         "cites": list(proposal.cites),
         "parent": proposal.parent,
         "compensates": proposal.compensates,
+        "note": proposal.note,
     }
     return {name: value for name, value in body.items() if value or name == "args"}
 
@@ -132,7 +134,10 @@ async def admit(ports: Ports, effect: str) -> Blocked | None:
     contract = ports.contracts.get(view.tool)
     stop = stop_reason(seen, contract)
     if view.state is State.WAITING:
-        change = _answered(ports, seen, view, stop)
+        answered = _answered(ports, seen, view, stop)
+        if answered is None:
+            return None  # Another worker asked since this was found due, and nobody has answered yet.
+        change = answered
     elif contract is not None and not stop and view.tries >= contract.attempts:
         reason = f"it was proved absent {view.tries} times, as often as its contract allows"
         change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:attempts"], "reason": reason})
@@ -159,7 +164,7 @@ async def admit(ports: Ports, effect: str) -> Blocked | None:
     return None
 
 
-def _answered(ports: Ports, seen: Seen, view: Effect, stop: str) -> Change:
+def _answered(ports: Ports, seen: Seen, view: Effect, stop: str) -> Change | None:
     """A waiting effect whose human, or whose time, has spoken."""
     approval = seen.approval
     if stop:
@@ -168,8 +173,10 @@ def _answered(ports: Ports, seen: Seen, view: Effect, stop: str) -> Change:
         reason, rules = view.reason or "the approver said no", ["builtin:declined"]
     elif approval is None or seen.now_ms > approval.expires_ms:
         reason, rules = "nobody approved it before the request expired", ["builtin:expired"]
-    else:
+    elif view.quorum_met:
         return _moved(ports, view, "admitted", {})
+    else:
+        return None
     return _moved(ports, view, "refused", {"answer": "refuse", "rules": rules, "reason": reason})
 
 

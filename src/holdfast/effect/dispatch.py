@@ -65,6 +65,9 @@ def refuses(seen: Seen, contract: Contract | None, ruling: Ruling, fingerprint: 
         return Refusing("the target changed after it was approved", "builtin:fingerprint", again=True)
     if approval.policy != ruling.policy:
         return Refusing("the policy changed after it was approved", "builtin:approval", again=True)
+    if ruling.answer == "ask" and (ruling.quorum > len(set(approval.yes)) or ruling.group != approval.group):
+        # Rules may read what moves, such as the time left: it was asked of fewer, or of others.
+        return Refusing("the policy asks for another approval now", "builtin:approval", again=True)
     return None
 
 

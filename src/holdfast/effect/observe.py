@@ -83,9 +83,9 @@ async def observe(ports: Ports, effect: str, sent: Sent | None = None) -> Blocke
     seen = await ports.store.read(effect)
     view = seen.effect
     assert view is not None
-    contract = ports.contracts[view.tool]
     if sent is None:
         return await _owner_gone(ports, view, seen.now_ms)
+    contract = ports.contracts[view.tool]
     reading = read(sent.reply, view, contract, seen.now_ms)
     change = Change(
         run=view.run,
@@ -110,6 +110,8 @@ async def _owner_gone(ports: Ports, view: Effect, now_ms: int) -> Blocked | None
     body = doubt("died" if dead else "lost_lease", f"{view.holder} sent it and did not record what came back", now_ms)
     # A new token, so that the former owner is stale; but no lease: reconcile takes effect and resource together.
     body |= {"holder": ports.me, "lease_until_ms": 0}
+    if view.tool not in ports.contracts:
+        body |= {"owner": "operator", "next": "attest or abandon"}  # unless somebody opens it with its tool
     if all_dead:  # an earlier sender that is only paused may still let its request land
         body["dead_since_ms"] = now_ms
     yields = view.holder if dead or view.holder == ports.me else ""

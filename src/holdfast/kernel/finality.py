@@ -22,6 +22,8 @@ def final_absence(contract: Contract, view: Effect, answer: Absent, asked_ms: in
         first_ms = view.absent_ms or asked_ms
         if asked_ms >= first_ms + seen_ms:
             return f"the resource refuses token {last.token}: it has seen {view.token}"
+    if view.operation:
+        return ""  # the outside has taken it: it may be done long after its send-by, whoever sent it
     latest_ms = max(a.send_by_ms for a in view.attempts)
     if contract.enforces_send_by and asked_ms > latest_ms + contract.skew_ms + seen_ms:
         return "the outside refuses requests after their send-by, and it has passed"
@@ -34,10 +36,10 @@ def final_at_ms(contract: Contract, view: Effect, now_ms: int) -> int:
     """The next instant at which another probe could find a final absence. Never earlier than the retry pause."""
     pause_ms = now_ms + contract.retry_after_ms * 2 ** min(view.probes, 6)
     grounds: list[int] = []
-    if contract.enforces_send_by:
+    if contract.enforces_send_by and not view.operation:
         latest_ms = max(a.send_by_ms for a in view.attempts)
         grounds.append(latest_ms + contract.skew_ms + contract.visible_within_ms + 1)
-    if view.dead_since_ms:
+    if view.dead_since_ms and not view.operation:
         grounds.append(view.dead_since_ms + contract.lands_within_ms + contract.visible_within_ms)
     later = [g for g in grounds if g > now_ms]
     return max(min(later), now_ms + 1) if later and min(later) < pause_ms else pause_ms

@@ -7,10 +7,11 @@ never verified. Identity is what the caller vouches for (``vouched_by``); signat
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any, Protocol
 
 from holdfast.kernel.commit import Change, Note, Verdict
-from holdfast.kernel.errors import ApprovalInvalid, ApproverIsProposer, NotAllowedNow, ReasonMissing
+from holdfast.kernel.errors import ApprovalInvalid, ApproverIsProposer, BadValue, NotAllowedNow, ReasonMissing
 from holdfast.kernel.guard import Fact, Guard, Rejected
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import Approval, Effect, State
@@ -18,6 +19,7 @@ from holdfast.kernel.ports import Seen
 
 RUNTIME_NEXT = {"owner": "runtime", "next": "admit"}
 STORE_RUN_ID = "ru_store"
+SCOPES = ("tenant", "tool", "run", "principal")
 
 
 class Desk(Protocol):
@@ -29,7 +31,10 @@ class Desk(Protocol):
 
 
 def approve(desk: Desk, request: str, *, who: str, vouched_by: str, reason: str = "") -> Effect:
-    """Record a yes. The effect goes on when its quorum is met; dispatch checks everything again."""
+    """Record a yes. The effect goes on when its quorum is met; dispatch checks everything again.
+
+    One name in two spellings is one person: the letters' case, blanks and look-alike forms of a letter do not count.
+    """
     return _decide(desk, request, "granted", who, vouched_by, reason)
 
 
@@ -48,9 +53,9 @@ def _decide(desk: Desk, request: str, kind: str, who: str, vouched_by: str, reas
         raise ReasonMissing(effect=view.id, asked="refuse")
     if not who.strip():
         raise ReasonMissing(effect=view.id, asked="approve")
-    if kind == "granted" and who == approval.proposer:
+    if kind == "granted" and _same(who) == _same(approval.proposer):
         raise ApproverIsProposer(effect=view.id, name=who)
-    if who in approval.yes:
+    if _same(who) in {_same(name) for name in approval.yes}:
         raise ApprovalInvalid(effect=view.id, approval=request, why=f"{who} has already said yes")
     if approval.state != "open" or view.approval != request or view.state is not State.WAITING:
         raise ApprovalInvalid(effect=view.id, approval=request, why=f"the request is {approval.state}")
@@ -68,6 +73,12 @@ def _decide(desk: Desk, request: str, kind: str, who: str, vouched_by: str, reas
         effect=view.id, states=(State.WAITING,), version=view.version, not_after=(("approval", approval.expires_ms),)
     )
     return _done(desk, view, kind, Change(run=view.run, guard=guard, drafts=(_draft(view, kind, who, body),)))
+
+
+def _same(name: str) -> str:
+    """A name without what two spellings of it may differ in: NFKC, case, blanks and what is not drawn at all."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(char for char in folded if char.isprintable() and not char.isspace())
 
 
 def attest(desk: Desk, effect: str, *, who: str, happened: bool, reason: str, value: Any = None) -> Effect:
@@ -90,7 +101,14 @@ def abandon(desk: Desk, effect: str, *, who: str, reason: str) -> Effect:
 
 
 def halt(desk: Desk, scope: str, *, who: str, reason: str) -> None:
-    """Raise the halt of a scope (``store``, ``run:…``, ``tool:…``, ``principal:…``, ``tenant:…``): nothing leaves."""
+    """Raise the halt of a scope (``store``, ``run:…``, ``tool:…``, ``principal:…``, ``tenant:…``): nothing leaves.
+
+    Raises BadValue for any other scope: a halt that stops nothing must not look like one that does.
+    """
+    kind, colon, name = scope.partition(":")
+    if scope != "store" and (kind not in SCOPES or not colon or not name):
+        why = f"a halt is of store, or of {', '.join(f'{known}:NAME' for known in SCOPES)}"
+        raise BadValue(path="scope", why=why, value_type="str")
     _set_halt(desk, scope, who, reason, raised=True)
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from holdfast.kernel.due import is_open, wake_ms
-from holdfast.kernel.errors import HoldfastError, IntegrityError
+from holdfast.kernel.errors import HoldfastError, IllegalTransition, IntegrityError, OurBug, StoreBusy
 from holdfast.kernel.model import Effect, State
 from holdfast.kernel.ports import Ports
-from holdfast.runtime.drive import due_here, pursue
+from holdfast.runtime.drive import due_here, pursue, step
 
 log = logging.getLogger("holdfast.recover")
 
@@ -63,6 +63,9 @@ class Recoverer:
         while not self._stop.is_set():
             try:
                 still_open = await self.round()
+            except StoreBusy as busy:
+                log.warning("recovery looks again later: %s", busy)  # nothing is broken: another process has the lock
+                still_open = ()
             except IntegrityError:
                 log.exception("recovery stopped: the store cannot be trusted")
                 return
@@ -92,7 +95,9 @@ class Recoverer:
 
         That the lease is ours says nothing: recovery took it too, and must not wait for it to run out between probes.
         """
-        if view.tool not in self._ports.contracts or not is_open(view):
+        # Only its tool can say how to move it on; but that its sender is gone can be recorded without, and must be: a
+        # person may speak of an unknown effect, and not of one that is under way.
+        if not is_open(view) or (view.tool not in self._ports.contracts and view.state is not State.DISPATCHED):
             return False
         driven_here = self._driven(view.id) or self._driven(view.previous)
         fresh = view.state in (State.PROPOSED, State.ADMITTED) and self._ledger.now_ms() - view.moved_ms < 1_000
@@ -105,10 +110,17 @@ class Recoverer:
         try:
             seen = await self._ports.store.read(effect)
             if seen.effect is not None and await due_here(self._ports, seen) is not None:
-                await pursue(self._ports, effect, until_ms=seen.now_ms)
+                if seen.effect.tool in self._ports.contracts:
+                    await pursue(self._ports, effect, until_ms=seen.now_ms)
+                else:
+                    await step(self._ports, effect)
+        except (IllegalTransition, OurBug):
+            log.exception("%s was left as it is", effect)  # a defect of ours on one record; the others go on
         except IntegrityError:
             raise
         except HoldfastError as error:
             log.warning("%s was left as it is: %s", effect, error)
+        except Exception:
+            log.exception("%s was left as it is", effect)
         finally:
             self.busy.discard(effect)

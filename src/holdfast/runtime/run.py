@@ -27,8 +27,8 @@ from holdfast.kernel.outcomes import Deferred, Outcome, Stopped, Unknown, Waitin
 from holdfast.kernel.ports import Ports, Sent
 from holdfast.runtime.drive import Rest, pursue
 from holdfast.runtime.planner import Planner
+from holdfast.runtime.turns import PATIENCE, Patience, Report, Turns
 from holdfast.runtime.turns import Desk as TurnsDesk
-from holdfast.runtime.turns import Patience, Report, Turns
 from holdfast.runtime.view import Noted
 
 __all__ = ["Call", "Desk", "Item", "Report", "RunHandle"]
@@ -134,6 +134,8 @@ class RunHandle:
         parent: str = "",
         by: str = "",
         compensates: str = "",
+        purpose: str = "",
+        note: str = "",
         untold: list[Effect] | None = None,
     ) -> Outcome:
         """:meth:`call` with the tool's name and its arguments as data.
@@ -155,6 +157,8 @@ class RunHandle:
             again=again,
             parent=parent,
             compensates=compensates,
+            purpose=purpose,
+            note=note,
             by=by or self.record.principal.name,
         )
         try:
@@ -180,7 +184,15 @@ class RunHandle:
         if not reason.strip():
             raise ReasonMissing(effect=effect, asked="undo")
         call = await self._desk.undo_of(view)
-        return await self.propose(call.tool, dict(call.args), again=f"undo {effect}: {reason}", compensates=effect)
+        # Neither the reason nor the asking run is part of what it is: while one undo is in doubt there is no second.
+        return await self.propose(
+            call.tool,
+            dict(call.args),
+            again=f"undo {effect}",
+            compensates=effect,
+            purpose=view.purpose,
+            note=reason,
+        )
 
     async def carry(self, effect: str, wait_ms: int, untold: list[Effect] | None = None) -> Outcome:
         """Drive an effect that is recorded as far as it goes within ``wait_ms``, and say what it amounts to."""
@@ -244,7 +256,7 @@ class RunHandle:
         assert view is not None
         return await self.carry(effect, self._ports.contracts[view.tool].timeout_ms + PATIENCE_MS, untold)
 
-    async def drive(self, planner: Planner, *, max_steps: int = 100, patience: Patience = Patience()) -> Report:  # noqa: B008 - frozen
+    async def drive(self, planner: Planner, *, max_steps: int = 100, patience: Patience = PATIENCE) -> Report:
         """Let a planner propose until it is done, somebody else must move, or a limit of the run is reached.
 
         A recorded answer that was not carried out to its end is finished first. ``patience`` bounds how often one step
