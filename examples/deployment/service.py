@@ -58,6 +58,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # Headers and body are two writes; the second would wait for the first one's ACK.
     server: Outside
 
     def do_GET(self) -> None:

@@ -111,6 +111,7 @@ class Handler(BaseHTTPRequestHandler):
     """Hands a request to git, and hangs up where a switch says so."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # Headers and body are two writes; the second would wait for the first one's ACK.
     server: Outside
 
     def do_GET(self) -> None:
