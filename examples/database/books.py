@@ -165,7 +165,7 @@ def change_of(url: str, key: str) -> Row | None:
     return json.loads(found[0]["result"]) if found else None
 
 
-def changes(url: str, after: int = 0, limit: int = 1000) -> list[Row]:
+def changes(url: str, after: int = 0, limit: int = 100) -> list[Row]:
     """A page of changes in the order in which they were made: number, key and what was done."""
     with reading(url) as session:
         rows = session.run(

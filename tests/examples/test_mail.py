@@ -16,7 +16,9 @@ import pytest
 
 import holdfast as hf
 from examples.mail import tools
+from examples.mail.sandbox import Post
 from examples.mail.spawn import Mail, running
+from holdfast.harness.prove import Verdict, prove
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = 'permit (principal, action in [Action::"send_mail", Action::"send_outside"], resource);'
@@ -187,6 +189,7 @@ WORKER = """
 import asyncio, sys
 import holdfast as hf
 from examples.mail import tools
+from examples.mail.sandbox import Post
 
 async def main():
     async with hf.open(sys.argv[1], tools=tools.TOOLS, policy=sys.argv[2], environment="prod") as app:
@@ -249,3 +252,13 @@ def test_a_message_cut_off_in_the_middle_is_not_delivered(mail: Mail) -> None:
     with smtplib.SMTP(*mail.address.split(":")) as client:
         client.sendmail("x@example.org", [ANN], "Subject: whole\n\nwhole")
     assert lie(ANN) == ["whole"]
+
+
+@pytest.mark.slow
+@pytest.mark.req("2.2d", mutant=None, reason="lying bodies are tried in tests/harness/test_prove_lies.py")
+@pytest.mark.parametrize("tool", ["send_mail", "send_outside"])
+async def test_the_contracts_are_proved_whole_in_their_sandbox(tool: str) -> None:
+    """They claim little, and all of it is true."""
+    proof = await prove(tool, Post(tool), tools.TOOLS)
+    left = {f.check: f.evidence for f in proof.findings if f.verdict is not Verdict.PROVED}
+    assert proof.verdict is Verdict.PROVED, left
