@@ -125,8 +125,9 @@ def _code(report: Report, page: Page) -> int:
 
 @contextlib.asynccontextmanager
 async def _narrated(app: App, run: str, *, silent: bool) -> AsyncIterator[None]:
-    """Say on stderr what gets on disk while the block runs."""
+    """Say on stderr what gets on disk while the block runs; what was there before is told by the page at the end."""
     watch = Watch(app.store, run)
+    watch.news()
     over = asyncio.Event()
 
     async def narrate() -> None:
@@ -137,8 +138,6 @@ async def _narrated(app: App, run: str, *, silent: bool) -> AsyncIterator[None]:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), LOOK_EVERY_S)
 
-    if not silent:
-        printing.put_lines(watch.news(), sys.stderr)
     task = None if silent else asyncio.get_running_loop().create_task(narrate())
     try:
         yield

@@ -68,6 +68,20 @@ async def test_a_view_holds_contracts_outcomes_and_what_is_left() -> None:
     assert second.time_left_ms == 600_000 - (rig.clock.ms - 1_700_000_000_000)
 
 
+@pytest.mark.req("2.1a", mutant=None, reason="import contracts forbid the handle; here its absence is seen")
+async def test_a_view_and_an_answer_are_plain_data() -> None:
+    """Both survive being written as JSON and read back: there is no place in them for a handle on anything."""
+    rig = Rig()
+    planner = Attentive(calls("in_1"), DONE)
+    run = await rig.run()
+    await run.saw("mailbox:1", {"text": "hello"}, kind="untrusted")
+    await run.drive(planner)
+    for view in planner.views:
+        assert msgspec.json.decode(msgspec.json.encode(view), type=View) == view
+    answer = calls("in_1")
+    assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer
+
+
 async def test_the_view_of_another_process_is_the_same() -> None:
     """What a second worker's planner is shown equals what the first one's would have been: nothing was in memory."""
     rig = Rig()
