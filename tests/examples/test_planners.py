@@ -152,6 +152,20 @@ async def test_no_mixture_of_planners_does_either(stage_of: Any, tmp_path: Path,
     assert result.broken() == []
 
 
+@pytest.mark.req("2.1b", mutant=None, reason="the outside refuses here: no defect of holdfast makes it accept")
+@pytest.mark.parametrize(("outside", "kept"), [("database", 1), ("objects", 1), ("repository", 1), ("mail", 2)])
+async def test_a_skipped_precondition_brings_about_only_what_can_stand_alone(
+    stage_of: Any, tmp_path: Path, outside: str, kept: int
+) -> None:
+    """The errand backwards: what rests on a step that was not taken is failed, and nothing of it is outside."""
+    stage = stage_of(outside)
+    backwards = tuple(reversed(stage.errand.calls))
+    result = await driven(stage, tmp_path, hf.Scripted(backwards))
+    assert result.broken() == []
+    assert len(result.changes) == kept
+    assert [effect.state for effect in result.effects if not result.mine(effect)] == [State.FAILED] * (2 - kept)
+
+
 @pytest.mark.parametrize("planner", ["inventing", "environment-swapping", "text-obeying", "refusal-ignoring"])
 @pytest.mark.parametrize("outside", STAGES if EVERY else ["payments", "database", "files"])
 async def test_the_judge_finds_what_a_policy_lets_through(
