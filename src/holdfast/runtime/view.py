@@ -62,6 +62,11 @@ class Turn:
         self.done = bool(body.get("done")) or not self.calls
         self.carried: set[int] = set()
 
+    @property
+    def complete(self) -> bool:
+        """Whether every call was carried out."""
+        return len(self.carried) >= len(self.calls)
+
 
 class Story:
     """What the entries of one run tell, folded one after the other."""
@@ -101,9 +106,10 @@ class Story:
     def unfinished(self) -> Turn | None:
         """The last recorded answer, while not all that it asks for has been done."""
         turn = self.turn
-        if turn is None or (turn.done and self.rest is not None):
+        if turn is None:
             return None
-        return turn if turn.done or len(turn.carried) < len(turn.calls) else None
+        # A claim of done is judged once; after it was found wanting, the planner is asked anew.
+        return turn if not turn.complete or (turn.done and self.rest is None) else None
 
     def _item(self, entry: Noted) -> None:
         name = str(entry.body.get("item", ""))
@@ -143,7 +149,7 @@ class Story:
 
     def _came_to_rest(self, entry: Noted) -> None:
         self.rest = (entry.kind, str(entry.body.get("reason", "")))
-        if entry.kind == "blocked" and self.turn is not None and self.turn.done:
+        if entry.kind == "blocked" and self.turn is not None and self.turn.done and self.turn.complete:
             self.problems.append(f"you said that it is done; it is not: {self.rest[1]}")
 
 

@@ -149,6 +149,18 @@ async def test_a_claim_of_done_is_judged_anew_and_told_where_it_was_not_so() -> 
     assert story.problems[-1] == "you said that it is done; it is not: ef_1 is unconfirmed"
 
 
+async def test_a_claim_of_done_beside_calls_waits_for_them() -> None:
+    """An answer that proposes and claims done at once is unfinished until its calls are told, whatever it rested on."""
+    body = {"calls": [{"tool": "a", "args": {}}], "done": True, "says": "done"}
+    story = Story().fold([noted(1, "step", **body), noted(2, "waiting", reason="ef_1 waits for a person")])
+    assert story.unfinished is not None
+    story.fold(
+        [noted(3, "told", call=0, outcome="verified", effect="ef_1"), noted(4, "blocked", reason="ef_2 is unknown")]
+    )
+    assert story.unfinished is None
+    assert story.problems[-1].startswith("you said that it is done; it is not")
+
+
 async def test_answers_that_could_not_be_used_are_entries_and_are_shown() -> None:
     """Each is recorded with its cause and what it used up; the next view names it; a usable answer clears them."""
     rig = Rig()
