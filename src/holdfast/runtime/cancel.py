@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from holdfast.kernel.commit import Change, Note, Verdict
-from holdfast.kernel.errors import NotAllowedNow, ReasonMissing
+from holdfast.kernel.errors import ReasonMissing, RunStopped
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Run
 
@@ -27,7 +27,7 @@ class Desk(Protocol):
 
 
 def cancel(desk: Desk, run: str, *, who: str, vouched_by: str, reason: str) -> Run:
-    """Stop an open run. Raises ReasonMissing without a name or a reason, NotAllowedNow for a run that has ended."""
+    """Stop an open run. Raises ReasonMissing without a name or a reason, RunStopped for a run that has ended."""
     if not who.strip() or not reason.strip():
         raise ReasonMissing(effect=run, asked="cancel")
     said = f"{who}: {reason}"
@@ -41,6 +41,6 @@ def cancel(desk: Desk, run: str, *, who: str, vouched_by: str, reason: str) -> R
     verdict = desk.commit_now(change)
     row = desk.run(run)
     if isinstance(verdict, Rejected) or row is None:
-        state = row.state if row is not None else "not recorded"
-        raise NotAllowedNow(effect=run, state=state, asked="cancel", allowed=("show",))
+        ended = f"it had ended before as {row.state}: {row.reason}" if row is not None else "it is not recorded"
+        raise RunStopped(run=run, reason=ended)
     return row
