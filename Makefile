@@ -38,7 +38,7 @@ format: $(VENV)/.stamp-dev ## let ruff lay out the code
 	$(VENV)/bin/ruff format .
 
 clean: ## remove everything make has made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist holdfast-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(PY):
 	@sh scripts/venv $(VENV)

@@ -153,7 +153,8 @@ def _same_rules(app: App, store: SqliteStore, settings: Settings, view: Effect) 
 def _needed(settings: Settings) -> None:
     """A command about records does not make an empty store by being misspelled."""
     if not settings.store_path.is_file():
-        raise Misused(f"there is no store at {settings.store_path} (named by {settings.named})")
+        what_to_do = "name a holdfast.toml with --config, or make a project: holdfast init"
+        raise Misused(f"there is no store at {settings.store_path} (named by {settings.named}); {what_to_do}")
 
 
 def vouched() -> str:

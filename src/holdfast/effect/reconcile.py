@@ -62,7 +62,8 @@ async def _conclude(ports: Ports, seen: Seen, contract: Contract, answer: Found)
         same = contract.version == view.contract
         ground = final_absence(contract, view, answer, seen.now_ms) if same else ""
         if ground:
-            body = {"cause": f"proved absent: {ground}", "basis": ground, "unsettled": "refund+again"}
+            said = f" ({answer.why})" if answer.why else ""
+            body = {"cause": f"proved absent{said}: {ground}", "basis": ground, "unsettled": "refund+again"}
             return await _record(ports, view, "failed", body)
     may_resend = view.state is State.UNKNOWN and not no_resend(contract, view, seen.now_ms)
     if may_resend:
@@ -71,11 +72,19 @@ async def _conclude(ports: Ports, seen: Seen, contract: Contract, answer: Found)
             return sent
     # A resend that is held up (a halt, a restored store) is tried again within the same bound as probes are.
     if not (contract.has_probe or may_resend) or view.probes + 1 >= contract.probes:
+        if view.escalated:
+            return await _record(ports, view, "probed", _still_owned(view, answer))
         return await _record(ports, view, "escalated", owned(contract, seen.now_ms))
     body = _not_yet(view, answer, seen.now_ms, dead=dead)
     after = replace(view, dead_since_ms=body.get("dead_since_ms", view.dead_since_ms), probes=view.probes + 1)
     body["due_ms"] = final_at_ms(contract, after, seen.now_ms)
     return await _record(ports, view, "probed", body)
+
+
+def _still_owned(view: Effect, answer: Found) -> dict[str, Any]:
+    """Asked again by hand while a human owns it: the answer is kept, and the time by which to answer does not move."""
+    why = getattr(answer, "why", "") or "not found yet"
+    return {"probes": view.probes + 1, "note": why, "owner": view.owner, "next": view.next, "due_ms": view.due_ms}
 
 
 def owned(contract: Contract, now_ms: int) -> dict[str, Any]:

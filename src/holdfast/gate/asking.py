@@ -90,7 +90,7 @@ def ask_for(
         "approval": approval.id,
         "fingerprint": fingerprint,
         "digest": approval.digest,
-        "owner": ruling.group or contract.owner or "any approver",
+        "owner": ruling.group or "any approver",
         "next": "approve or refuse",
         "due_ms": approval.expires_ms + 1,
     }

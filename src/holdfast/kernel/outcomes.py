@@ -57,6 +57,11 @@ class Waiting(Outcome, frozen=True):
     note: str = ""
     _settle: Callable[[], Awaitable[Outcome]] | None = None
 
+    def __repr__(self) -> str:
+        """Without the way in which it settles."""
+        named = ("request", "effect", "for_what", "since_ms", "until_ms", "note")
+        return f"Waiting({', '.join(f'{n}={getattr(self, n)!r}' for n in named)})"
+
     async def settled(self) -> Outcome:
         """Wait until it is decided (or its request expired), carry it on, and give the outcome then."""
         if self._settle is None:

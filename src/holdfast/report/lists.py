@@ -72,7 +72,7 @@ def approval_list(waiting: list[tuple[Approval, Effect]], now_ms: int, *, limit:
         exit_code=4 if shown else 0,
     )
     for approval, view in shown:
-        group = escaped(approval.group or view.owner) or "any approver"
+        group = escaped(approval.group) or "any approver"
         said = f", {len(approval.yes)} of {approval.quorum} yes" if approval.quorum > 1 else ""
         page.line(
             Span("… waiting", "still"),

@@ -85,7 +85,8 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
         seen, verb, blocked = await step(ports, effect)
         if blocked is not None:
             seen = await ports.store.read(effect)  # the verb waited, and what is told is the present
-            at_ms = blocked.until_ms + 1 if blocked.until_ms else seen.now_ms + BLOCKED_MS
+            # What is in the way is told with its end, but it may be gone long before that.
+            at_ms = seen.now_ms + BLOCKED_MS
             if blocked.part in STANDS or at_ms > until_ms:
                 return _rest(seen, blocked) if ahead else await publish(ports, seen, blocked)
             await ports.clock.until(at_ms)

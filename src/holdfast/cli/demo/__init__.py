@@ -7,6 +7,7 @@ commands inspect.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -80,11 +81,14 @@ def _summary(data: dict[str, Any], say: Any) -> None:
     effect = data["stories"][0]["with"]["effect"]
     say(f"\nLook for yourself ({data['seconds']} s so far):")
     say(f"  cd {data['folder']} && export HOLDFAST_STATE_DIR=$PWD/state")
+    if shutil.which("holdfast") is None:
+        say(f"  export PATH={Path(sys.executable).parent}:$PATH")
     for command, shows in (
         (f"effect show {effect}", "its life: what was known when, and how it was proved"),
         ("run list", "what was intended"),
         ("approval list", "who is waited for"),
         ("evidence verify", "the log, checked"),
         ("evidence verify --store sqlite:tampered.db", "the changed one"),
+        ("effect list --store sqlite:confident.db", "what became of the confident one"),
     ):
         say(f"  holdfast {command:<44} {shows}")

@@ -132,8 +132,8 @@ class ApprovalInvalid(EffectError):
     code = "HF-E09-approval-invalid"
     exit_code = 5
     what_happened = "Approval {approval} does not hold for effect {effect}: {why}."
-    what_is_known = "It was not sent on this approval."
-    what_to_do = "Ask for a new approval of what the effect is now."
+    what_is_known = "This answer changed nothing; what the effect did or did not do is on its own page."
+    what_to_do = "Look at what the effect is now; if it is still wanted, let it be asked for anew."
     approval: str
     why: str
 
