@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ import apsw
 import pytest
 
 import holdfast as hf
-from holdfast.kernel.errors import ApprovalInvalid, ApproverIsProposer, BadValue
+from holdfast.kernel.errors import ApprovalInvalid, ApproverIsProposer, BadValue, NotOpen
 from holdfast.kernel.model import Effect, State
 from holdfast.runtime import people
 
@@ -304,3 +305,157 @@ async def test_orphan_whose_tool_was_renamed_becomes_unknown_and_a_person_may_sp
         assert (view.tool, view.owner, view.next) == ("old-name", "operator", "attest or abandon")
         attested = people.attest(app.store, view.id, who="ada", happened=True, reason="seen outside")
     assert attested.state is State.COMMITTED
+
+
+def nested(levels: int) -> Any:
+    """A list in a list in a list."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("answer", ["x" * ((1 << 20) - 10), nested(64)], ids=["large", "deep"])
+async def test_probe_answer_that_just_fits_alone_is_counted_and_not_asked_for_ever(tmp_path: Path, answer: Any) -> None:
+    """What no entry could hold is no answer: the probes are counted, and a person owns the effect in the end."""
+
+    async def body(fx: hf.Fx, *, box: str) -> object:
+        raise ConnectionResetError("lost")
+
+    async def probe(look: hf.Look) -> hf.Happened:
+        return hf.Happened(answer)
+
+    put = tool(body, probe=probe, probes=2)
+    async with opened(tmp_path, put) as app:
+        outcome = await (await app.begin(intent())).call(put(box="a"), patience="2s")
+        view = app.store.effects()[0]
+    assert isinstance(outcome, hf.Unknown)
+    assert view.escalated
+    assert outcome.owner == "box-keeper"
+
+
+@pytest.mark.parametrize("value", ["x" * ((1 << 20) - 10), nested(64)], ids=["large", "deep"])
+async def test_reply_that_just_fits_alone_is_a_doubt_and_not_an_error(tmp_path: Path, value: Any) -> None:
+    """The body changed something and its reply cannot be recorded: unknown, with an owner, at once."""
+
+    async def body(fx: hf.Fx, *, box: str) -> object:
+        return value
+
+    put = tool(body)
+    async with opened(tmp_path, put) as app:
+        outcome = await (await app.begin(intent())).call(put(box="a"), patience="1s")
+    assert isinstance(outcome, hf.Unknown)
+    assert outcome.owner == "box-keeper"
+
+
+# ---------------------------------------------------------------------------------------- a hostile planner
+
+
+class Scripted:
+    """A planner that gives what it was told to, and then says that it is done."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    async def propose(self, view: hf.View) -> Any:
+        """The next answer."""
+        return self.answers.pop(0) if self.answers else hf.Answer(done=True, says="bye")
+
+
+HOSTILE = {
+    "surrogate": hf.Answer(says="\ud800"),
+    "surrogate argument": hf.Answer(calls=(hf.Proposed("put", {"box": "\ud800"}),)),
+    "not a number": hf.Answer(calls=(hf.Proposed("put", {"box": float("nan")}),)),
+    "deep": hf.Answer(calls=(hf.Proposed("put", {"box": nested(63)}),)),
+    "huge": hf.Answer(calls=(hf.Proposed("put", {"box": "x" * (1 << 21)}),)),
+    "tool that is no name": hf.Answer(calls=(hf.Proposed(5, {"box": "a"}),)),  # type: ignore[arg-type]
+    "arguments that are a list": hf.Answer(calls=(hf.Proposed("put", ["a"]),)),  # type: ignore[arg-type]
+    "no answer at all": {"done": True},
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_answer_that_cannot_be_recorded_is_asked_for_again_and_sends_nothing(tmp_path: Path, kind: str) -> None:
+    """A drive does not break on it: it is recorded as no answer, and the planner is asked once more."""
+    sent: list[str] = []
+
+    async def body(fx: hf.Fx, *, box: str) -> object:
+        sent.append(fx.key)
+        return "done"
+
+    put = tool(body)
+    async with opened(tmp_path, put) as app:
+        run = await app.begin(intent())
+        report = await run.drive(Scripted(HOSTILE[kind]), patience=hf.Patience(first_wait_ms=1))
+        await app.store.flush()
+        kinds = [entry.kind for entry in app.store.entries(run.id)]
+    assert report.says == "bye"
+    assert "no_answer" in kinds
+    assert sent == []
+
+
+async def test_calls_of_an_answer_that_also_says_done_are_carried_out_before_it_is(tmp_path: Path) -> None:
+    """A planner that asks and says done in one breath does not make the run done with its call left out."""
+    sent: list[str] = []
+
+    async def body(fx: hf.Fx, *, box: str) -> object:
+        sent.append(fx.key)
+        raise ConnectionResetError("lost")
+
+    put = tool(body)
+    async with opened(tmp_path, put) as app:
+        run = await app.begin(intent())
+        report = await run.drive(Scripted(hf.Answer(done=True, calls=(hf.Proposed("put", {"box": "a"}),))))
+    assert len(sent) == 1
+    assert report.state == "blocked"
+
+
+# ------------------------------------------------------------------------------- two hands on one store
+
+
+async def test_forked_child_writes_nothing_with_the_store_it_inherited(tmp_path: Path) -> None:
+    """Its parent's transaction and locks are not its own: what it asks for is refused, and the parent goes on."""
+
+    async def body(fx: hf.Fx, *, box: str) -> object:
+        return "done"
+
+    put = tool(body)
+    async with opened(tmp_path, put) as app:
+        run = await app.begin(intent())
+        await run.saw("here", "an open transaction")
+        child = os.fork()
+        if child == 0:
+            try:
+                people.halt(app.store, "tool:put", who="child", reason="inherited")
+            except NotOpen:
+                os._exit(7)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        outcome = await run.call(put(box="a"))
+        app.store.verify()
+        assert app.store.fact("halt:tool:put") is None
+    assert os.waitstatus_to_exitcode(status) == 7
+    assert isinstance(outcome, hf.Committed)
+
+
+async def test_lock_held_just_after_an_idle_checkpoint_is_waited_for(tmp_path: Path) -> None:
+    """How long a queue waits counts from when it began to wait, not from some earlier lock: nobody is told busy."""
+
+    async def body(fx: hf.Fx, *, box: str) -> object:
+        return "done"
+
+    async with opened(tmp_path, tool(body)) as app:
+        run = await app.begin(intent())
+        await app.store.flush()
+        writer = app.store._writer
+        assert writer is not None
+        loop = asyncio.get_running_loop()
+        writer._locked_since = 0.0
+        peer = apsw.Connection(str(tmp_path / "h.db"))
+        peer.execute("BEGIN IMMEDIATE")
+        writer._flight.start(loop, lambda: None, lambda _: writer._go_on(loop))
+        seen = asyncio.ensure_future(run.saw("here", "queued behind the checkpoint"))
+        await asyncio.sleep(0.05)
+        assert not seen.done()
+        peer.execute("ROLLBACK")
+        assert (await seen).source == "here"

@@ -38,19 +38,19 @@ _TWICE: Final = "this key appears twice in one object"
 _NOT_FINITE: Final = "NaN and Infinity have no JSON form"
 
 
-def encode(value: object, *, max_bytes: int = MAX_BYTES) -> bytes:
+def encode(value: object, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> bytes:
     """The canonical JSON bytes of `value` (RFC 8785).
 
-    Raises BadValue with the path of what cannot be written, TooLarge past `max_bytes`.
+    Raises BadValue with the path of what cannot be written or nests deeper than `max_depth`, TooLarge past `max_bytes`.
     """
-    if _room_left(value, 0, max_bytes) >= 0:
+    if _room_left(value, MAX_DEPTH - max_depth, max_bytes) >= 0:
         try:
             data = _FAST_ENCODE(value)
         except UnicodeEncodeError:
-            _copy(value, (), _Room(max_bytes))  # Raises, and knows the path of the surrogate.
+            _copy(value, (), _Room(max_bytes, max_depth))  # Raises, and knows the path of the surrogate.
             raise
     else:
-        data = rfc8785.dumps(_copy(value, (), _Room(max_bytes)))
+        data = rfc8785.dumps(_copy(value, (), _Room(max_bytes, max_depth)))
     if len(data) > max_bytes:
         raise TooLarge(what="value", size_bytes=len(data), limit_bytes=max_bytes)
     return data
@@ -74,14 +74,14 @@ def decode(data: bytes | str, *, max_bytes: int = MAX_BYTES) -> Any:
     return _decode_carefully(raw, max_bytes)
 
 
-def freeze(value: object, *, max_bytes: int = MAX_BYTES) -> Any:
+def freeze(value: object, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
     """A deep copy of plain JSON data that shares nothing mutable with `value`.
 
     It is exactly what reading the canonical bytes back gives: tuples become lists, keys come sorted, 1.0
     becomes 1. So a tool sees the same arguments on its first attempt as after a restart. Raises what
     `encode` raises.
     """
-    return _FAST_DECODE(encode(value, max_bytes=max_bytes))
+    return _FAST_DECODE(encode(value, max_bytes=max_bytes, max_depth=max_depth))
 
 
 # --------------------------------------------------------------------------------------------- digests
@@ -166,10 +166,11 @@ class _Flaw:
 
 
 class _Room:
-    """How many members may still come; a value that contains itself would otherwise never end."""
+    """How many members may still come, and how deep; a value that contains itself would otherwise never end."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, depth: int = MAX_DEPTH) -> None:
         self.limit = limit
+        self.depth = depth
         self.left = limit
 
     def take(self, members: int) -> None:
@@ -197,8 +198,8 @@ def _copy(value: object, place: tuple[Any, ...], room: _Room) -> Any:
         _refuse(place, value.why, value.value_type)
     if not isinstance(value, dict | list | tuple):
         _refuse(place, "it has no JSON form that everybody reads alike", type(value).__qualname__)
-    if len(place) >= MAX_DEPTH:
-        _refuse(place, _TOO_DEEP, type(value).__qualname__)
+    if len(place) >= room.depth:
+        _refuse(place, f"nested deeper than {room.depth} levels", type(value).__qualname__)
     room.take(len(value))
     if isinstance(value, dict):
         return _copy_object(value, place, room)

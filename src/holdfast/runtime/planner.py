@@ -12,6 +12,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from holdfast.kernel import canon
+from holdfast.kernel.errors import HoldfastError
+
+MAX_ANSWER_BYTES = canon.MAX_BYTES - (64 << 10)
+"""What one answer may take up in the record; the rest of its entry is for who made it, and how."""
+
 
 class Proposed(msgspec.Struct, frozen=True):
     """One call as proposed: a tool's name, its arguments, and the items it rests on. Nothing has happened.
@@ -180,3 +186,37 @@ class Scripted:
         if view.step < len(self._turns):
             return self._turns[view.step]
         return Answer(done=True, says=self._says)
+
+
+def usable(given: object) -> Answer:
+    """The answer, if it is one and can be recorded; raises NoAnswer. A planner in Python may hand over anything."""
+    if not isinstance(given, Answer):
+        raise NoAnswer("unreadable", f"the planner gave a {type(given).__name__} and no answer")
+    made = given.made if isinstance(given.made, Made) else None
+    try:
+        answer = msgspec.convert(msgspec.to_builtins(given), Answer)
+        canon.encode(said(answer), max_bytes=MAX_ANSWER_BYTES)
+    except (HoldfastError, msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
+        flaw = error.message if isinstance(error, HoldfastError) else error
+        why = str(flaw)[:300].encode("ascii", "backslashreplace").decode()
+        raise NoAnswer("unreadable", f"the answer cannot be recorded: {why}", made=made) from None
+    if not answer.done and not answer.calls and not answer.says.strip():
+        raise NoAnswer("empty", "the answer holds neither a call nor a word", made=answer.made)
+    return answer
+
+
+def said(answer: Answer) -> dict[str, Any]:
+    """The body of a ``step`` entry."""
+    body: dict[str, Any] = {"says": answer.says} if answer.says else {}
+    if answer.done:
+        body["done"] = True
+    if answer.calls:
+        body["calls"] = [_call(call) for call in answer.calls]
+    return body
+
+
+def _call(call: Proposed) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.to_builtins(call)
+    if not call.unfit:
+        del body["unfit"]
+    return body

@@ -20,7 +20,7 @@ from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Effect, Run, State
 from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Unknown, Waiting
 from holdfast.kernel.ports import Ports
-from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View
+from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View, said, usable
 from holdfast.runtime.view import Effects, Noted, Story, Turn, build, cost_left_minor, reason_of
 
 MICRO = 1_000_000
@@ -199,7 +199,7 @@ class Turns:
                     await self._pause(max(wait_ms, no.retry_after_ms), view, last)
                 wait_ms *= 2
                 continue
-            await self._record(Note(kind="step", by="planner", body=_said(answer)), answer.made)
+            await self._record(Note(kind="step", by="planner", body=said(answer)), answer.made)
             self._own.add(self._story.steps - 1)
             return
         raise _Rest("blocked", f"the planner gave no answer {self._patience.tries} times in a row; the last: {last}")
@@ -214,9 +214,7 @@ class Turns:
             if bound.expired():
                 raise NoAnswer("timeout", "no answer came before the run's deadline", again=False) from None
             raise NoAnswer("timeout", "the planner itself gave up waiting") from None
-        if not answer.done and not answer.calls and not answer.says.strip():
-            raise NoAnswer("empty", "the answer holds neither a call nor a word", made=answer.made)
-        return answer
+        return usable(answer)
 
     def _missing(self, no: NoAnswer, number: int) -> dict[str, Any]:
         body: dict[str, Any] = {"try": number, "cause": no.cause, "why": no.why}
@@ -257,9 +255,7 @@ class Turns:
     # -- carrying out --
 
     async def _carry_out(self, turn: Turn) -> None:
-        """Every call of an answer that was not carried out yet, in order; or the end that the answer claims."""
-        if turn.done:
-            await self._finish(turn.says)
+        """Every call of an answer that was not carried out yet, in order; then the end that the answer claims."""
         for number, call in enumerate(turn.calls):
             if number in turn.carried:
                 continue
@@ -274,6 +270,8 @@ class Turns:
             self._outcomes.append(outcome)
             await self._stands_in_the_way(outcome)
             await self._tell(number, outcome)
+        if turn.done:
+            await self._finish(turn.says)
 
     async def _try(self, turn: Turn, call: Proposed) -> Outcome | _Unfit:
         """A planner's call as far as it goes, or why it is none."""
@@ -372,23 +370,6 @@ class _Unfit(NamedTuple):
 
     code: str
     reason: str
-
-
-def _said(answer: Answer) -> dict[str, Any]:
-    """The body of a ``step`` entry."""
-    body: dict[str, Any] = {"says": answer.says} if answer.says else {}
-    if answer.done:
-        body["done"] = True
-    if answer.calls:
-        body["calls"] = [_call(call) for call in answer.calls]
-    return body
-
-
-def _call(call: Proposed) -> dict[str, Any]:
-    body: dict[str, Any] = msgspec.to_builtins(call)
-    if not call.unfit:
-        del body["unfit"]
-    return body
 
 
 def agreed(view: Effect) -> bool:

@@ -26,6 +26,12 @@ class Asked(NamedTuple):
     waiter: Waiter
 
 
+def raise_in(waiter: Waiter, error: Exception) -> None:
+    """Let whoever waits learn of it, unless they have stopped waiting."""
+    if not waiter.done():
+        waiter.set_exception(error)
+
+
 Work = Callable[[], Exception | None]
 Then = Callable[[Exception | None], None]
 

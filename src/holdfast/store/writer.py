@@ -20,11 +20,11 @@ import apsw
 
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.errors import IntegrityError, NotOpen, StoreRestored
-from holdfast.store import rows
+from holdfast.store import forks, rows
 from holdfast.store.batch import Batch, Ledger, checkpoint
 from holdfast.store.clock import StoreClock
 from holdfast.store.faults import busy, translate
-from holdfast.store.flight import Asked, Flight, Waiter
+from holdfast.store.flight import Asked, Flight, Waiter, raise_in
 from holdfast.store.heads import Head, HeadFile, superseded
 from holdfast.store.source import SqliteSource, Words
 
@@ -64,6 +64,7 @@ class Writer:
         self.batch: Batch | None = None  # open: takes changes
         self.flying: Batch | None = None  # written, its commit is with the disk
         self.syncs = self.batches = self.changes = 0
+        forks.remember(self)
         self.parts: dict[str, int] | None = None  # nanoseconds of plan, sql and sync, for benchmarks
 
     # -- asking --
@@ -137,6 +138,11 @@ class Writer:
         if self.batch is None:
             self._begin_waiting()
 
+    def let_go(self) -> None:
+        """This is a copy in a forked process: it writes nothing, now or ever. Open the store anew there."""
+        self._dead = NotOpen(what=f"store {self._path}, which was opened before this process was forked,")
+        self.batch, self._waiters, self._queue = None, [], deque()
+
     @property
     def dead(self) -> bool:
         """Whether it failed or was closed: nothing is written any more."""
@@ -159,7 +165,7 @@ class Writer:
                 if timer is not None:
                     timer.cancel()
             for asked in self._queue:
-                _raise_in(asked.waiter, self._said())
+                raise_in(asked.waiter, self._said())
             self._queue.clear()
             self._flight.close()
         if failure is not None:
@@ -227,7 +233,7 @@ class Writer:
             error = busy(self._path, waited_ms)
             waiting, self._queue = self._queue, deque()
             for asked in waiting:
-                _raise_in(asked.waiter, error)
+                raise_in(asked.waiter, error)
             return
         loop.call_later(min(0.001 + waited_ms / 20_000, 0.02), self._try_lock, loop)
 
@@ -271,6 +277,8 @@ class Writer:
             self._timer.cancel()
             self._timer = None
         batch = self.batch
+        if batch is None and loop is not None and not self._flight.under_way:
+            self._go_on(loop)  # somebody without a loop closed it first, and more was queued than it took
         if batch is None or self._flight.under_way:
             return
         self.batch = None
@@ -330,9 +338,7 @@ class Writer:
         if loop is not None:
             if self._idle is None:
                 self._idle = loop.call_later(IDLE_S, self._when_idle, loop, self.batches)
-            if self._queue:
-                self._locked_since = time.monotonic()
-                self._try_lock(loop)
+            self._go_on(loop)
 
     def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give the queue to the batch that just opened, in order."""
@@ -345,7 +351,7 @@ class Writer:
             try:
                 verdict = None if asked.change is None else self._apply(asked.change)
             except Exception as error:  # noqa: BLE001  It belongs to the one who asked, not to the writer.
-                _raise_in(asked.waiter, error)
+                raise_in(asked.waiter, error)
                 continue
             if asked.durable:
                 self._waiters.append((asked.waiter, verdict))
@@ -362,9 +368,13 @@ class Writer:
         if batches != self.batches:
             self._idle = loop.call_later(IDLE_S, self._when_idle, loop, self.batches)
         elif self._dead is None and self.batch is None and not self._flight.under_way:
-            self._flight.start(
-                loop, lambda: checkpoint(self._db), lambda _: self._try_lock(loop) if self._queue else None
-            )
+            self._flight.start(loop, lambda: checkpoint(self._db), lambda _: self._go_on(loop))
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take up what queued meanwhile; how long it waits for the lock counts from here."""
+        if self._queue:
+            self._locked_since = time.monotonic()
+            self._try_lock(loop)
 
     # -- failing --
 
@@ -378,7 +388,7 @@ class Writer:
         waiting = [waiter for waiter, _ in waiters] + [asked.waiter for asked in self._queue]
         self._queue.clear()
         for waiter in waiting:
-            _raise_in(waiter, self._said())
+            raise_in(waiter, self._said())
 
     def _said(self) -> IntegrityError | NotOpen:
         """The reason it is dead, as a fresh error: each caller's traceback is its own."""
@@ -388,8 +398,3 @@ class Writer:
     def _spent(self, part: str, since_ns: int) -> None:
         if self.parts is not None:
             self.parts[part] = self.parts.get(part, 0) + time.perf_counter_ns() - since_ns
-
-
-def _raise_in(waiter: Waiter, error: Exception) -> None:
-    if not waiter.done():
-        waiter.set_exception(error)

@@ -23,7 +23,7 @@ from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.ports import Question
 from holdfast.tools.call import Call
 from holdfast.tools.fx import Look
-from holdfast.tools.plain import as_plain, as_text
+from holdfast.tools.plain import as_plain, as_text, recordable
 from holdfast.tools.registry import Registry
 from holdfast.tools.running import CutOff, NotEntered, Raised, Threads, run_within
 
@@ -113,7 +113,7 @@ class _WrongType(Exception):  # noqa: N818 - never leaves this module.
 
 def _found(value: Any) -> Found:
     if isinstance(value, Happened):
-        return Happened(as_plain(value.value))
+        return Happened(recordable(value.value))
     if isinstance(value, Absent):
         # Only True itself claims finality: a truthy text would free what must stay unknown.
         return Absent(final=value.final is True, why=as_text(value.why))

@@ -15,6 +15,9 @@ from holdfast.kernel import canon
 from holdfast.kernel.errors import BadValue
 
 TEXT_CHARS: Final = 500
+MAX_VALUE_BYTES: Final = 480 << 10
+"""Less than half of what one entry may hold."""
+MAX_VALUE_DEPTH: Final = canon.MAX_DEPTH - 8
 
 
 def to_builtins(value: Any) -> Any:
@@ -31,6 +34,17 @@ def as_plain(value: Any) -> Any:
         return canon.freeze(value)
     except BadValue:
         return canon.freeze(to_builtins(value))
+
+
+def recordable(value: Any) -> Any:
+    """As :func:`as_plain`, for a value that an entry will hold beside other things, and a late one even twice.
+
+    It leaves them room: what was accepted here is never too large or too deep for the record.
+    """
+    try:
+        return canon.freeze(value, max_bytes=MAX_VALUE_BYTES, max_depth=MAX_VALUE_DEPTH)
+    except BadValue:
+        return canon.freeze(to_builtins(value), max_bytes=MAX_VALUE_BYTES, max_depth=MAX_VALUE_DEPTH)
 
 
 def as_text(said: object) -> str:

@@ -32,7 +32,7 @@ from holdfast.kernel.answers import (
     Reply,
 )
 from holdfast.kernel.errors import HoldfastError
-from holdfast.tools.plain import TEXT_CHARS, as_plain, as_text
+from holdfast.tools.plain import TEXT_CHARS, as_plain, as_text, recordable
 from holdfast.tools.running import CutOff, Ending, NotEntered, Raised
 from holdfast.tools.signals import DidNotHappen
 
@@ -78,10 +78,10 @@ def _of_value(value: Any, *, may_return_none: bool) -> Reply:
     if isinstance(value, Items):
         return _items(value)
     if isinstance(value, Ack):
-        return Ack(as_plain(value.value))
+        return Ack(recordable(value.value))
     if isinstance(value, Answer):
         return _unintelligible(f"{type(value).__name__} is no reply of a body; raise hf.DidNotHappen for a no")
-    return Ack(as_plain(value))
+    return Ack(recordable(value))
 
 
 def _accepted(value: Accepted) -> Reply:
@@ -104,7 +104,7 @@ def _items(value: Items) -> Reply:
         # The conversion refuses any kind of answer that is not the outcome of one item.
         item = msgspec.convert(as_plain(outcome), _ITEM)
         items.append((name, as_plain(msgspec.to_builtins(item))))
-    return Items(tuple(items))
+    return Items(tuple((name, item) for name, item in recordable(items)))
 
 
 def _unintelligible(why: str) -> Doubt:
