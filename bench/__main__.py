@@ -1,8 +1,9 @@
-"""``make bench``: the whole engine beside its peers, its parts, its restart, its storage, and the goals.
+"""``make bench``: the engine beside its peers, then planners, example outsides and the command line's start.
 
-Prints tables and writes build/bench.json. Exits 0 when everything was measured, whether or not a goal was met: a goal
-missed is a finding, said in the table and explained in docs/explain/speed.md. Exits 1 when something of ours could
-not be measured.
+Prints tables and writes build/bench.json. ``--only PART`` (repeatable) measures parts alone; what the file holds of the
+others stays, each with the settings of its own sitting. Exits 0 when everything was measured, whether or not a goal was
+met: a goal missed is a finding, said in the table and explained in docs/explain/speed.md. What needs something that is
+not installed is *not run* and says so. Exits 1 when something of ours could not be measured.
 """
 
 from __future__ import annotations
@@ -19,140 +20,101 @@ from typing import Any
 
 import apsw
 from rich.console import Console
-from rich.table import Table
 
-from bench import disk, restart, rounds
-from bench.goals import judged
-from bench.parts import PARTS
-from bench.rounds import LEVELS, PEERS, Figure
+from bench import disk, engine, hands, restart, rounds
 
 BUILD = Path(__file__).resolve().parent.parent / "build"
+PARTS = ("engine", "planning", "outsides", "startup")
 PACKAGES = ("holdfast", "apsw", "cedarpy", "msgspec", "dbos", "langgraph", "langgraph-checkpoint-sqlite")
+BESIDE = ("boto3", "moto", "openai", "psycopg", "pydantic-ai-slim")
 
 out = Console(width=132)
 err = Console(stderr=True)
 
 
-def settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Everything a reader needs to run this again."""
+def settings(arguments: argparse.Namespace, *, part: str) -> dict[str, Any]:
+    """Everything a reader needs to run this part again."""
     versions = {}
-    for package in PACKAGES:
+    for package in PACKAGES if part == "engine" else (*PACKAGES[:4], *BESIDE):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
-    return {
+    said: dict[str, Any] = {
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "sqlite": apsw.sqlite_lib_version(),
         "store": "SQLite, write-ahead log, synchronous=FULL",
-        "rounds": arguments.rounds,
-        "each": rounds.EACH,
-        "peer_each": rounds.PEER_EACH,
         "load_average": os.getloadavg(),
         "versions": versions,
     }
+    if part == "engine":
+        said |= {"rounds": arguments.rounds, "each": rounds.EACH, "peer_each": rounds.PEER_EACH}
+    else:
+        said["disk"] = disk.probe(arguments.folder)
+    return said
 
 
-def main() -> int:
+def main(given: list[str] | None = None) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds at each level (default 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds at each level of the engine (default 5)")
     parser.add_argument("--records", type=int, default=restart.RECORDS, help="records before the kill")
     parser.add_argument("--folder", default=None, help="where the stores are made (default: the temporary folder)")
-    arguments = parser.parse_args()
-    said = settings(arguments)
-    before = disk.probe(arguments.folder)
+    parser.add_argument("--only", action="append", choices=PARTS, help="measure this part alone; may be repeated")
+    arguments = parser.parse_args(given)
+    whole = earlier(BUILD / "bench.json")
     started = time.monotonic()
+    short: list[str] = []
 
     def say(line: str) -> None:
-        err.print(f"[{time.monotonic() - started:5.0f} s] {line}")
+        err.print(f"[{time.monotonic() - started:5.0f} s] {line}", highlight=False, markup=False)
 
-    figures: list[Figure] = []
-    for level in LEVELS:
-        figures += rounds.compete(level, arguments.rounds, arguments.folder, say)
-    parts = {}
-    for level in LEVELS:
-        for decisions in ("remembered", "computed"):
-            asked = {"decisions": decisions}
-            part = rounds.ours(level, arguments.folder, asked | {"parts": True})
-            counted = rounds.ours(level, arguments.folder, asked | {"count": True})
-            parts[f"{level}, {decisions}"] = part | {"statements": counted["statements"]}
-    say("parts of the time")
-    again = restart.restart(arguments.records, arguments.folder)
-    say(f"restart with {again['records']} records")
-    weight = restart.storage(arguments.folder)
-    say("storage of a 400-step run")
-    explorer = _explorer()
-    say("explorer")
-    after = disk.probe(arguments.folder)
-    goals = judged(figures, again, weight, explorer)
-    peers = {name: rounds.missing(name) or "run" for name in PEERS}
-    _print(said, figures, parts, (before, after), peers, goals)
-    counts = {
-        "disk": {"before": before, "after": after},
-        "rates": [figure._asdict() for figure in figures],
-        "parts": parts,
-        "peers": peers,
-        "restart": again,
-        "storage": weight,
-        "explorer": explorer,
-    }
+    for part in PARTS:
+        if arguments.only and part not in arguments.only:
+            continue
+        said = settings(arguments, part=part)
+        introduce(part, said)
+        if part == "engine":
+            counts, goals = engine.measure(arguments, say)
+            engine.show(out, counts, goals)
+            short += engine.unmeasured(counts)
+            # The engine's figures stand at the top, where they have always been.
+            whole["settings"] = said | {"sittings": whole["settings"].get("sittings", {})}
+            whole["counts"] |= counts
+            whole["goals"] = goals
+        else:
+            counts = getattr(hands, f"measure_{part}")(arguments, say)
+            getattr(hands, f"show_{part}")(out, counts)
+            short += [f"{part}: {line}" for line in hands.unmeasured(counts)]
+            said["load_average_after"] = os.getloadavg()
+            whole["settings"].setdefault("sittings", {})[part] = said
+            whole["counts"][part] = counts
     BUILD.mkdir(exist_ok=True)
-    whole = {"name": "bench", "settings": said, "counts": counts, "goals": goals}
     (BUILD / "bench.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    if "reason" in explorer:
-        err.print(f"not measured: explorer: {explorer['reason']}")
-        return 1
-    return 0
+    for line in short:
+        err.print(f"not measured: {line}", markup=False)
+    return 1 if short else 0
 
 
-def _explorer() -> dict[str, Any]:
+def earlier(file: Path) -> dict[str, Any]:
+    """What the file holds of an earlier sitting; a new document where there is none that can be read."""
     try:
-        return rounds.asked_json("bench.explorer")
-    except RuntimeError as error:
-        return {"reason": str(error).strip().splitlines()[-1]}
+        whole = json.loads(file.read_text(encoding="utf-8"))
+        if all(isinstance(whole[name], dict) for name in ("settings", "counts")):
+            return {"name": "bench", "goals": [], **whole}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return {"name": "bench", "settings": {}, "counts": {}, "goals": []}
 
 
-def _print(
-    said: dict[str, Any],
-    figures: list[Figure],
-    parts: dict[str, Any],
-    disks: tuple[dict[str, float], dict[str, float]],
-    peers: dict[str, str],
-    goals: list[dict[str, Any]],
-) -> None:
+def introduce(part: str, said: dict[str, Any]) -> None:
+    """Under which settings a part is measured."""
     versions = ", ".join(f"{name} {version}" for name, version in said["versions"].items())
-    out.print(f"Python {said['python']}, {said['machine']}\n{versions}\n{said['store']} (SQLite {said['sqlite']})")
-    out.print(f"disk, 4 KiB and fdatasync: p50 {disks[0]['p50_us']:.0f} us before, {disks[1]['p50_us']:.0f} us after\n")
-    table = Table(
-        "runs", "who", "effects/s", "of rounds", "p50 ms", "p99 ms", "CPU us", "syncs", title="Durable effects"
-    )
-    for figure in sorted(figures, key=lambda f: f.runs):
-        who = figure.who if figure.way else f"holdfast, {figure.who}"
-        spread = f"{min(figure.rounds):.0f}-{max(figure.rounds):.0f}"
-        syncs = f"{figure.more['syncs']:.2f}" if "syncs" in figure.more else ""
-        row = (
-            f"{figure.per_second:.0f}",
-            spread,
-            f"{figure.p50_ms:.1f}",
-            f"{figure.p99_ms:.1f}",
-            f"{figure.cpu_us:.0f}",
-        )
-        table.add_row(str(figure.runs), f"{who} ({figure.way})" if figure.way else who, *row, syncs)
-    out.print(table)
-    for name, why in peers.items():
-        if why != "run":
-            out.print(f"{name}: not run: {why}")
-    split = Table("runs", "decisions", *PARTS, "SQL statements", title="CPU per effect by part, us (measured apart)")
-    for name, part in parts.items():
-        runs, decisions = name.split(", ")
-        split.add_row(runs, decisions, *(f"{part['parts_us'][p]:.0f}" for p in PARTS), f"{part['statements']:.1f}")
-    out.print(split)
-    verdicts = Table("goal", "measured", "met", title="Goals")
-    for goal in goals:
-        verdicts.add_row(goal["goal"], str(goal["measured"]), "yes" if goal["met"] else "NO")
-    out.print(verdicts)
+    out.print(f"\n[bold]{part}[/bold]: Python {said['python']}, {said['machine']}\n{versions}")
+    load = ", ".join(f"{one:.1f}" for one in said["load_average"])
+    probed = f"; disk, 4 KiB and fdatasync: p50 {said['disk']['p50_us']:.0f} us" if "disk" in said else ""
+    out.print(f"{said['store']} (SQLite {said['sqlite']}); load {load}{probed}\n")
 
 
 if __name__ == "__main__":

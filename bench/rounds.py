@@ -100,9 +100,9 @@ def theirs(peer: str, way: str, level: int, folder: str | None) -> dict[str, Any
     }
 
 
-def asked_json(module: str) -> dict[str, Any]:
+def asked_json(module: str, *arguments: str) -> dict[str, Any]:
     """What a module prints as its last line."""
-    return _asked([module])
+    return _asked([module, *arguments])
 
 
 def _asked(arguments: list[str]) -> dict[str, Any]:

@@ -56,9 +56,10 @@ class Result(msgspec.Struct, kw_only=True):
     statements: float = 0.0
 
 
-def tools() -> list[Any]:
-    """The no-op tool over books of its own."""
-    books: dict[str, int] = {}
+def tools(books: dict[str, int] | None = None) -> list[Any]:
+    """The no-op tool over these books, or books of its own."""
+    if books is None:
+        books = {}
 
     @hf.tool(
         effect="idempotent", resource="slot:{slot}", identity=("slot",), keyed="24h", lands_within="1s",
