@@ -331,9 +331,13 @@ class Turns:
 
     async def _finish(self, says: str) -> None:
         """Done is said only if every effect of the run ended as its contract agreed."""
-        short = [e for e in await self._ports.store.run_effects(self._handle.id) if not agreed(e)]
+        effects = await self._ports.store.run_effects(self._handle.id)
+        short = [e for e in effects if not agreed(e)]
+        if not short and effects and all(e.state in NOTHING_CAME for e in effects):
+            raise _Rest("blocked", "nothing that was asked for took place: every effect was refused or failed", says)
         if not short:
-            raise _Rest("done", "every effect ended as agreed", says, ends=True)
+            ended = "every effect ended as agreed" if effects else "the planner asked for no effect"
+            raise _Rest("done", ended, says, ends=True)
         first = short[0]
         why = first.differs or first.cause or "it is not what was agreed"
         reason = f"{first.id} is {first.state.value}: {why}; {len(short)} effect(s) in all"
@@ -372,10 +376,12 @@ class _Unfit(NamedTuple):
     reason: str
 
 
+NOTHING_CAME = frozenset({State.REFUSED, State.FAILED, State.SUPERSEDED})
+"""Ends in which nothing changed outside: one of them is no obstacle to done, but all of them together are nothing done."""
+
+
 def agreed(view: Effect) -> bool:
     """Whether an effect ended in a way that a run may call done: verified, or committed with no check owed."""
     if view.state is State.COMMITTED:
         return view.next != "verify" and not view.attested_by
-    if view.state in (State.REFUSED, State.FAILED, State.SUPERSEDED):
-        return True
-    return view.state in (State.VERIFIED, State.COMPENSATED)
+    return view.state in NOTHING_CAME or view.state in (State.VERIFIED, State.COMPENSATED)
