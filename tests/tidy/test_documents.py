@@ -74,9 +74,7 @@ def test_every_listed_example_exists_and_is_run_by_a_test() -> None:
     """An example that no test runs is only a claim: each one listed is named by a test outside tidy."""
     listed = EXAMPLE.findall((DOCS / "examples.md").read_text(encoding="utf-8"))
     assert listed
-    tests = "\n".join(
-        path.read_text(encoding="utf-8") for path in under(TESTS) if TESTS / "tidy" not in path.parents
-    )
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in under(TESTS) if TESTS / "tidy" not in path.parents)
     missing = []
     for name in listed:
         path = name.rstrip("/")
@@ -104,11 +102,7 @@ def test_every_link_between_documents_leads_somewhere() -> None:
             there = (page.parent / target).resolve() if target else page
             if not there.exists():
                 broken.append(f"{short(page)} -> {target}")
-            elif (
-                anchor
-                and there.suffix == ".md"
-                and anchor[1:] not in anchors(there.read_text(encoding="utf-8"))
-            ):
+            elif anchor and there.suffix == ".md" and anchor[1:] not in anchors(there.read_text(encoding="utf-8")):
                 broken.append(f"{short(page)} -> {target}{anchor}")
     assert broken == []
 

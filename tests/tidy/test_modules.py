@@ -90,9 +90,7 @@ def test_source_does_not_sleep_without_saying_why() -> None:
 def test_a_planted_bare_sleep_is_found(tmp_path: Path) -> None:
     """The search for sleeps sees one without a comment and passes one with it."""
     module = tmp_path / "planted.py"
-    module.write_text(
-        "import time\n\ntime.sleep(1)\n# The disk needs a moment.\ntime.sleep(1)\n", encoding="utf-8"
-    )
+    module.write_text("import time\n\ntime.sleep(1)\n# The disk needs a moment.\ntime.sleep(1)\n", encoding="utf-8")
     assert bare_sleeps(module) == [3]
 
 

@@ -18,11 +18,7 @@ def body_uses(tree: ast.AST) -> list[int]:
     """Lines that reach for the body port: `ports.body`, `self.ports.body`, or `getattr(ports, "body")`."""
     lines = []
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Attribute)
-            and node.attr == "body"
-            and dotted(node.value).split(".")[-1] == "ports"
-        ):
+        if isinstance(node, ast.Attribute) and node.attr == "body" and dotted(node.value).split(".")[-1] == "ports":
             lines.append(node.lineno)
         if isinstance(node, ast.Call) and dotted(node.func) == "getattr" and len(node.args) > 1:
             target, name = node.args[:2]
@@ -78,11 +74,7 @@ def test_alphabetical_order_of_the_verbs_is_their_order_in_time() -> None:
 
 def test_only_dispatch_and_reconcile_reach_the_body() -> None:
     """No module but the two that send may touch the port through which bytes leave."""
-    found = {
-        short(path): lines
-        for path in under(SRC)
-        if path not in DOOR_OUT and (lines := body_uses(parsed(path)))
-    }
+    found = {short(path): lines for path in under(SRC) if path not in DOOR_OUT and (lines := body_uses(parsed(path)))}
     assert found == {}
 
 
@@ -96,10 +88,7 @@ def test_verb_imports_no_event_loop_and_waits_only_for_ports(name: str) -> None:
     """Each wait of a verb is a port call, so the harness can enumerate it as a crash point."""
     tree = parsed(EFFECT / f"{name}.py")
     imported = {
-        alias.name.split(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
     } | {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not imported & {"anyio", "asyncio", "threading", "time", "trio"}
     assert stray_waits(tree) == []

@@ -94,9 +94,7 @@ def test_every_test_can_fail() -> None:
 
 def test_a_planted_test_that_cannot_fail_is_found() -> None:
     """The search above tells a test that asserts from one that does not."""
-    tree = ast.parse(
-        "def test_a(): run()\ndef test_b():\n  with pytest.raises(E): run()\ndef test_c(): assert run()"
-    )
+    tree = ast.parse("def test_a(): run()\ndef test_b():\n  with pytest.raises(E): run()\ndef test_c(): assert run()")
     assert [can_fail(node, ASSERTING) for node in collected(tree)] == [False, True, True]
 
 
@@ -131,9 +129,7 @@ def test_requirement_ids_are_unique_and_in_order() -> None:
     """docs/requirements.md lists each id once, in its own order."""
     text = (ROOT / "docs" / "requirements.md").read_text(encoding="utf-8")
     ids = re.findall(r"^- (\d\.\d+[a-z]|W\d)\b", text, re.MULTILINE)
-    order = [
-        (1, *map(int, id_[:-1].split(".")), id_[-1]) if id_[0] != "W" else (2, int(id_[1:])) for id_ in ids
-    ]
+    order = [(1, *map(int, id_[:-1].split(".")), id_[-1]) if id_[0] != "W" else (2, int(id_[1:])) for id_ in ids]
     assert order == sorted(set(order))
     assert list(known_requirements()) == ids
 

@@ -50,14 +50,10 @@ def wrong_words(text: str, rules: dict[str, str]) -> list[str]:
 
 def test_documents_keep_to_the_glossary() -> None:
     """README, CHANGELOG and everything under docs/ use our words."""
-    pages = [
-        path for path in under(ROOT, ".md") if path not in QUOTING and DOCS / "decisions" not in path.parents
-    ]
+    pages = [path for path in under(ROOT, ".md") if path not in QUOTING and DOCS / "decisions" not in path.parents]
     assert pages
     found = {
-        short(path): wrong
-        for path in pages
-        if (wrong := wrong_words(path.read_text(encoding="utf-8"), EVERYWHERE))
+        short(path): wrong for path in pages if (wrong := wrong_words(path.read_text(encoding="utf-8"), EVERYWHERE))
     }
     assert found == {}
 
@@ -65,9 +61,7 @@ def test_documents_keep_to_the_glossary() -> None:
 def test_screens_and_errors_keep_to_the_glossary_and_never_guess() -> None:
     """No text that reaches a person says "failed" for unknown, "try again" or "successfully"."""
     modules = [path for folder in SCREENS for path in under(SRC / folder)]
-    modules += [
-        path for path in under(SRC / "kernel") if path.stem.startswith("errors") or "errors" in path.parts
-    ]
+    modules += [path for path in under(SRC / "kernel") if path.stem.startswith("errors") or "errors" in path.parts]
     assert any(path.stem.startswith("errors") or "errors" in path.parts for path in modules)
     found = [
         f"{short(path)}:{line} {wrong}"

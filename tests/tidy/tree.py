@@ -24,9 +24,7 @@ def files() -> tuple[Path, ...]:
         check=True,
         text=True,
     )
-    return tuple(
-        sorted(path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file())
-    )
+    return tuple(sorted(path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()))
 
 
 def under(folder: Path, suffix: str = ".py") -> list[Path]:

@@ -377,7 +377,7 @@ class _Unfit(NamedTuple):
 
 
 NOTHING_CAME = frozenset({State.REFUSED, State.FAILED, State.SUPERSEDED})
-"""Ends in which nothing changed outside: one of them is no obstacle to done, but all of them together are nothing done."""
+"""Ends in which nothing changed outside: one of them does not keep a run from being done, all of them do."""
 
 
 def agreed(view: Effect) -> bool:
