@@ -7,6 +7,7 @@ between two probes. Bodies, companions and everything else a contract says are t
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,14 @@ SPANS = {
 }
 
 
-def brisk(tool: Any) -> Any:
+ELSEWHERE = SPANS | {"timeout_ms": 4_000, "visible_within_ms": 50}
+"""Of the other outsides: git starts some dozen processes for a commit, and two cores may be busy."""
+
+
+def brisk(tool: Any, spans: Mapping[str, int] = SPANS) -> Any:
     """A copy of a tool under the same name whose contract has short spans (and so another version)."""
     twin = copy.copy(tool)
-    twin._draft = msgspec.structs.replace(tool._draft, **SPANS)
+    twin._draft = msgspec.structs.replace(tool._draft, **spans)
     twin.companions = dict(tool.companions)
     return twin
 

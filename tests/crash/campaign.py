@@ -1,9 +1,10 @@
-"""`make crash`: at least 500 seeded kills of real worker processes, judged by the books of a real outside.
+"""`make crash`: at least 500 seeded kills of real worker processes, judged by the books of real outsides.
 
     python -m tests.crash.campaign [--seed N] [--at-once N] [--scale F]
 
-Prints one line per tool and stage of its life (tried, one change, none, with a named owner, broken),
-then the score, and writes build/crash.json. Exits with 1 if any promise was broken.
+First the payment service with all its faults, then every other outside of the examples. Prints for each of the two
+one line per tool and stage of its life (tried, one change, none, with a named owner, broken), then the score over both,
+and writes build/crash.json. Exits with 1 if any promise was broken.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.crash import cases
-from tests.crash.judge import Judged, judge
-from tests.crash.scene import Case, Ran, Stage, stage
+from tests.crash.judge import Judged, judge, judge_outside
+from tests.crash.outside_stage import Outsides, outside_stage
+from tests.crash.scene import Case, Ground, Ran, Stage, stage
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS_WANTED = 500
+OUTSIDE_KILLS_WANTED = 300
 ORDER = (
     "undisturbed",
     "before dispatch",
@@ -47,6 +50,7 @@ VERBS = {
     "settle": "record to told",
     "verify": "record to told",
     "caller": "record to told",
+    "look": "record to told",
 }
 
 
@@ -71,11 +75,13 @@ def where(case: Case) -> str:
 class Tally:
     """Figures by (kind of tool, stage of life), and the score."""
 
-    def __init__(self) -> None:
-        """Nothing judged yet."""
+    def __init__(self, verdicts: Iterable[Judged] = ()) -> None:
+        """Count these, if there are any yet."""
         self.cells: dict[tuple[str, str], Counter[str]] = {}
         self.total: Counter[str] = Counter()
         self.broken: list[str] = []
+        for judged in verdicts:
+            self.add(judged)
 
     def add(self, judged: Judged) -> None:
         """Count one verdict."""
@@ -95,6 +101,11 @@ class Tally:
         self.total.update(figures)
         if judged.broken:
             self.broken.append(judged.sentence)
+
+    def counts(self) -> dict[str, Any]:
+        """The figures as data."""
+        cells = [{"tool": kind, "killed": name, **cell} for (kind, name), cell in self.cells.items()]
+        return {**dict(sorted(self.total.items())), "cells": cells, "sentences": self.broken}
 
     def table(self) -> str:
         """The figures as text, a line per kind and stage."""
@@ -117,47 +128,70 @@ def _line(kind: str, stage_name: str, cell: Counter[str]) -> str:
     )
 
 
-def play(scene: Stage, seed: int, scale: float) -> tuple[list[Ran], Tally]:
-    """Every phase in turn; each is judged at the end, when nothing can land any more."""
-    rans: list[Ran] = []
+def phase(scene: Ground, name: str, wanted: Sequence[Case]) -> list[Ran]:
+    """Play some cases, and say how far it is."""
+    began, done = time.monotonic(), 0
 
-    def phase(name: str, wanted: Sequence[Case]) -> list[Ran]:
-        began, done = time.monotonic(), 0
+    def tick(_: Ran) -> None:
+        nonlocal done
+        done += 1
+        if len(wanted) >= 50 and done % max(1, len(wanted) // 5) == 0:
+            print(f"  {name}: {done} of {len(wanted)}", flush=True)
 
-        def tick(_: Ran) -> None:
-            nonlocal done
-            done += 1
-            if len(wanted) >= 50 and done % max(1, len(wanted) // 5) == 0:
-                print(f"  {name}: {done} of {len(wanted)}", flush=True)
+    played = scene.play_all(wanted, tick)
+    kills = sum(ran.kills for ran in played)
+    print(f"{name}: {len(played)} cases, {kills} kills, {time.monotonic() - began:.1f} s", flush=True)
+    return played
 
-        played = scene.play_all(wanted, tick)
-        kills = sum(ran.kills for ran in played)
-        print(f"{name}: {len(played)} cases, {kills} kills, {time.monotonic() - began:.1f} s", flush=True)
-        rans.extend(played)
-        return played
+
+def play(scene: Stage, seed: int, scale: float) -> Tally:
+    """Every phase in turn; each case is judged at the end, when nothing can land any more."""
 
     def some(all_of_them: list[Case], count: int) -> list[Case]:
         return cases.shuffled(all_of_them, seed)[: max(1, int(count * scale))]
 
-    base = phase("undisturbed", cases.undisturbed())
-    single = phase("every point", some(cases.every_point(base), 1_000))
-    phase("in recovery", some(cases.in_recovery(single), 260))
-    phase("three in a row", cases.twice_in_a_row(single, seed + 1, max(1, int(40 * scale))))
-    phase("at random", cases.at_random(seed + 2, max(1, int(84 * scale))))
-    phase("with faults", cases.with_faults(seed + 3, max(1, int(126 * scale))))
-    phase("repeated calls", cases.repeated(seed + 4, max(1, int(42 * scale))))
+    base = phase(scene, "undisturbed", cases.undisturbed())
+    single = phase(scene, "every point", some(cases.every_point(base), 1_000))
+    rans = [
+        *base,
+        *single,
+        *phase(scene, "in recovery", some(cases.in_recovery(single), 260)),
+        *phase(scene, "three in a row", cases.twice_in_a_row(single, seed + 1, max(1, int(40 * scale)))),
+        *phase(scene, "at random", cases.at_random(seed + 2, max(1, int(84 * scale)))),
+        *phase(scene, "with faults", cases.with_faults(seed + 3, max(1, int(126 * scale)))),
+        *phase(scene, "repeated calls", cases.repeated(seed + 4, max(1, int(42 * scale)))),
+    ]
     books = scene.books()
-    tally = Tally()
-    for ran in rans:
-        tally.add(judge(ran, books))
-    return rans, tally
+    return Tally(judge(ran, books) for ran in rans)
 
 
-def goals(tally: Tally) -> list[dict[str, Any]]:
-    """What is promised, what was measured."""
-    total = tally.total
+def play_outsides(scene: Outsides, seed: int, scale: float) -> Tally:
+    """The same over every other outside, but for the faults: each has its own, and its own tests play them."""
+
+    def some(all_of_them: list[Case], count: int) -> list[Case]:
+        return cases.shuffled(all_of_them, seed)[: max(1, int(count * scale))]
+
+    base = phase(scene, "outsides, undisturbed", cases.undisturbed(cases.OUTSIDES))
+    single = phase(scene, "outsides, every point", some(cases.every_point(base), 1_000))
+    rans = [
+        *base,
+        *single,
+        *phase(scene, "outsides, in recovery", some(cases.in_recovery(single), 220)),
+        *phase(scene, "outsides, three in a row", cases.twice_in_a_row(single, seed + 1, max(1, int(33 * scale)))),
+        *phase(scene, "outsides, at random", cases.at_random(seed + 2, max(1, int(44 * scale)), cases.OUTSIDES)),
+        *phase(scene, "outsides, repeated", cases.repeated(seed + 4, max(1, int(22 * scale)), cases.OUTSIDES)),
+    ]
+    return Tally(judge_outside(ran, scene.found(ran)) for ran in rans)
+
+
+def goals(tally: Tally, others: Tally | None = None) -> list[dict[str, Any]]:
+    """What is promised, what was measured: of the payment service, and of the other outsides with it."""
+    total = tally.total + others.total if others else tally.total
+    wanted = {"kills": (tally.total["kills"], KILLS_WANTED)}
+    if others:
+        wanted["kills over the other outsides"] = (others.total["kills"], OUTSIDE_KILLS_WANTED)
     return [
-        {"id": "kills", "goal": KILLS_WANTED, "measured": total["kills"], "met": total["kills"] >= KILLS_WANTED},
+        *({"id": id_, "goal": goal, "measured": n, "met": n >= goal} for id_, (n, goal) in wanted.items()),
         *(
             {"id": name, "goal": 0, "measured": total[name], "met": total[name] == 0}
             for name in ("silent_repeats", "lost", "unowned", "broken")
@@ -174,26 +208,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
     began = time.monotonic()
     with stage(chosen.at_once) as scene:
-        _, tally = play(scene, chosen.seed, chosen.scale)
+        payments = play(scene, chosen.seed, chosen.scale)
+    with outside_stage(chosen.at_once) as wide:
+        others = play_outsides(wide, chosen.seed, chosen.scale)
     seconds = round(time.monotonic() - began, 1)
-    print(f"\n{tally.table()}\n")
-    reached = goals(tally)
+    print(f"\nthe payment service\n{payments.table()}\n\nthe other outsides\n{others.table()}\n")
+    reached = goals(payments, others)
     report = {
         "name": "crash",
         "settings": {"seed": chosen.seed, "at_once": chosen.at_once, "scale": chosen.scale},
-        "counts": {
-            **dict(sorted(tally.total.items())),
-            "seconds": seconds,
-            "cells": [{"tool": kind, "killed": name, **cell} for (kind, name), cell in tally.cells.items()],
-            "sentences": tally.broken,
-        },
+        "counts": {**payments.counts(), "outsides": others.counts(), "seconds": seconds},
         "goals": reached,
     }
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "crash.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    for sentence in tally.broken:
+    for sentence in payments.broken + others.broken:
         print(f"✗ {sentence}")
-    total = tally.total
+    total = payments.total + others.total
     print(
         f"silent repeats {total['silent_repeats']}, lost {total['lost']}, records without owner, next act and due time"
         f" {total['unowned']}; {total['kills']} kills in {total['tried']} cases, {seconds} s; build/crash.json"

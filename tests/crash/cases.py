@@ -7,8 +7,9 @@ what they reached is what is killed next, before and after. Chance comes from th
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from tests.crash import outsides
 from tests.crash.scene import TOOLS, Case, Ran, shuffled
 
 KINDS = (*((tool, False) for tool in TOOLS), ("refund", True))
@@ -24,6 +25,18 @@ IN_DOUBT = (
 )
 """Kills after which nobody knows: committed to dispatch and not sent, sent and not answered, answered and not kept."""
 
+INSIDE = (
+    "body/wire.send#1:before",
+    "body/db.commit#1:after",
+    "body/git.reply#1:before",
+    "body/git.reply#1:after",
+    "body/disk.put#2:after",
+    "body/disk.rename#1:before",
+    "body/disk.rename#1:after",
+)
+"""The same inside the bodies of the other outsides: on its way, staged on disk, in place and not recorded there."""
+OUTSIDES = tuple((tool, False) for tool in outsides.KINDS)
+
 FAULTS: tuple[tuple[str, object, int], ...] = (
     ("drop_reply", None, 1),
     ("work_then_hang", 1_500, 1),
@@ -37,9 +50,12 @@ GUARDED = ("refund", "refund_keyed", "refund_fenced", "payout")
 """Tools whose outside keeps a second change out by itself, however late the first one lands."""
 
 
-def undisturbed() -> list[Case]:
+Kinds = Sequence[tuple[str, bool]]
+
+
+def undisturbed(kinds: Kinds = KINDS) -> list[Case]:
     """One run of each kind that nobody kills: the ground on which points are found."""
-    return [Case(tool=tool, asked=asked) for tool, asked in KINDS]
+    return [Case(tool=tool, asked=asked) for tool, asked in kinds]
 
 
 def every_point(rans: Iterable[Ran]) -> list[Case]:
@@ -57,7 +73,7 @@ def in_recovery(rans: Iterable[Ran]) -> list[Case]:
     return [
         Case(tool=ran.case.tool, asked=ran.case.asked, kills=(*ran.case.kills, f"{address}:{side}"))
         for ran in rans
-        if len(ran.case.kills) == 1 and ran.case.kills[0] in IN_DOUBT and ran.codes[0] < 0
+        if len(ran.case.kills) == 1 and ran.case.kills[0] in (*IN_DOUBT, *INSIDE) and ran.codes[0] < 0
         for address in ran.trace(1)
         for side in SIDES
     ]
@@ -69,18 +85,18 @@ def twice_in_a_row(rans: Iterable[Ran], seed: int, count: int) -> list[Case]:
         [
             Case(tool=case.tool, asked=case.asked, kills=(*case.kills, case.kills[-1]))
             for case in in_recovery(rans)
-            if case.kills[-1].startswith(("reconcile/", "observe/", "runtime/", "settle/", "verify/"))  # type: ignore[union-attr]
+            if case.kills[-1].startswith(("reconcile/", "observe/", "runtime/", "settle/", "verify/", "look/"))  # type: ignore[union-attr]
         ],
         seed,
     )[:count]
 
 
-def at_random(seed: int, count: int) -> list[Case]:
+def at_random(seed: int, count: int, kinds: Kinds = KINDS) -> list[Case]:
     """Killed from outside after a random few milliseconds, once or twice."""
     dice = random.Random(seed)
     cases = []
     for number in range(count):
-        tool, asked = KINDS[number % len(KINDS)]
+        tool, asked = kinds[number % len(kinds)]
         kills = tuple(dice.randrange(5, 140) for _ in range(dice.choice((1, 1, 2))))
         cases.append(Case(tool=tool, asked=asked, kills=kills))
     return cases
@@ -100,12 +116,12 @@ def with_faults(seed: int, count: int) -> list[Case]:
     return cases
 
 
-def repeated(seed: int, count: int) -> list[Case]:
+def repeated(seed: int, count: int, kinds: Kinds = KINDS) -> list[Case]:
     """One call proposed four times, in turn or at once, by a planner that repeats itself; with a kill."""
     dice = random.Random(seed)
     cases = []
     for number in range(count):
-        tool, asked = KINDS[number % len(KINDS)]
+        tool, asked = kinds[number % len(kinds)]
         kills = (dice.choice((*IN_DOUBT, dice.randrange(20, 120))),)
         cases.append(Case(tool=tool, asked=asked, kills=kills, calls=4, together=number % 2 == 0))
     return cases

@@ -1,6 +1,6 @@
 """The judge: what the outside's own books say of a case, and whether the ledger says the same.
 
-Decides from GET /books first; the ledger is only ever compared with it. Promises that each broken promise is named
+Decides from the books first; the ledger is only ever compared with them. Promises that each broken promise is named
 with the case it was found in. Its own power is tested: workers with planted defects are brought before it.
 """
 
@@ -13,7 +13,8 @@ from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.model import AFTER_COMMIT, BEFORE_DISPATCH, Effect, State
 from holdfast.store import open_store
-from tests.crash.scene import AS_TOLD, EXACT, Ran
+from tests.crash.outsides import KINDS, Found
+from tests.crash.scene import AS_TOLD, Ran
 
 NOTHING_HAPPENED = BEFORE_DISPATCH | {State.FAILED, State.REFUSED, State.SUPERSEDED}
 
@@ -45,8 +46,22 @@ class Judged:
 
 
 def judge(ran: Ran, books: dict[str, Any]) -> Judged:
-    """Judge one case by the outside's books, after all of its processes have ended."""
-    changes = [row for row in books["changes"] if row["invoice"] == ran.invoice]
+    """Judge one case by the payment service's books, after all of its processes have ended."""
+    return _judged(ran, [row for row in books["changes"] if row["invoice"] == ran.invoice])
+
+
+def judge_outside(ran: Ran, found: Found) -> Judged:
+    """Judge one case of another outside by what was found there, after all of its processes have ended."""
+    judged = _judged(ran, [{"key": key, "note": ""} for key in found.changes])
+    judged.broken += [f"beside the change, the outside shows: {what}" for what in found.beside]
+    if "verified" in judged.states and not found.so:
+        judged.broken.append("it is verified, and the outside is not as the call wanted it")
+    if judged.changes and not found.so:
+        judged.broken.append("the outside shows the change, and is not as the call wanted it")
+    return judged
+
+
+def _judged(ran: Ran, changes: list[dict[str, Any]]) -> Judged:
     judged = Judged(ran=ran, changes=len(changes), states=[])
     if ran.codes[-1] != 0:
         judged.broken.append(f"its last worker left with {ran.codes[-1]}: {ran.errors()[-2000:]}")
@@ -76,7 +91,7 @@ def _repeats(judged: Judged, changes: list[dict[str, Any]]) -> None:
     if judged.silent_repeats:
         judged.broken.append(f"silent repeat: {len(changes)} changes for one purpose")
     case = judged.ran.case
-    if not changes and case.tool in EXACT and case.sole_holder:
+    if not changes and case.exact and case.sole_holder:
         judged.lost += 1
         judged.broken.append("lost: the outside shows no change, though everything needed to know was there")
 
@@ -87,6 +102,9 @@ def _own(effect: Effect, effects: list[Effect], changes: list[dict[str, Any]]) -
     A bare tool hands over nothing: what was acknowledged is found by the id in the reply, and any change that nobody
     was told of belongs to whichever effect left without an acknowledgement.
     """
+    if effect.tool in KINDS:
+        known = KINDS[effect.tool].known_as(effect.key)
+        return [row for row in changes if row["key"] == known] + _keyless(effect, effects, changes)
     if effect.tool != "refund_bare":
         return [row for row in changes if effect.key in (row["key"] or "", row["note"].removeprefix("ref "))]
     told = {f"re_{row['id']:06}": row for row in changes}
@@ -95,6 +113,15 @@ def _own(effect: Effect, effects: list[Effect], changes: list[dict[str, Any]]) -
         mine = told.get(str(effect.value.get("refund_id")))
         return [mine] if mine is not None else []
     return [row for refund_id, row in told.items() if refund_id not in ids] if effect.attempts else []
+
+
+def _keyless(effect: Effect, effects: list[Effect], changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Changes that carry no key (a branch): one for each effect that claims its change, the rest for all that left."""
+    rows = [row for row in changes if not row["key"]]
+    claiming = [e.id for e in effects if e.state in AFTER_COMMIT]
+    if effect.id in claiming:
+        return rows[claiming.index(effect.id) :][:1]
+    return rows[len(claiming) :] if effect.attempts else []
 
 
 def _ledger(judged: Judged, effects: list[Effect], changes: list[dict[str, Any]]) -> None:
@@ -123,7 +150,7 @@ def _open(judged: Judged, effects: list[Effect]) -> None:
         if missing:
             judged.unowned += 1
             judged.broken.append(f"{effect.id} is open ({effect.state.value}) without {' and '.join(missing)}")
-    if judged.changes == 0 and not any(is_open(e) for e in effects) and judged.ran.case.tool not in EXACT:
+    if judged.changes == 0 and not any(is_open(e) for e in effects) and not judged.ran.case.exact:
         judged.lost += 1
         judged.broken.append("lost: no change, and nobody owns what is left")
 

@@ -72,10 +72,10 @@ class Child:
 class Nursery:
     """The parent's side. Threads may share it."""
 
-    def __init__(self) -> None:
-        """Start the nursery process."""
+    def __init__(self, *, outsides: bool = False) -> None:
+        """Start the nursery process; with ``outsides`` it loads what the tools of all the examples need."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.nursery"],
+            [sys.executable, "-m", "tests.crash.nursery", *(["outsides"] if outsides else [])],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -184,4 +184,9 @@ def _say(what: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
+    if "outsides" in sys.argv:
+        from tests.crash import wires  # noqa: F401 -- loaded for the workers that are forked
+        from tests.crash.outsides import warm
+
+        warm()
     serve()

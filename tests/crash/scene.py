@@ -1,7 +1,8 @@
-"""One case: a store, an invoice, a tool, and what is done to its workers; then a restart, until nothing is due.
+"""One case: a store, a mark, a tool, and what is done to its workers; then a restart, until nothing is due.
 
 Decides how a case is run, never how it is judged. Promises that a case touches no other: its own folder, store,
-purpose and invoice. The payment service is shared, and switches are matched to the case's invoice.
+purpose, and mark (of the payment service: an invoice). The payment service is shared, and switches are matched to the
+case's invoice.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from examples.payments.spawn import running
 from holdfast.kernel.model import AFTER_COMMIT, State
 from holdfast.store import open_store
 from tests.crash.nursery import Child, Nursery
+from tests.crash.outsides import KINDS, Ready
 from tests.crash.worker import Plan, Told
 
 EXACT = ("refund", "refund_keyed", "refund_fenced", "refund_probed", "payout")
@@ -58,6 +60,11 @@ class Case:
     sole_holder: bool = True  # every worker that may have sent something is dead or done when the last one asks
 
     @property
+    def exact(self) -> bool:
+        """Whether exactly one change must come of it, whatever happens."""
+        return self.tool in EXACT or (self.tool in KINDS and KINDS[self.tool].exact)
+
+    @property
     def kind(self) -> str:
         """The row of the table: the tool, and whether a person was asked."""
         return f"{self.tool}, asked" if self.asked else self.tool
@@ -71,7 +78,8 @@ class Ran:
     folder: Path
     store: Path
     invoice: str
-    outside: PaymentsClient
+    outside: PaymentsClient | None = None  # None: one of the others; ``ready`` says how its tools find it
+    ready: Ready | None = None
     codes: list[int] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -98,36 +106,25 @@ class Ran:
         return "".join(part.read_text(encoding="utf-8") for part in parts)
 
 
-class Stage:
-    """Some payment services, one nursery, a folder: what cases share."""
+class Ground:
+    """A nursery and a folder: how a case is played, whatever its outside is."""
 
-    def __init__(self, folder: Path, outsides: list[PaymentsClient], nursery: Nursery) -> None:
-        """As many cases run side by side as there are services; they mostly wait for the disk and for times to pass.
-
-        A service has one switch of each kind, so two cases with faults must not share one at the same time.
-        """
+    def __init__(self, folder: Path, nursery: Nursery, at_once: int) -> None:
+        """``at_once`` cases run side by side; they mostly wait for the disk and for times to pass."""
         self.folder = folder
         self.nursery = nursery
-        self.client = outsides[0]
-        self._outsides = outsides
-        self._free: queue.SimpleQueue[PaymentsClient] = queue.SimpleQueue()
-        for outside in outsides:
-            self._free.put(outside)
+        self._at_once = at_once
         self._numbers = itertools.count(1)
 
-    def new(self, case: Case, outside: PaymentsClient | None = None) -> Ran:
-        """A folder and an invoice of its own for a case."""
+    def place(self) -> Path:
+        """A folder of its own for a case."""
         folder = self.folder / f"c{next(self._numbers):04}"
         folder.mkdir()
-        ran = Ran(
-            case=case,
-            folder=folder,
-            store=folder / "store.db",
-            invoice=f"in_{folder.name}",
-            outside=outside or self.client,
-        )
-        ran.outside.add_invoice(ran.invoice, 100_00)
-        return ran
+        return folder
+
+    def new(self, case: Case) -> Ran:
+        """A case with everything of its own, of which nothing has run yet."""
+        raise NotImplementedError
 
     def plan(self, ran: Ran, **more: object) -> Plan:
         """The plan of the next worker of a case."""
@@ -137,10 +134,7 @@ class Stage:
         given: dict[str, object] = {
             "store": str(ran.store),
             "state_dir": str(ran.folder / "state"),
-            "url": ran.outside.base_url,
             "tool": case.tool,
-            "invoice": ran.invoice,
-            "amount": ASKED if case.asked else 1_200,
             "purpose": f"ticket {ran.invoice}",
             "folder": str(folder),
             "told": str(ran.folder / "told"),
@@ -149,21 +143,18 @@ class Stage:
             "approve": case.asked,
             "defect": case.defect or os.environ.get(PLANTED, ""),
         }
-        return msgspec.convert(given | more, Plan)
+        return msgspec.convert(given | self.errand(ran) | more, Plan)
+
+    def errand(self, ran: Ran) -> dict[str, object]:
+        """The part of a plan that depends on the outside: where it is, and what is asked of it."""
+        raise NotImplementedError
 
     def play(self, case: Case) -> Ran:
         """Run a case to its end: each kill in turn, then restarts until a worker leaves with nothing due."""
-        outside = self._free.get()
-        try:
-            return self._play(self.new(case, outside))
-        finally:
-            self._free.put(outside)
+        return self._play(self.new(case))
 
     def _play(self, ran: Ran) -> Ran:
         case, began = ran.case, time.monotonic()
-        if case.fault is not None:
-            name, value, times = case.fault
-            ran.outside.switch(name, value, times=times, match=f"invoice={ran.invoice}", on="changes")
         for kill in case.kills:
             child = self._start(ran, kill)
             ran.codes.append(_end(child))
@@ -192,8 +183,50 @@ class Stage:
             done(ran)
             return ran
 
-        with ThreadPoolExecutor(len(self._outsides)) as pool:
+        with ThreadPoolExecutor(self._at_once) as pool:
             return list(pool.map(one, cases))
+
+
+class Stage(Ground):
+    """Some payment services, one nursery, a folder: what cases share."""
+
+    def __init__(self, folder: Path, outsides: list[PaymentsClient], nursery: Nursery) -> None:
+        """As many cases run side by side as there are services.
+
+        A service has one switch of each kind, so two cases with faults must not share one at the same time.
+        """
+        super().__init__(folder, nursery, len(outsides))
+        self.client = outsides[0]
+        self._outsides = outsides
+        self._free: queue.SimpleQueue[PaymentsClient] = queue.SimpleQueue()
+        for outside in outsides:
+            self._free.put(outside)
+
+    def new(self, case: Case, outside: PaymentsClient | None = None) -> Ran:
+        """A folder and an invoice of its own for a case."""
+        folder = self.place()
+        outside = outside or self.client
+        ran = Ran(case=case, folder=folder, store=folder / "store.db", invoice=f"in_{folder.name}", outside=outside)
+        outside.add_invoice(ran.invoice, 100_00)
+        return ran
+
+    def errand(self, ran: Ran) -> dict[str, object]:
+        """Pay back this invoice."""
+        assert ran.outside is not None
+        amount = ASKED if ran.case.asked else 1_200
+        return {"url": ran.outside.base_url, "invoice": ran.invoice, "amount": amount}
+
+    def play(self, case: Case) -> Ran:
+        """Run a case against a service that no other case uses meanwhile."""
+        outside = self._free.get()
+        try:
+            ran = self.new(case, outside)
+            if case.fault is not None:
+                name, value, times = case.fault
+                outside.switch(name, value, times=times, match=f"invoice={ran.invoice}", on="changes")
+            return self._play(ran)
+        finally:
+            self._free.put(outside)
 
     def books(self) -> dict[str, list[dict[str, object]]]:
         """The books of all the services together, once all work that is still late has been done."""

@@ -24,7 +24,7 @@ from holdfast.kernel.due import is_open
 from holdfast.kernel.model import Effect
 from holdfast.runtime import people
 from holdfast.runtime.recover import Recoverer
-from tests.crash.brisk import POLICY, tools
+from tests.crash.brisk import ELSEWHERE, POLICY, brisk, tools
 from tests.crash.defects import plant
 from tests.crash.points import Points, watch_wire, watched, watched_store
 
@@ -34,13 +34,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     store: str
     state_dir: str
-    url: str
     tool: str
-    invoice: str
     purpose: str
     folder: str
     told: str
+    url: str = ""
+    invoice: str = ""
     amount: int = 1200
+    args: dict[str, Any] = {}  # of a tool of the other outsides, which stand in ``env``
+    env: dict[str, str] = {}
     at: str = ""
     action: str = "kill"
     calls: int = 1
@@ -89,9 +91,9 @@ def still_due(store: Any) -> list[Effect]:
 async def work(plan: Plan) -> int:
     """Carry out the plan; the exit code."""
     points = Points(plan.at, plan.action, f"{plan.folder}/trace")
-    watch_wire(points)
+    toolset, policy = tools_of(plan, points)
     plant(plan.defect)
-    app = WatchedApp(f"sqlite:{plan.store}", tools=tools(), policy=POLICY, environment="prod", handle_signals=plan.stay)
+    app = WatchedApp(f"sqlite:{plan.store}", tools=toolset, policy=policy, environment="prod", handle_signals=plan.stay)
     app.points = points
     async with app:
         approver = asyncio.create_task(_approve(app)) if plan.approve else None
@@ -106,10 +108,21 @@ async def work(plan: Plan) -> int:
         return code
 
 
+def tools_of(plan: Plan, points: Points) -> tuple[list[Any], Any]:
+    """The tools of the outside that is called, their policy, and points inside their bodies."""
+    if plan.url:
+        watch_wire(points)
+        return tools(), POLICY
+    from tests.crash import outsides, wires  # what they import takes a while, and the payment service needs none of it
+
+    wires.watch(plan.tool, points)
+    return [brisk(tool, ELSEWHERE) for tool in outsides.TOOLS[outsides.KINDS[plan.tool].outside]], outsides.POLICY
+
+
 async def _calls(app: WatchedApp, plan: Plan) -> None:
     intent = hf.Intent(goal="refund a duplicate", principal="agent", purpose=plan.purpose)
     run = await app.begin(intent)
-    call = hf.Call(plan.tool, {"invoice_id": plan.invoice, "amount": plan.amount})
+    call = hf.Call(plan.tool, plan.args or {"invoice_id": plan.invoice, "amount": plan.amount})
 
     async def one() -> None:
         outcome = await run.call(call, patience=plan.patience_ms)
@@ -153,6 +166,7 @@ async def _until_quiet(app: hf.App, plan: Plan) -> int:
 
 def main(plan: Plan) -> int:
     """Run a plan in this process; the exit code. Errors go to the plan's folder."""
+    os.environ.update(plan.env)
     os.environ["PAYMENTS_URL"] = plan.url
     os.environ["PAYMENTS_TIMEOUT_S"] = "1"
     os.environ["HOLDFAST_STATE_DIR"] = plan.state_dir
