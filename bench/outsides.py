@@ -220,7 +220,7 @@ OUTSIDES: dict[str, Outside] = {
     "(no outside)": Outside(_nothing, 60, "the engine alone, for comparison: a dict in memory"),
     "payments": Outside(_payments, 40, "refund: the refund and the listing read back, over HTTP"),
     "objects": Outside(_objects, 30, "put_object: four requests to a server in Python", ("boto3", "moto.server")),
-    "repository": Outside(_repository, 20, "commit_files: a fresh clone to write and one to read", programs=("git",)),
+    "repository": Outside(_repository, 12, "commit_files: a fresh clone to write and one to read", programs=("git",)),
     "files": Outside(_files, 40, "write_file: a new file, its fence and its record, all synced"),
     "database, SQLite": Outside(_sqlite, 40, "insert_row: a connection for each transaction, synced"),
     "database, PostgreSQL": Outside(

@@ -1,8 +1,8 @@
 """What it costs to write a model's answer down: bytes in the store and time, for a small answer and one of 20 kB.
 
 An answer is checked and recorded by the drive's own code, before it is acted on: the call, the words, and by what it
-was made (model, tokens, price and the digests of all that was shown). It is ordered before what follows from it and waits for
-no sync of its own; the sync that ends a measurement is in its time, shared by all answers of the measurement.
+was made (model, tokens, price and the digests of all that was shown). It is ordered before what follows from it and
+waits for no sync of its own; the sync that ends a measurement is in its time, shared by all answers of it.
 
 Promises bytes of the store's file, closed and its log taken up, with indexes and the chain of entries. Does not promise
 the bytes of one entry: they lie in pages.
