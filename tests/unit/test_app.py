@@ -368,6 +368,27 @@ async def test_a_driven_run_records_each_answer_and_goes_on_where_it_was(tmp_pat
     assert [type(o).__name__ for o in report.outcomes] == ["Verified", "Verified", "Refused"]
 
 
+@pytest.mark.parametrize("independent", [False, True])
+async def test_an_unknown_holds_back_what_follows_unless_its_contract_stands_alone(
+    tmp_path: Path, independent: bool
+) -> None:
+    """One answer with two calls: after a doubt the second is not dispatched, but where the first is independent."""
+    put = make()
+
+    @hf.tool(
+        effect="irreversible", resource="x:{i}", identity=("i",), owner="o", no_probe="none", independent=independent
+    )
+    async def bare(fx: hf.Fx, *, i: int) -> dict[str, int]:
+        raise ConnectionResetError("gone")
+
+    async with opened(tmp_path, put, bare) as app:
+        run = await app.begin(intent())
+        both = hf.Answer(calls=(hf.Proposed("bare", {"i": 1}), hf.Proposed("put", {"box": "a"})))
+        report = await run.drive(hf.Scripted([both]))
+    assert report.state == "blocked"
+    assert [b for b, _ in WORLD.book] == (["a"] if independent else [])
+
+
 async def test_a_halt_and_a_stop_let_nothing_leave(tmp_path: Path) -> None:
     """A halt of the tool refuses; lifted, it goes on; a stopped run takes no call."""
     put = make()

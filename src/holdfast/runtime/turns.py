@@ -304,7 +304,7 @@ class Turns:
         """What somebody else must move first ends the drive; the call stays open and is taken up where it stands."""
         match outcome:
             case Unknown():
-                if not await self._abandoned(outcome.effect):
+                if not await self._let_be(outcome.effect):
                     raise _Rest("blocked", f"{outcome.effect} is unknown: {outcome.cause}")
             case Waiting():
                 raise _Rest("waiting", f"{outcome.effect} waits for {outcome.for_what}")
@@ -313,9 +313,13 @@ class Turns:
             case Stopped():
                 raise _Rest("blocked", outcome.reason)
 
-    async def _abandoned(self, effect: str) -> bool:
+    async def _let_be(self, effect: str) -> bool:
+        """Whether an unknown holds nothing back: a human gave it up, or its contract says that it stands alone."""
         view = (await self._ports.store.read(effect)).effect
-        return view is not None and view.state is State.ABANDONED
+        if view is None:
+            return False
+        contract = self._ports.contracts.get(view.tool)
+        return view.state is State.ABANDONED or (contract is not None and contract.independent)
 
     async def _tell(self, number: int, outcome: Outcome) -> None:
         """Record what is told of a call: from here on it is carried out, and not taken up again."""
