@@ -17,9 +17,10 @@ import apsw
 import pytest
 
 import holdfast as hf
-from holdfast.kernel.errors import ApprovalInvalid, ApproverIsProposer, BadValue, NotOpen
+from holdfast.kernel.errors import ApprovalInvalid, ApproverIsProposer, BadValue, ChainBroken, NotOpen
 from holdfast.kernel.model import Effect, State
 from holdfast.runtime import people
+from holdfast.store import open_store
 
 ALLOW = "permit (principal, action, resource);"
 ASK = "permit (principal, action, resource) when { context.approved };"
@@ -459,3 +460,52 @@ async def test_lock_held_just_after_an_idle_checkpoint_is_waited_for(tmp_path: P
         assert not seen.done()
         peer.execute("ROLLBACK")
         assert (await seen).source == "here"
+
+
+# -------------------------------------------------------------------------------------------- forged files
+
+FORGED = {
+    "budget raised": (
+        """UPDATE run SET view = CAST(replace(CAST(view AS TEXT), '"effects":5', '"effects":9') AS BLOB)""",
+    ),
+    "run taken out": (
+        "DELETE FROM entry_body WHERE pos IN (SELECT pos FROM entry WHERE run = 2)",
+        "DELETE FROM entry WHERE run = 2",
+        "DELETE FROM effect_view WHERE n IN (SELECT n FROM effect WHERE run = 2)",
+        "DELETE FROM effect WHERE run = 2",
+        "DELETE FROM run WHERE n = 2",
+    ),
+    "row of a run taken out": ("DELETE FROM run WHERE n = 2",),
+    "effect put in": (
+        """INSERT INTO effect
+        SELECT 99, 'ef_forged', tenant, run, x'00', generation, tool, state, version, open, due_ms
+        FROM effect LIMIT 1""",
+    ),
+    "identity of an effect changed": ("UPDATE effect SET identity = x'11' WHERE n = 1",),
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+async def test_forged_file_does_not_verify(tmp_path: Path, how: str) -> None:
+    """Whoever drops the triggers and changes rows beside the entries is found by the check of the whole store."""
+
+    async def body(fx: hf.Fx, *, box: str) -> object:
+        return "done"
+
+    put = tool(body)
+    async with opened(tmp_path, put) as app:
+        for purpose in ("p-1", "p-2"):
+            run = await app.begin(intent(purpose, budget=hf.Budget(effects=5)))
+            await run.call(put(box="a"))
+    file = apsw.Connection(str(tmp_path / "h.db"))
+    for (trigger,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        file.execute(f"DROP TRIGGER {trigger}")
+    for statement in FORGED[how]:
+        file.execute(statement)
+    file.close()
+    store = open_store(tmp_path / "h.db", read_only=True)
+    try:
+        with pytest.raises(ChainBroken):
+            store.verify()
+    finally:
+        store.close_now()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
-from holdfast.kernel.canon import encode
+from holdfast.kernel.canon import decode, encode
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.model import Effect, Run
@@ -21,6 +21,9 @@ from holdfast.store import rows
 from holdfast.store.evidence import Entry, check_chain
 from holdfast.store.folding import fold
 from holdfast.store.reading import PAGE, Reading
+
+TERMS = ("tenant", "environment", "intent", "purpose", "goal", "principal", "deadline_ms", "scope", "done", "budget")
+"""What of a run never changes after it was begun."""
 
 
 class Audited(NamedTuple):
@@ -48,11 +51,26 @@ def audit(db: apsw.Connection, reading: Reading) -> Audited:
             checked = check_chain(run_id, folds.watch(_paged(reading, run_id)), run.head)
             runs, entries = runs + 1, entries + checked.entries
             bodies, redacted = bodies + checked.bodies, redacted + checked.redacted
+            folds.compare_run()
             found, skipped = folds.compare(reading)
             effects, not_folded = effects + found, not_folded + skipped
+        _nothing_beside(db, entries, effects + not_folded)
         return Audited(runs, entries, bodies, redacted, effects, not_folded)
     finally:
         db.execute(rows.COMMIT)
+
+
+def _nothing_beside(db: apsw.Connection, entries: int, effects: int) -> None:
+    """No gap where a whole run was taken out, and no row that belongs to none of the runs that were read."""
+    counted: Any = db.execute(rows.HOW_MANY).fetchone()
+    there, last_pos, rows_there = counted
+    for field, expected, found in (
+        ("positions", last_pos, entries),
+        ("entries", entries, there),
+        ("effects", effects, rows_there),
+    ):
+        if expected != found:
+            _broken("the whole store", entries, field, str(expected), str(found))
 
 
 def _paged(reading: Reading, run: str) -> Iterator[Entry]:
@@ -72,6 +90,7 @@ class Folds:
         self._db = db
         self._views: dict[str, Effect | None] = {}
         self._last: dict[str, int] = {}
+        self._terms: dict[str, Any] = {}
 
     def watch(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """Pass entries on, folding each that is an effect's. A redacted one ends the fold of its effect."""
@@ -79,6 +98,15 @@ class Folds:
             yield entry  # the chain is checked first: what does not verify is not interpreted
             if entry.effect:
                 self._fold(entry)
+            elif entry.kind == "intent" and entry.body is not None:
+                self._terms = decode(entry.body)
+
+    def compare_run(self) -> None:
+        """The terms of the run (principal, budget, deadline) are those that its intent was begun with."""
+        there: dict[str, Any] = msgspec.to_builtins(self._run)
+        for name in TERMS if "principal" in self._terms else ():  # a whole intent; defaults are left out of it
+            if encode(self._terms.get(name)) != encode(there.get(name)):
+                _broken(self._run.id, 1, f"run.{name}", str(self._terms.get(name)), str(there.get(name)))
 
     def _fold(self, entry: Entry) -> None:
         before = self._views.get(entry.effect)
@@ -116,7 +144,7 @@ class Folds:
                 continue
             columns = self._db.execute(rows.EFFECT_COLUMNS, (effect,)).get
             state = reading.word(columns[1])
-            expected = (row.id, row.state.value, row.version, int(is_open(row)), row.due_ms)
+            expected = (row.id, row.state.value, row.version, int(is_open(row)), row.due_ms, rows.blob(row.identity))
             if (columns[0], state, *columns[2:]) != expected:
                 _broken(self._run.id, self._last[effect], f"{effect}.columns", str(expected), str(columns))
             if folded is None:
