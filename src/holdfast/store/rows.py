@@ -107,8 +107,7 @@ COUNTS = "SELECT state, count(*) FROM effect GROUP BY state"
 COUNT_OPEN = "SELECT count(*) FROM effect WHERE open = 1"
 EFFECT_COLUMNS = "SELECT id, state, version, open, due_ms, identity FROM effect WHERE id = ?"
 HOW_MANY = (
-    "SELECT (SELECT count(*) FROM entry), (SELECT coalesce(max(pos), 0) FROM entry),"
-    " (SELECT count(*) FROM effect)"
+    "SELECT (SELECT count(*) FROM entry), (SELECT coalesce(max(pos), 0) FROM entry), (SELECT count(*) FROM effect)"
 )
 IDS_LIKE = (
     "SELECT id, 'run' FROM run WHERE id >= ?1 AND id < ?2"
