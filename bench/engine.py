@@ -76,7 +76,7 @@ def show(out: Console, counts: dict[str, Any], goals: list[dict[str, Any]]) -> N
     out.print(table)
     for name, why in counts["peers"].items():
         if why != "run":
-            out.print(f"{name}: not run: {why}")
+            out.print(f"{name}: not run: {why}", markup=False)
     split = Table("runs", "decisions", *PARTS, "SQL statements", title="CPU per effect by part, us (measured apart)")
     for name, part in counts["parts"].items():
         runs, decisions = name.split(", ")

@@ -70,7 +70,7 @@ def _here(out: Console, counts: dict[str, Any]) -> dict[str, Any]:
     """What was measured; the rest is said."""
     for name, got in counts.items():
         if "not_run" in got:
-            out.print(f"{name}: not run: {got['not_run']}")
+            out.print(f"{name}: not run: {got['not_run']}", markup=False)
         elif "failed" in got:
             out.print(f"{name}: not measured: {got['failed']}", markup=False)
     return {name: got for name, got in counts.items() if "not_run" not in got and "failed" not in got}

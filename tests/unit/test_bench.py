@@ -1,10 +1,12 @@
 """The benchmark's own judgement: what was not measured is not met, and a part is only what remains of the whole."""
 
 import argparse
+import io
 import json
 from contextlib import contextmanager
 
 import pytest
+from rich.console import Console
 
 import bench.__main__ as bench_main
 from bench import hands, outsides, planning, recording, rounds, startup
@@ -118,6 +120,10 @@ def test_an_outside_without_its_part_is_not_run_and_one_that_fails_is_named(monk
     counts = hands.measure_outsides(asked(), lambda _line: None)
     assert "pip install 'holdfast[test]'" in counts["gone"]["not_run"]
     assert hands.unmeasured(counts) == ["broken: KeyError: 'broken'"]
+    console = Console(width=132, file=io.StringIO(), record=True)
+    hands.show_outsides(console, counts)
+    said = "gone: not run: no_such_module.at_all is not installed: pip install 'holdfast[test]'"
+    assert said in console.export_text()
 
 
 def test_a_program_that_is_not_there_is_named(monkeypatch):
