@@ -21,6 +21,7 @@ from typing import Any
 from tests.crash import cases
 from tests.crash.judge import Judged, judge, judge_outside
 from tests.crash.outside_stage import Outsides, outside_stage
+from tests.crash.outsides import ON_POSTGRES
 from tests.crash.scene import Case, Ground, Ran, Stage, stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +111,7 @@ class Tally:
     def table(self) -> str:
         """The figures as text, a line per kind and stage."""
         kinds = list(dict.fromkeys(kind for kind, _ in self.cells))
-        lines = [f"{'tool':<20}{'killed':<18}{'tried':>6}{'kills':>7}{'one':>6}{'none':>6}{'owned':>7}{'broken':>8}"]
+        lines = [f"{'tool':<24}{'killed':<18}{'tried':>6}{'kills':>7}{'one':>6}{'none':>6}{'owned':>7}{'broken':>8}"]
         for kind in kinds:
             for stage_name in ORDER:
                 cell = self.cells.get((kind, stage_name))
@@ -123,7 +124,7 @@ class Tally:
 
 def _line(kind: str, stage_name: str, cell: Counter[str]) -> str:
     return (
-        f"{kind:<20}{stage_name:<18}{cell['tried']:>6}{cell['kills']:>7}{cell['exactly_one']:>6}"
+        f"{kind:<24}{stage_name:<18}{cell['tried']:>6}{cell['kills']:>7}{cell['exactly_one']:>6}"
         f"{cell['none']:>6}{cell['owned']:>7}{cell['broken']:>8}"
     )
 
@@ -171,15 +172,21 @@ def play_outsides(scene: Outsides, seed: int, scale: float) -> Tally:
     def some(all_of_them: list[Case], count: int) -> list[Case]:
         return cases.shuffled(all_of_them, seed)[: max(1, int(count * scale))]
 
-    base = phase(scene, "outsides, undisturbed", cases.undisturbed(cases.OUTSIDES))
+    kinds = [*cases.OUTSIDES]
+    try:
+        scene.of(ON_POSTGRES)
+        kinds.append((ON_POSTGRES, False))
+    except Exception as error:
+        print(f"{ON_POSTGRES}: not run, no server could be started: {error}", flush=True)
+    base = phase(scene, "outsides, undisturbed", cases.undisturbed(kinds))
     single = phase(scene, "outsides, every point", some(cases.every_point(base), 1_000))
     rans = [
         *base,
         *single,
         *phase(scene, "outsides, in recovery", some(cases.in_recovery(single), 220)),
         *phase(scene, "outsides, three in a row", cases.twice_in_a_row(single, seed + 1, max(1, int(33 * scale)))),
-        *phase(scene, "outsides, at random", cases.at_random(seed + 2, max(1, int(44 * scale)), cases.OUTSIDES)),
-        *phase(scene, "outsides, repeated", cases.repeated(seed + 4, max(1, int(22 * scale)), cases.OUTSIDES)),
+        *phase(scene, "outsides, at random", cases.at_random(seed + 2, max(1, int(48 * scale)), kinds)),
+        *phase(scene, "outsides, repeated", cases.repeated(seed + 4, max(1, int(24 * scale)), kinds)),
     ]
     return Tally(judge_outside(ran, scene.found(ran)) for ran in rans)
 

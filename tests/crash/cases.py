@@ -35,7 +35,8 @@ INSIDE = (
     "body/disk.rename#1:after",
 )
 """The same inside the bodies of the other outsides: on its way, staged on disk, in place and not recorded there."""
-OUTSIDES = tuple((tool, False) for tool in outsides.KINDS)
+OUTSIDES = tuple((tool, False) for tool in outsides.KINDS if tool != outsides.ON_POSTGRES)
+"""Every tool of the other outsides whose outside starts at once."""
 
 FAULTS: tuple[tuple[str, object, int], ...] = (
     ("drop_reply", None, 1),

@@ -40,7 +40,8 @@ class Outsides(Ground):
     def errand(self, ran: Ran) -> dict[str, object]:
         """Call the tool under test."""
         assert ran.ready is not None
-        return {"args": ran.ready.args, "env": ran.ready.env}
+        tool = KINDS[ran.case.tool].tool or ran.case.tool
+        return {"tool": tool, "args": ran.ready.args, "env": ran.ready.env}
 
     def found(self, ran: Ran) -> Found:
         """What the outside's own books say of a case."""

@@ -142,6 +142,27 @@ class Database:
         return Found(changes=changes, so=lamp is not None and lamp["price"] == 450, beside=beside)
 
 
+class Postgres(Database):
+    """The same on a PostgreSQL server, with a schema for each case."""
+
+    def __init__(self, folder: Path, keep: contextlib.ExitStack) -> None:
+        super().__init__(folder, keep)
+        import psycopg
+
+        from tests.contract.postgres_server import running
+
+        self._dsn = keep.enter_context(running())
+        self._connect = psycopg.connect
+
+    def _url(self, mark: str) -> str:
+        return f"{self._dsn}{'&' if '?' in self._dsn else '?'}options=-csearch_path%3D{mark}"
+
+    def ready(self, tool: str, mark: str) -> Ready:
+        with self._connect(self._dsn, autocommit=True) as admin:
+            admin.execute(f'CREATE SCHEMA "{mark}"')
+        return super().ready(tool, mark)
+
+
 class Objects:
     """An object for each case in one bucket of an S3-compatible store. The books are its versions."""
 
@@ -269,13 +290,18 @@ def as_it_is(key: str) -> str:
 
 
 class Kind(NamedTuple):
-    """A tool under test: its outside, whether one change must come out of any kill, and how its key looks there."""
+    """A tool under test: its outside, whether one change must come out of any kill, and how its key looks there.
+
+    ``tool`` is its name where the kind has another.
+    """
 
     outside: type[Outside]
     exact: bool = True
     known_as: Callable[[str], str] = as_it_is
+    tool: str = ""
 
 
+ON_POSTGRES = "update_row, PostgreSQL"
 KINDS = {
     "put_object": Kind(Objects),
     "copy_object": Kind(Objects),
@@ -285,6 +311,7 @@ KINDS = {
     "move_file": Kind(Files),
     "delete_file": Kind(Files),
     "update_row": Kind(Database),
+    ON_POSTGRES: Kind(Postgres, tool="update_row"),
     "send_mail": Kind(Mail, known_as=mail.message_id),
     "send_outside": Kind(Mail, exact=False, known_as=mail.message_id),
     "deploy": Kind(Deployment),
@@ -300,7 +327,9 @@ TOOLS: dict[type[Outside], list[Any]] = {
 
 
 def warm() -> None:
-    """Load what a client of the object store reads from disk, once, in the process that workers are forked from."""
+    """Load what clients take long to load or read from disk, once, in the process that workers are forked from."""
+    with contextlib.suppress(ImportError):
+        import psycopg  # noqa: F401 -- where it is missing, nobody will ask for it
     boto3.client(
         "s3", endpoint_url="http://127.0.0.1:9", region_name="us-east-1",
         aws_access_key_id="none", aws_secret_access_key="none",
