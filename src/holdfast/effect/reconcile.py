@@ -60,7 +60,7 @@ async def _conclude(ports: Ports, seen: Seen, contract: Contract, answer: Found)
     if isinstance(answer, Absent):
         # What was sent under another version is not judged by what this one promises of the outside.
         same = contract.version == view.contract
-        ground = final_absence(contract, view, answer, seen.now_ms) if same else ""
+        ground = final_absence(contract, view, answer, seen.now_ms, seen.steady_ms) if same else ""
         if ground:
             said = f" ({answer.why})" if answer.why else ""
             body = {"cause": f"proved absent{said}: {ground}", "basis": ground, "unsettled": "refund+again"}

@@ -76,6 +76,16 @@ class Change(Record, frozen=True, kw_only=True):
     reply: dict[str, Any] | None = None  # evidence that must survive even if its owner is stale
 
 
+def needs_a_sound_clock(change: Change) -> bool:
+    """Whether a change rests on how much time has passed: a dispatch, or an absence that time made final."""
+    for draft in change.drafts:
+        if draft.kind == "dispatched":
+            return True
+        if draft.kind == "failed" and not draft.body.get("attested_by") and State.DISPATCHED not in change.guard.states:
+            return True
+    return False
+
+
 class Applied(Record, frozen=True, kw_only=True):
     """The store's yes: the primary effect as it is now, and when."""
 

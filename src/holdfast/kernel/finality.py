@@ -10,11 +10,11 @@ from holdfast.kernel.answers import Absent
 from holdfast.kernel.model import Contract, Effect
 
 
-def final_absence(contract: Contract, view: Effect, answer: Absent, asked_ms: int) -> str:
+def final_absence(contract: Contract, view: Effect, answer: Absent, asked_ms: int, steady_ms: int = 0) -> str:
     """The ground on which this absence is final, in words; empty if there is none.
 
     ``asked_ms`` is the store's time *before* the probe was sent. Each ground also waits until a change that did land
-    would be visible to the probe (``visible_within_ms``).
+    would be visible to the probe (``visible_within_ms``). After a jump of the clock, time counts from ``steady_ms`` on.
     """
     last = view.attempts[-1]
     seen_ms = contract.visible_within_ms
@@ -24,10 +24,10 @@ def final_absence(contract: Contract, view: Effect, answer: Absent, asked_ms: in
             return f"the resource refuses token {last.token}: it has seen {view.token}"
     if view.operation:
         return ""  # the outside has taken it: it may be done long after its send-by, whoever sent it
-    latest_ms = max(a.send_by_ms for a in view.attempts)
+    latest_ms = max(steady_ms, *(a.send_by_ms for a in view.attempts))
     if contract.enforces_send_by and asked_ms > latest_ms + contract.skew_ms + seen_ms:
         return "the outside refuses requests after their send-by, and it has passed"
-    if view.dead_since_ms and asked_ms >= view.dead_since_ms + contract.lands_within_ms + seen_ms:
+    if view.dead_since_ms and asked_ms >= max(view.dead_since_ms, steady_ms) + contract.lands_within_ms + seen_ms:
         return f"its sender is proved dead and nothing it sent lands after {contract.lands_within_ms} ms"
     return ""
 

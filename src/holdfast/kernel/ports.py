@@ -25,6 +25,7 @@ class Seen(Record, frozen=True, kw_only=True):
     approval: Approval | None = None
     epochs: tuple[tuple[str, int], ...] = ()
     halted: str = ""
+    steady_ms: int = 0  # the clock jumped and is trusted again since then; 0: it never jumped
 
 
 class Request(Record, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import apsw
 from msgspec.structs import replace
 
 from holdfast.kernel.canon import commitment, encode, leaf_hash
-from holdfast.kernel.commit import Change, Line, Verdict
+from holdfast.kernel.commit import Change, Line, Verdict, needs_a_sound_clock
 from holdfast.kernel.due import is_open
 from holdfast.kernel.guard import Fact, Rejected
 from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
@@ -132,8 +132,8 @@ class Batch:
         was.
         """
         now_ms = self._clock.now_ms()
-        if any(draft.kind == "dispatched" for draft in change.drafts) and self._clock.jumped_ms():
-            why = f"the clock jumped by {self._clock.jumped_ms()} ms; leases and deadlines cannot be judged"
+        if needs_a_sound_clock(change) and self._clock.jumped_ms():
+            why = f"the clock jumped by {self._clock.jumped_ms()} ms; what rests on time cannot be judged"
             return Rejected(part="clock", why=why, effect=self.unit.effect(change.guard.effect))
         try:
             verdict = self.unit.do(change, now_ms)

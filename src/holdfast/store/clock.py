@@ -38,6 +38,8 @@ class StoreClock:
         self._offset_ms = wall() - boot()
         self._high_ms = 0
         self._behind_ms = 0
+        self.steady_ms = 0
+        """Since when the clock is trusted again after a jump that somebody accepted; 0: it never jumped."""
 
     def seen(self, high_ms: int) -> None:
         """A persisted time was read: from here on the store's time is not below it."""
@@ -66,5 +68,7 @@ class StoreClock:
 
     def accept(self) -> None:
         """Somebody looked: what the wall clock says now is taken as right."""
+        if self.jumped_ms():
+            self.steady_ms = self.now_ms()
         self._offset_ms = self._wall() - self._boot()
         self._behind_ms = 0

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from holdfast.kernel.commit import Change, Note, Verdict
+from holdfast.kernel.commit import Change, Note, Verdict, needs_a_sound_clock
 from holdfast.kernel.errors import BadValue, NotOpen, StoreBusy, StoreFailed
 from holdfast.kernel.guard import Rejected
 from holdfast.kernel.model import Effect, Lease, Run
@@ -189,9 +189,9 @@ class PostgresStore(PostgresReading):
         verdicts: list[Verdict | Exception] = []
         jumped_ms = self._clock.jumped_ms()
         for change in changes:
-            if jumped_ms and any(draft.kind == "dispatched" for draft in change.drafts):
+            if jumped_ms and needs_a_sound_clock(change):
                 seen = unit.effect(change.guard.effect) if change.guard.effect else None
-                why = f"the clock jumped by {jumped_ms} ms; leases and deadlines cannot be judged"
+                why = f"the clock jumped by {jumped_ms} ms; what rests on time cannot be judged"
                 verdicts.append(Rejected(part="clock", why=why, effect=seen))
                 continue
             try:

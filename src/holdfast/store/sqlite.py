@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import apsw
+from msgspec.structs import replace
 
 from holdfast.kernel.commit import Change, Note, Verdict
 from holdfast.kernel.due import is_open
@@ -61,7 +62,7 @@ class SqliteStore:
         if batch is None:
             return self.read_now(effect)
         try:
-            return look(effect, batch.unit, self._clock.now_ms(), batch.unit.standings)
+            return self._dated(look(effect, batch.unit, self._clock.now_ms(), batch.unit.standings))
         except apsw.Error as error:
             raise translate(error, self.path) from error
 
@@ -100,15 +101,19 @@ class SqliteStore:
         """As :meth:`read`."""
         writer, now_ms = self._writer, self._clock.now_ms()
         if writer is not None and writer.batch is not None:
-            return look(effect, writer.batch.unit, now_ms, writer.batch.unit.standings)
+            return self._dated(look(effect, writer.batch.unit, now_ms, writer.batch.unit.standings))
         source = self.reading.source
         flying = self._held
         self._read_db.execute(rows.BEGIN_READ)
         try:
             source.begin()
-            return look(effect, source if flying is None else Overlay(flying, source), now_ms)
+            return self._dated(look(effect, source if flying is None else Overlay(flying, source), now_ms))
         finally:
             self._read_db.execute(rows.COMMIT)
+
+    def _dated(self, seen: Seen) -> Seen:
+        """With the instant from which the clock is trusted again, where it ever jumped."""
+        return replace(seen, steady_ms=self._clock.steady_ms) if self._clock.steady_ms else seen
 
     def latest_now(self, identity: str) -> Effect | None:
         """As :meth:`latest`."""
