@@ -50,6 +50,6 @@ $(VENV)/.stamp-%: pyproject.toml | $(PY)
 
 # The bench needs what the tests need as well: it starts the same outside.
 $(VENV)/.stamp-bench: pyproject.toml | $(PY)
-	@echo "installing holdfast[bench,examples] into $(VENV)"
-	@$(PIP) --editable '.[bench,examples]'
+	@echo "installing holdfast[bench,test] into $(VENV)"
+	@$(PIP) --editable '.[bench,test]'
 	@touch $@

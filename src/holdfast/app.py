@@ -28,6 +28,7 @@ from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.errors import BadConfig, BadContract, NotOpen, SealRefused
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import DEFAULT_TENANT, Effect
+from holdfast.kernel.outcomes import Refused
 from holdfast.kernel.ports import Ports, Request, Sent
 from holdfast.runtime import people
 from holdfast.runtime.begin import Intent, begin
@@ -316,7 +317,21 @@ class App:
         row = await self.store.run_row(request.run)
         if row is None:
             raise NotOpen(what=f"Run {request.run}")
+        if reason := await self._in_its_own_way(request.effect, call):
+            return Refused(reason, rules=("builtin:own-resource",))
         return await RunHandle(self, row).propose(call.tool, dict(call.args), parent=request.effect)
+
+    async def _in_its_own_way(self, parent: str, call: Call) -> str:
+        """Why a child would wait for its own ancestor, which waits for it; empty if it would not."""
+        bound = self.registry.bind(call)
+        while parent and not bound.contract.shared:
+            view = (await self.store.read(parent)).effect
+            if view is None:
+                return ""
+            if view.resource == bound.resource:
+                return f"{view.id}, which called it, holds {bound.resource} until this call is over"
+            parent = view.parent
+        return ""
 
     def _on_late(self, request: Request, reply: Reply) -> None:
         """A body that had been given up came back after all: a late yes is evidence."""

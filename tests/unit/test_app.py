@@ -334,6 +334,24 @@ async def test_a_body_calls_other_tools_as_linked_children_under_the_same_gate(t
     assert [b for b, _ in WORLD.book] == ["c1"]
 
 
+async def test_a_child_on_its_parents_resource_is_refused_at_once(tmp_path: Path) -> None:
+    """It would wait for the lease of the parent, which waits for it; the parent is told why, and goes on."""
+    put = make()
+
+    @hf.tool(effect="irreversible", resource="box:{box}", identity=("box",), keyed="24h", owner="o", no_probe="none")
+    async def outer(fx: hf.Fx, *, box: str) -> dict[str, str]:
+        child = await fx.call(put(box=box))
+        return {"child": type(child).__name__, "why": getattr(child, "reason", "")}
+
+    async with opened(tmp_path, put, outer) as app:
+        run = await app.begin(intent())
+        out = await run.call(outer(box="a"))
+    value = out.unwrap()
+    assert value["child"] == "Refused"
+    assert "box:a" in value["why"]
+    assert WORLD.book == []
+
+
 async def test_a_done_that_was_not_verified_ends_blocked(tmp_path: Path) -> None:
     """A planner that says done over a world that differs is reported blocked, with its own words set apart."""
     put = make(verifies=1)
