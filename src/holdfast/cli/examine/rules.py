@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from holdfast.kernel.model import Contract, Effect
 
 EXTRAS = {"psycopg": "postgres", "pydantic_ai": "models", "anthropic": "models", "openai": "models"}
-EXTRAS |= dict.fromkeys(("boto3", "httpx", "moto", "starlette", "uvicorn"), "examples")
+EXTRAS |= dict.fromkeys(("boto3", "moto"), "examples")
 """The extra of holdfast that brings a module, for the message. Metadata of another installation could not say it."""
 
 
