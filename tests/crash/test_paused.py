@@ -146,12 +146,16 @@ def test_a_lease_lost_mid_call_gives_unknown(stories: dict[str, Story], name: st
 
 
 def test_a_keyed_outside_answers_the_sleeper_from_the_first(stories: dict[str, Story]) -> None:
-    """The taker sent the same key again; the sleeper gave up, and its request's yes, when it came, is kept as late."""
+    """The taker sent the same key again; the sleeper's own yes, when it came, is kept as late.
+
+    Whether its time was up before that yes (then a doubt stands first) is the scheduler's business.
+    """
     story = stories["keyed"]
     assert story.judged is not None
     assert (story.judged.broken, story.judged.ran.codes) == ([], [0, 0, 0])
     assert (len(story.meanwhile), len(story.changes)) == (1, 1)
-    assert [body["reply"]["kind"] for *_, body in story.late()] == ["doubt", "ack"]
+    kinds = [body["reply"]["kind"] for *_, body in story.late()]
+    assert kinds in (["doubt", "ack"], ["ack"])
 
 
 @pytest.mark.req("1.4b", "1.1e", mutant=None, reason=REASON)
