@@ -299,9 +299,9 @@ def absence_from_dispatch(put: Put) -> None:
     """What its sender is not proved dead for counts as final once it should have landed."""
     honest = finality.final_absence
 
-    def early(contract: Any, view: Any, answer: Any, asked_ms: int) -> str:
+    def early(contract: Any, view: Any, answer: Any, asked_ms: int, steady_ms: int = 0) -> str:
         grounds = replace(view, dead_since_ms=view.dead_since_ms or view.attempts[-1].at_ms)
-        return honest(contract, grounds, answer, asked_ms)
+        return honest(contract, grounds, answer, asked_ms, steady_ms)
 
     put(reconcile, "final_absence", early)
 
