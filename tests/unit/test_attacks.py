@@ -509,3 +509,42 @@ async def test_forged_file_does_not_verify(tmp_path: Path, how: str) -> None:
             store.verify()
     finally:
         store.close_now()
+
+
+FORGED_ANSWERS = {
+    "a yes that nobody gave": ("open", '{"state":"granted","yes":["eve"]}'),
+    "a granted request that nobody answered": ("open", '{"state":"granted"}'),
+    "a spent request made good again": ("spent", '{"state":"granted"}'),
+    "another name under the yes": ("spent", '{"yes":["eve"]}'),
+}
+
+
+@pytest.mark.parametrize("how", list(FORGED_ANSWERS))
+async def test_forged_answer_to_a_request_does_not_verify(tmp_path: Path, how: str) -> None:
+    """A request's row that says another answer than the entries do is found, also before anything is sent on it."""
+
+    async def body(fx: hf.Fx, *, box: str) -> object:
+        return "done"
+
+    put = tool(body)
+    which, patch = FORGED_ANSWERS[how]
+    policy = "permit (principal, action, resource) when { context.approved };"
+    async with hf.open(f"sqlite:{tmp_path / 'h.db'}", tools=[put], policy=policy, recover=False) as app:
+        run = await app.begin(intent("p-1"))
+        asked = await run.call(put(box="a"))
+        assert isinstance(asked, hf.Waiting)
+        if which == "spent":
+            people.approve(app.store, asked.request, who="dana", vouched_by="test")
+            assert not isinstance(await run.call(put(box="a")), hf.Waiting)
+        app.store.verify()
+    file = apsw.Connection(str(tmp_path / "h.db"))
+    for (trigger,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        file.execute(f"DROP TRIGGER {trigger}")
+    file.execute("UPDATE approval SET view = CAST(json_patch(CAST(view AS TEXT), ?) AS BLOB)", (patch,))
+    file.close()
+    store = open_store(tmp_path / "h.db", read_only=True)
+    try:
+        with pytest.raises(ChainBroken):
+            store.verify()
+    finally:
+        store.close_now()

@@ -52,6 +52,7 @@ def audit(db: apsw.Connection, reading: Reading) -> Audited:
             runs, entries = runs + 1, entries + checked.entries
             bodies, redacted = bodies + checked.bodies, redacted + checked.redacted
             folds.compare_run()
+            folds.compare_approvals(reading)
             found, skipped = folds.compare(reading)
             effects, not_folded = effects + found, not_folded + skipped
         _nothing_beside(db, entries, effects + not_folded)
@@ -81,6 +82,14 @@ def _paged(reading: Reading, run: str) -> Iterator[Entry]:
         after = page[-1].seq
 
 
+class Asked(NamedTuple):
+    """What entries say of one request: who said yes, who no, and the last of those entries."""
+
+    yes: list[str]
+    no: list[str]
+    last: list[int]
+
+
 class Folds:
     """Folds the entries of one run's effects as they pass by."""
 
@@ -91,6 +100,7 @@ class Folds:
         self._views: dict[str, Effect | None] = {}
         self._last: dict[str, int] = {}
         self._terms: dict[str, Any] = {}
+        self._asked: dict[str, Asked] = {}
 
     def watch(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """Pass entries on, folding each that is an effect's. A redacted one ends the fold of its effect."""
@@ -133,6 +143,32 @@ class Folds:
                 entry.kind,
             )
         self._views[entry.effect] = after
+        if after is not None and after.approval:
+            self._answered(after.approval, entry)
+
+    def _answered(self, approval: str, entry: Entry) -> None:
+        """What an entry says of the request that its effect waited or waits on."""
+        asked = self._asked.setdefault(approval, Asked([], [], []))
+        asked.last[:] = [entry.seq]
+        if entry.kind in ("granted", "declined") and entry.body is not None:
+            (asked.yes if entry.kind == "granted" else asked.no).append(str(decode(entry.body).get("who", "")))
+
+    def compare_approvals(self, reading: Reading) -> None:
+        """Each request's answers and state are what the entries say: who said yes, who no, and whether it is spent."""
+        for approval, asked in self._asked.items():
+            row, seq = reading.approval(approval), asked.last[0]
+            if row is None:
+                _broken(self._run.id, seq, approval, "a row", "none")
+                continue
+            if (list(row.yes), list(row.no)) != (asked.yes, asked.no):
+                _broken(self._run.id, seq, f"{approval}.yes", f"{asked.yes}, no {asked.no}", f"{row.yes}, no {row.no}")
+            view = self._views[row.effect]
+            spent = view is not None and bool(view.attempts) and view.approval == approval
+            enough = len(set(asked.yes)) >= max(1, row.quorum)
+            wrong = row.state != "spent" if spent else row.state == "spent" or (row.state == "granted" and not enough)
+            if wrong or (row.state == "open" and (enough or asked.no)):
+                said = "spent" if spent else f"an answer of {asked.yes}, no {asked.no}"
+                _broken(self._run.id, seq, f"{approval}.state", said, row.state)
 
     def compare(self, reading: Reading) -> tuple[int, int]:
         """Every folded effect equals its row, in the view and in the columns; (compared, not comparable)."""
