@@ -109,7 +109,7 @@ def _not_checked(covered: Covered) -> list[str]:
         missing.append("whether entries were cut off at the end: no head was remembered outside; give --head")
     elif not covered.head:
         missing.append("entries cut off after the last one this machine remembers; give --head for another witness")
-    missing.append("rows beside the entries: what runs have spent, requests, leases, halts")
+    missing.append("rows beside the entries: what runs have spent, leases, halts, quorum and expiry of requests")
     missing.append("whether the outside did what the entries say: that is what verify and the outside's books are for")
     missing.append("who wrote it: entries are chained, not signed")
     return missing
