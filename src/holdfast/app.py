@@ -8,40 +8,31 @@ told is on disk, and that a policy or contract that is not the one last in force
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
-from collections import Counter
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from holdfast.blocking import BlockingApp
-from holdfast.effect.admit import question
+from holdfast.desk import Desk
 from holdfast.effect.observe import observe
 from holdfast.gate import Judge, PolicySet
-from holdfast.gate.policy import Rule
 from holdfast.gate.rulings import Rulings
 from holdfast.kernel.answers import Reply
-from holdfast.kernel.canon import decode
-from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.errors import BadConfig, BadContract, NotOpen, SealRefused
+from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
+from holdfast.kernel.errors import BadConfig, NotOpen, SealRefused
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import DEFAULT_TENANT, Effect
-from holdfast.kernel.outcomes import Refused
 from holdfast.kernel.ports import Ports, Request, Sent
-from holdfast.runtime import people
 from holdfast.runtime.begin import Intent, begin
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.peers import Peers, my_name
-from holdfast.runtime.planner import Card
 from holdfast.runtime.recover import Recoverer
 from holdfast.runtime.run import RunHandle
-from holdfast.runtime.view import Noted
 from holdfast.store import SqliteStore as Store
 from holdfast.store import open_store
 from holdfast.tools.body import Bodies
-from holdfast.tools.call import Call
 from holdfast.tools.define import Tool
 from holdfast.tools.look import Looks
 from holdfast.tools.registry import Registry
@@ -50,7 +41,7 @@ CLOSE_GRACE_S = 10.0
 """How long closing waits for attempts under way before it leaves them to recovery."""
 
 
-class App:
+class App(Desk):
     """One open application over one store. Use ``async with hf.open(...) as app``; see :func:`open_app`."""
 
     def __init__(
@@ -65,23 +56,18 @@ class App:
         handle_signals: bool = False,
     ) -> None:
         """Check tools and policy; nothing is opened yet."""
-        self._url = url
+        registry = Registry(tools)
+        contracts = registry.contracts.values()
+        rules = PolicySet.load(policy, contracts) if policy is not None else PolicySet.starter(contracts)
+        super().__init__(url, registry, rules)
         self.environment = environment
         self.tenant = tenant
-        self.registry = Registry(tools)
-        contracts = self.registry.contracts.values()
-        self.policy = PolicySet.load(policy, contracts) if policy is not None else PolicySet.starter(contracts)
         self._wants_recovery = recover
         self._wants_signals = handle_signals
-        self._store: Store | None = None
-        self._ports: Ports | None = None
         self._recoverer: Recoverer | None = None
         self._bodies: Bodies | None = None
-        self._looks: Looks | None = None
         self._busy: set[asyncio.Task[Any]] = set()
         self._main: asyncio.Task[Any] | None = None
-        self._carried: Counter[str] = Counter()
-        self.winding_down = ""
 
     # -- opening and closing --
 
@@ -196,28 +182,9 @@ class App:
                 facts.append(Fact(scope=scope, value=value, by=self.ports.me, reason="opened"))
         if facts:
             note = Note(kind="in_force", by=self.ports.me, body={"evidence": {f.scope: f.value for f in facts}})
-            await store.commit(Change(run=people.STORE_RUN_ID, facts=tuple(facts), notes=(note,)))
+            await store.commit(Change(run=STORE_RUN_ID, facts=tuple(facts), notes=(note,)))
 
     # -- what a user calls --
-
-    @property
-    def url(self) -> str:
-        """Where the store is, as it was given."""
-        return self._url
-
-    @property
-    def ports(self) -> Ports:
-        """The wired ports. Raises NotOpen outside the block."""
-        if self._ports is None:
-            raise NotOpen(what=f"The application on {self.url}")
-        return self._ports
-
-    @property
-    def store(self) -> Store:
-        """The open store. Raises NotOpen outside the block."""
-        if self._store is None:
-            raise NotOpen(what=f"The application on {self.url}")
-        return self._store
 
     async def begin(self, intent: Intent) -> RunHandle:
         """The open run of an intent; a known purpose gives back the recorded one, on any machine."""
@@ -261,78 +228,6 @@ class App:
             if not self.policy.rules_for(name):
                 yield f"no rule speaks of {name}: every call would be refused"
 
-    # -- what a run needs (runtime.run.Desk) --
-
-    def prepared(self, tool: str, args: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
-        """Complete checked arguments, resource and cost of a call; raises UsageError."""
-        bound = self.registry.bind(Call(tool, args))
-        cost = {"minor": bound.cost.minor, "currency": bound.cost.currency} if bound.cost is not None else None
-        return bound.args, bound.resource, cost
-
-    def cards(self) -> tuple[Card, ...]:
-        """The contracts that a planner may use: those of which some rule permits something. Plain data, no handle."""
-        return tuple(
-            Card(
-                name=name,
-                description=contract.description,
-                effect=contract.effect.value,
-                schema=contract.schema,
-                permits=permits,
-            )
-            for name, contract in sorted(self.registry.contracts.items())
-            if (permits := _permits(self.policy.rules_for(name)))
-        )
-
-    async def noted(self, run: str, after: int) -> list[Noted]:
-        """A run's own entries after a sequence number, with everything recorded so far on disk."""
-        await self.store.flush()
-        entries = (e for e in self.store.entries(run, after=after) if not e.effect)
-        return [Noted(e.seq, e.kind, e.at_ms, e.by, decode(e.body) if e.body else {}) for e in entries]
-
-    async def undo_of(self, view: Effect) -> Call:
-        """The call that offsets a committed effect, as its tool says. Raises BadContract where it has none."""
-        contract = self.registry.tool(view.tool).contract
-        looks = self._looks
-        call = await looks.undo(question(view, contract)) if contract.has_undo and looks is not None else None
-        if not isinstance(call, Call):
-            why = f"its undo gave no call: {call}" if contract.has_undo else "it declares no undo"
-            raise BadContract(tool=view.tool, missing=("undo",), problems=(why,))
-        return call
-
-    @contextlib.contextmanager
-    def driving(self, effect: str) -> Iterator[None]:
-        """Held while a call is carried, so that a stop can wait for it."""
-        self._carried[effect] += 1
-        try:
-            yield
-        finally:
-            self._carried[effect] -= 1
-            if not self._carried[effect]:
-                del self._carried[effect]
-
-    # -- what the door out needs --
-
-    async def _child(self, request: Request, call: Call) -> Any:
-        """A body's call of another tool: a linked effect of the same run, under the same gate."""
-        row = await self.store.run_row(request.run)
-        if row is None:
-            raise NotOpen(what=f"Run {request.run}")
-        if reason := await self._in_its_own_way(request.effect, call):
-            return Refused(reason, rules=("builtin:own-resource",))
-        return await RunHandle(self, row).propose(call.tool, dict(call.args), parent=request.effect)
-
-    async def _in_its_own_way(self, parent: str, call: Call) -> str:
-        """Why a child would wait for its own ancestor, which waits for it; empty if it would not."""
-        bound = self.registry.bind(call)
-        while parent and not bound.contract.shared:
-            view = (await self.store.read(parent)).effect
-            if view is None:
-                return ""
-            if view.resource == bound.resource:
-                return f"{view.id}, which called it, holds {bound.resource} until this call is over"
-            parent = view.parent
-        return ""
-
     def _on_late(self, request: Request, reply: Reply) -> None:
         """A body that had been given up came back after all: a late yes is evidence."""
         if self._store is not None:
@@ -341,20 +236,6 @@ class App:
     async def _keep_late(self, request: Request, reply: Reply) -> None:
         await observe(self.ports, request.effect, Sent(token=request.token, attempt=request.attempt, reply=reply))
         await self.store.flush()
-
-    async def look(self, effect: str, kind: str) -> Any:
-        """Ask a tool's read-only companion about a recorded effect, by hand: ``probe``, ``verify`` or ``state``."""
-        view = (await self.store.read(self.store.find(effect))).effect
-        if view is None:
-            raise NotOpen(what=f"Effect {effect}")
-        contract = self.registry.tool(view.tool).contract
-        return await getattr(self.ports.look, kind)(question(view, contract))
-
-
-def _permits(rules: Iterable[Rule]) -> tuple[str, ...]:
-    """What the rules of a tool permit, in the words of their authors."""
-    asked = "; a person is asked"
-    return tuple(f"{rule}{asked if rule.asks else ''}" for rule in rules if not rule.forbids)
 
 
 class _Silent:

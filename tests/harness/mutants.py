@@ -34,6 +34,7 @@ from holdfast.kernel.model import State
 from holdfast.kernel.ports import Request, Sent
 from holdfast.runtime import drive, people
 from holdfast.store.memory import MemoryStore
+from tests.harness.planted import PLANTED
 
 ROOT = Path(__file__).resolve().parents[2]
 EVENTS_WANTED = 6
@@ -365,6 +366,7 @@ OTHERS: dict[str, Callable[[Put], None]] = {
 PLANTERS: dict[str, Callable[[Put], None]] = {
     **{name: mutant.plant for name, mutant in MUTANTS.items()},
     **OTHERS,
+    **PLANTED,
 }
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from holdfast.cli.shared import NO_OPTIONS, As, Limit, Reason, Shared, deciding, reading, vouched, working
+from holdfast.cli.shared import NO_OPTIONS, As, Limit, Reason, Shared, deciding, reading, working
+from holdfast.gate.signing import Key
 from holdfast.kernel.errors import HoldfastError, NotAllowedNow, UnknownId
 from holdfast.kernel.model import Approval, State
 from holdfast.report.page import Page
@@ -121,6 +122,6 @@ def _decided(shared: Shared, request: str, word: str, who: str, reason: str) -> 
     with deciding(shared) as store:
         approval = request_of(store, request, word)
         record = people.approve if word == "approve" else people.refuse
-        view = record(store, approval.id, who=who, vouched_by=vouched(), reason=reason)
+        view = record(store, approval.id, signer=Key.load(who, shared.settings().keys / f"{who}.key"), reason=reason)
         after = store.approval(approval.id) or approval
         return decided_page(word, view, after, who, store.now_ms())

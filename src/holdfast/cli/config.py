@@ -29,6 +29,7 @@ KEYS: dict[str, str] = {
     "tenant": "text",
     "tools": "a list of texts",
     "policy": "text",
+    "keys": "text",
 }
 
 TYPES: dict[str, Callable[[Any], bool]] = {
@@ -52,6 +53,7 @@ class Settings:
     tenant: str = "main"
     tools: tuple[str, ...] = ()
     policy: str | None = None
+    keys: Path = field(default_factory=lambda: _keys(None, Path.cwd()))
     file: str = ""
     home: Path = field(default_factory=Path.cwd)
 
@@ -108,9 +110,19 @@ def _read(path: Path) -> Settings:
         tenant=keys.get("tenant", Settings.tenant),
         tools=tuple(keys.get("tools", ())),
         policy=str(home / policy) if policy is not None else None,
+        keys=_keys(keys.get("keys"), home),
         file=str(path),
         home=home,
     )
+
+
+def _keys(given: str | None, home: Path) -> Path:
+    """Where this person's own private keys lie: $HOLDFAST_KEYS, ``keys`` of the file, or their configuration folder."""
+    if named := os.environ.get("HOLDFAST_KEYS"):
+        return Path(named)
+    if given is not None:
+        return home / Path(given).expanduser()
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "holdfast" / "keys"
 
 
 def check(path: Path, text: str, key: str, value: Any, keys: dict[str, str], table: str = "") -> None:

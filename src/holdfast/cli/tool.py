@@ -116,7 +116,7 @@ def _registry(settings: Settings) -> Registry:
 def _on_record(shared: Shared) -> tuple[Mapping[str, Mapping[str, Any]], Mapping[str, str]]:
     """The last proof of each tool, and the version that the store calls proved; nothing where there is no store."""
     from holdfast.harness.prove import PROVED, latest
-    from holdfast.runtime.people import STORE_RUN_ID
+    from holdfast.kernel.commit import STORE_RUN_ID
 
     if not shared.settings().store_path.is_file():
         return {}, {}

@@ -144,7 +144,7 @@ async def admit(ports: Ports, effect: str) -> Blocked | None:
     elif stop or contract is None:
         change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:stop"], "reason": stop})
     else:
-        ruling = await ports.gate.rule(view, run, seen.now_ms)
+        ruling = await ports.gate.rule(seen)
         if ruling.answer == "ask":
             fingerprint = await ports.look.state(question(view, contract)) if contract.has_state else ""
             if is_unreadable(fingerprint):

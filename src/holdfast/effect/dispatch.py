@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from holdfast.effect.admit import decision, question
-from holdfast.gate.asking import digest_of, stop_reason
+from holdfast.gate.asking import digest_of, stop_reason, unsound
 from holdfast.kernel import identity as names
 from holdfast.kernel.commit import Applied, Change
 from holdfast.kernel.guard import Guard, Rejected
@@ -57,15 +57,20 @@ def refuses(seen: Seen, contract: Contract | None, ruling: Ruling, fingerprint: 
         return None
     if approval is None:
         return Refusing("the policy asks for an approval now", "builtin:approval", again=True)
+    if approval.state == "revoked":
+        return Refusing(f"{approval.revoked_by} took the approval back", "builtin:revoked")
     if approval.state != "granted" or approval.digest != digest_of(secret, view, approval):
         return Refusing(f"the approval is {approval.state} or for other bytes", "builtin:approval", again=True)
     if seen.now_ms > approval.expires_ms:
         return Refusing("the approval expired", "builtin:approval", again=True)
+    if why := unsound(seen):
+        return Refusing(why, "builtin:approval", again=True)
     if fingerprint != approval.fingerprint:
         return Refusing("the target changed after it was approved", "builtin:fingerprint", again=True)
     if approval.policy != ruling.policy:
         return Refusing("the policy changed after it was approved", "builtin:approval", again=True)
-    if ruling.answer == "ask" and (ruling.quorum > len(set(approval.yes)) or ruling.group != approval.group):
+    asked_of_others = ruling.quorum > approval.quorum or ruling.group != approval.group
+    if ruling.answer == "ask" and asked_of_others and not approval.broken_glass:
         # Rules may read what moves, such as the time left: it was asked of fewer, or of others.
         return Refusing("the policy asks for another approval now", "builtin:approval", again=True)
     return None
@@ -78,7 +83,7 @@ async def dispatch(ports: Ports, effect: str) -> Sent | Blocked | None:
     assert view is not None
     assert run is not None
     contract = ports.contracts.get(view.tool)
-    ruling = await ports.gate.rule(view, run, seen.now_ms)
+    ruling = await ports.gate.rule(seen)
     fingerprint = ""
     if contract is not None and contract.has_state and (view.approval or contract.conditional):
         fingerprint = await ports.look.state(question(view, contract))

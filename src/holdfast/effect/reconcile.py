@@ -114,7 +114,7 @@ async def _resend(ports: Ports, view: Effect, contract: Contract) -> Sent | None
     run = seen.run
     if run is None or seen.effect is None or stop_reason(seen, contract) or contract.version != view.contract:
         return None
-    ruling = await ports.gate.rule(view, run, seen.now_ms)
+    ruling = await ports.gate.rule(seen)
     if ruling.answer == "refuse" or (ruling.answer == "ask" and seen.approval is None):
         return None
     verdict = await ports.store.commit(resending(ports, replace(seen, effect=view), contract, ruling))

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from holdfast.gate.signing import good
 from holdfast.kernel import identity as names
+from holdfast.kernel.authority import counted, enough, spelled
 from holdfast.kernel.canon import keyed
 from holdfast.kernel.commit import Change
+from holdfast.kernel.documents import AnyDocument, Approver
 from holdfast.kernel.guard import Guard
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import Approval, Contract, Effect, State
 from holdfast.kernel.ports import Ruling, Seen
+from holdfast.kernel.statement import answer, content_of
 
 
 def stop_reason(seen: Seen, contract: Contract | None) -> str:
@@ -55,6 +59,44 @@ def digest_of(secret: bytes, view: Effect, approval: Approval) -> str:
     )
 
 
+def unsound(seen: Seen) -> str:
+    """Why the answers to a request do not carry a dispatch, in words; empty if they do.
+
+    Signatures are checked here over the record as it is now: a row that somebody edited speaks for nobody. Whether keys
+    and groups still hold is judged once more by the store, in the commit.
+    """
+    view, approval = seen.effect, seen.approval
+    assert view is not None
+    assert approval is not None
+    if approval.content != content_of(view, approval):
+        return "the request is not the one that was shown"
+    keys = {person.key_id: person for person in seen.approvers}
+    for decision in approval.decisions:
+        person = keys.get(decision.key_id)
+        if person is None or person.id != spelled(decision.who):
+            return f"{decision.who} has no key on record under which this answer was given"
+        if not good(person.public_key, answer(approval, decision), decision.signature):
+            return f"the signature of {decision.who} is not over this request"
+    yes = [d for d in approval.decisions if d.yes]
+    if len(yes) < len(approval.decisions):
+        return "somebody said no"
+    counts = counted(approval, _Known(seen.approvers), seen.now_ms)
+    if not enough(approval, counts):
+        gone = ", ".join(d.who for d in yes if d not in counts)
+        return f"too few of those who said yes still may (not {gone or 'anybody'}: a key or a membership has ended)"
+    return ""
+
+
+class _Known:
+    """The people around one request, as documents."""
+
+    def __init__(self, people: tuple[Approver, ...]) -> None:
+        self._people = {person.id: person for person in people}
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        return self._people.get(key) if kind == "approver" else None
+
+
 def ask_for(
     secret: bytes, me: str, view: Effect, contract: Contract, ruling: Ruling, fingerprint: str, now_ms: int
 ) -> Change:
@@ -80,7 +122,7 @@ def ask_for(
         proposer=view.principal,
         reason=ruling.reason,
     )
-    approval = replace(approval, digest=digest_of(secret, view, approval))
+    approval = replace(approval, digest=digest_of(secret, view, approval), content=content_of(view, approval))
     body = {
         "answer": "ask",
         "rules": list(ruling.rules),

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from holdfast.gate.decide import Judge
 from holdfast.gate.question import Principal, Question
 from holdfast.kernel.canon import encode, keyed
-from holdfast.kernel.model import Contract, Effect, Run
+from holdfast.kernel.model import Contract, Effect
 from holdfast.kernel.model import Principal as Person
-from holdfast.kernel.ports import Ruling
+from holdfast.kernel.ports import Ruling, Seen
 
 REQUEST_OPEN_MS = 1_800_000
 """How long a request to a human stays open where no rule says otherwise: half an hour."""
@@ -40,12 +40,15 @@ class Rulings:
         self._proved = proved or {}
         self._last: dict[str, tuple[tuple[object, ...], Ruling]] = {}
 
-    async def rule(self, view: Effect, run: Run, now_ms: int) -> Ruling:
+    async def rule(self, seen: Seen) -> Ruling:
         """Allow, ask or refuse this effect, now."""
-        return self.rule_now(view, run, now_ms)
+        return self.rule_now(seen)
 
-    def rule_now(self, view: Effect, run: Run, now_ms: int) -> Ruling:
+    def rule_now(self, seen: Seen) -> Ruling:
         """:meth:`rule` without a wait."""
+        view, run, now_ms = seen.effect, seen.run, seen.now_ms
+        assert view is not None
+        assert run is not None
         who = run.principal
         contract = self._contracts.get(view.tool)
         digest = view.args_digest

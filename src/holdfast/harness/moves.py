@@ -6,19 +6,26 @@ follows from the scenario's alphabet and what is left of its bounds.
 
 from __future__ import annotations
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from holdfast.effect.admit import Proposal
+from holdfast.gate.signing import Key
 from holdfast.harness import outside as world
 from holdfast.harness.replies import Replies
 from holdfast.harness.scenario import JUMPS, SECRET, TOOLS, Call
 from holdfast.harness.virtual import Job, Suspended, resumed
 from holdfast.kernel import identity as names
+from holdfast.kernel.authority import BREAK_GLASS
 from holdfast.kernel.commit import Change, Note, Verdict
+from holdfast.kernel.documents import Approver
 from holdfast.kernel.errors import ApprovalInvalid, NotAllowedNow
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Principal, Run, State
 from holdfast.runtime import people
 
 ENVIRONMENT = "test"
+ADA = Key("ada", Ed25519PrivateKey.from_private_bytes(b"a key that guards nothing, ever."))
+"""The one person of every scenario. Her key is no secret: equal scenarios must give equal bytes."""
 PLANNER_MOVES = ("repeat", "amend", "other")
 
 
@@ -43,7 +50,9 @@ class Moves(Replies):
         facts: tuple[Fact, ...] = (Fact(scope=f"policy:{ENVIRONMENT}", value="p1"),)
         used = sorted({call.tool for call in scenario.calls})
         facts += tuple(Fact(scope=f"contract:{name}", value=TOOLS[name].version) for name in used)
-        change = Change(run=run.id, opens=run, facts=facts, notes=(Note(kind="intent", by="setup"),))
+        who = Approver(id="ada", name="ada", key_id=ADA.key_id, public_key=ADA.public_key, groups=(BREAK_GLASS,))
+        notes = (Note(kind="intent", by="setup"),)
+        change = Change(run=run.id, opens=run, facts=facts, notes=notes, documents=(who,))
         self.write("setup", change, durable=True)
         return run.id
 
@@ -226,9 +235,9 @@ class Moves(Replies):
                 continue
             try:
                 if how == "approve":
-                    people.approve(self.desk(), approval.id, who="ada", vouched_by="the scenario")
+                    people.approve(self.desk(), approval.id, signer=ADA)
                 else:
-                    people.refuse(self.desk(), approval.id, who="ada", vouched_by="the scenario", reason="no")
+                    people.refuse(self.desk(), approval.id, signer=ADA, reason="no")
             except (ApprovalInvalid, NotAllowedNow):
                 continue
             self.fresh = True
@@ -244,6 +253,8 @@ class _Desk:
         self._face = machine.store.face("desk")
         self.read_now = self._face.read_now
         self.approval = self._face.approval
+        self.document = self._face.document
+        self.now_ms = self._face.now_ms
 
     def commit_now(self, change: Change) -> Verdict:
         return self._machine.write("desk", change, durable=True)

@@ -8,19 +8,36 @@ Promises: all of a change or none of it. A draft that the state table does not k
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from holdfast.kernel import guard as guards
-from holdfast.kernel.amounts import Money, count_step, debit, refund, reserve, unreserve
+from holdfast.kernel.amounts import Money, Spent, count_step, debit, refund, reserve, unreserve
+from holdfast.kernel.authority import counted, enough, meter_of
+from holdfast.kernel.documents import AnyDocument, encode, key_of
 from holdfast.kernel.errors import IllegalTransition
 from holdfast.kernel.guard import Fact, Guard, Rejected
 from holdfast.kernel.life import KINDS, LETS_GO, Draft, Stamp, apply, propose
-from holdfast.kernel.model import Approval, Effect, Lease, Record, Run, State
+from holdfast.kernel.model import Approval, Decision, Effect, Lease, Record, Run, State
 
 NOT_OUTSIDE = frozenset({State.FAILED, State.ABANDONED, State.REFUSED})
 """States under which nothing of this effect should be found outside: a late yes opens a drift."""
+
+UNDER_WAY = frozenset({State.ADMITTED, State.CLAIMED, State.DISPATCHED})
+"""States in which an effect takes a place in the queues it has joined."""
+
+CAME_OUT = frozenset({"committed", "failed", "verified", "unconfirmed"})
+"""Kinds of entry that say how an effect came out; after the deadline each says by how much it was late."""
+
+STORE_RUN_ID = "ru_store"
+"""The run whose entries account for what is the store's own."""
+
+AMENDABLE = frozenset({"deadline_ms", "policy", "priority"})
+"""What of a run may be changed after it was begun, each time with an entry that says who and why."""
 
 
 class Line(NamedTuple):
@@ -46,6 +63,7 @@ class Tables(guards.Rows, Protocol):
     def drop_lease(self, resource: str) -> None: ...
     def put_approval(self, approval: Approval) -> None: ...
     def put_fact(self, fact: Fact) -> None: ...
+    def put_document(self, document: AnyDocument) -> None: ...
     def mint(self) -> int: ...
     def append(self, line: Line) -> None: ...
 
@@ -62,7 +80,8 @@ class Change(Record, frozen=True, kw_only=True):
     """One atomic request to the store. ``asks`` are approval requests that are recorded with it.
 
     ``opens`` is a run that must not exist yet; ``ends`` closes the run with (state, reason); ``facts`` are store-wide
-    facts to set (halts, what is in force), each with its epoch one higher than before.
+    facts to set (halts, what is in force), each with its epoch one higher than before; ``documents`` replace those of
+    the same kind and id; ``amends`` sets fields of the run, which a note of the same change must explain.
     """
 
     guard: Guard = Guard()
@@ -73,6 +92,8 @@ class Change(Record, frozen=True, kw_only=True):
     opens: Run | None = None
     ends: tuple[str, str] | None = None
     facts: tuple[Fact, ...] = ()
+    documents: tuple[AnyDocument, ...] = ()
+    amends: tuple[tuple[str, Any], ...] = ()
     reply: dict[str, Any] | None = None  # evidence that must survive even if its owner is stale
 
 
@@ -125,13 +146,36 @@ def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
         run = rows.run(change.run) if note.kind in ("step", "no_answer") else None
         if run is not None:
             rows.put_run(_asked(run, note))
-    if change.ends is not None:
-        run = rows.run(change.run)
-        if run is not None:
-            rows.put_run(replace(run, state=change.ends[0], reason=change.ends[1]))
+    run = rows.run(change.run) if change.amends or change.ends is not None else None
+    if run is not None and change.amends:
+        assert change.notes, "a note says who amends a run, and why"
+        assert AMENDABLE.issuperset(name for name, _ in change.amends), "only these"
+        run = replace(run, **dict(change.amends))
+        rows.put_run(run)
+    if run is not None and change.ends is not None:
+        late_ms = max(0, now_ms - run.deadline_ms) if run.deadline_ms is not None else 0
+        rows.put_run(replace(run, state=change.ends[0], reason=change.ends[1], late_ms=late_ms))
     for fact in change.facts:
         before = rows.fact(fact.scope)
         rows.put_fact(replace(fact, epoch=(before.epoch if before is not None else 0) + 1))
+    _documents(change, rows, now_ms)
+
+
+def _documents(change: Change, rows: Tables, now_ms: int) -> None:
+    """Replace documents, and name the digest of each in an entry of the run that accounts for it."""
+    digests: dict[str, dict[str, str]] = {}
+    for document in change.documents:
+        rows.put_document(document)
+        if document.logged:
+            named = digests.setdefault(document.run or STORE_RUN_ID, {})
+            named[key_of(document)] = hashlib.sha256(encode(document)).hexdigest()
+    for run, named in digests.items():
+        rows.append(Line(run, "", "document", "", "", now_ms, _author(change), 0, {"documents": named}))
+
+
+def _author(change: Change) -> str:
+    said: tuple[Note | Draft, ...] = (*change.notes, *change.drafts)
+    return said[0].by if said else "runtime"
 
 
 def _asked(run: Run, note: Note) -> Run:
@@ -145,10 +189,14 @@ def _asked(run: Run, note: Note) -> Run:
 
 def _fold(change: Change, draft: Draft, rows: Tables, now_ms: int) -> Effect:
     before = rows.effect(draft.effect)
+    if draft.kind in CAME_OUT and before is not None:
+        draft = _timed(draft, before, rows, now_ms)
     if draft.kind == "proposed":
         run = rows.run(change.run)
         if run is None or before is not None:
             raise IllegalTransition(effect=draft.effect, from_state=before.state if before else "", to_state="proposed")
+        if run.deadline_ms is not None:  # named, for a run's deadline may be amended
+            draft = replace(draft, body=draft.body | {"deadline_ms": run.deadline_ms})
         after: Effect | None = propose(run, draft, Stamp(now_ms))
     else:
         if before is None:
@@ -161,7 +209,9 @@ def _fold(change: Change, draft: Draft, rows: Tables, now_ms: int) -> Effect:
             from_state=before.state.value if before else "",
             to_state=KINDS[draft.kind][0] or draft.kind,
         )
-    _consequences(change.guard, draft, before, after, rows)
+    _consequences(change.guard, draft, before, after, rows, now_ms)
+    if after.meters:
+        _queues(change.guard, before, after, rows, now_ms)
     rows.put_effect(after, before)
     moved = before is None or before.state is not after.state
     was, now = (before.state._value_ if moved and before else ""), (after.state._value_ if moved else "")
@@ -169,7 +219,15 @@ def _fold(change: Change, draft: Draft, rows: Tables, now_ms: int) -> Effect:
     return after
 
 
-def _consequences(guard: Guard, draft: Draft, before: Effect | None, after: Effect, rows: Tables) -> None:
+def _timed(draft: Draft, view: Effect, rows: Tables, now_ms: int) -> Draft:
+    """The entry says by how much the outcome came after the run's deadline, if it did."""
+    run = rows.run(view.run)
+    if view.late_ms or run is None or run.deadline_ms is None or now_ms <= run.deadline_ms:
+        return draft
+    return replace(draft, body=draft.body | {"late_ms": now_ms - run.deadline_ms})
+
+
+def _consequences(guard: Guard, draft: Draft, before: Effect | None, after: Effect, rows: Tables, now_ms: int) -> None:
     """What a kind of entry does to the rows around its effect."""
     kind = draft.kind
     if kind in ("claimed", "taken", "dispatched") and guard.resource:
@@ -187,10 +245,7 @@ def _consequences(guard: Guard, draft: Draft, before: Effect | None, after: Effe
         if lease is not None and lease.effect == after.id:
             rows.drop_lease(after.resource)
     if after.reserved != (before is not None and before.reserved):
-        run = rows.run(after.run)
-        if run is not None:
-            move = reserve if after.reserved else unreserve
-            rows.put_run(replace(run, spent=move(run.spent, after.cost)))
+        _account(after, rows, reserve if after.reserved else unreserve)
     if kind == "dispatched":
         _spend(guard, after, rows)
     elif kind == "settled" and before is not None:
@@ -199,8 +254,35 @@ def _consequences(guard: Guard, draft: Draft, before: Effect | None, after: Effe
         approval = rows.approval(after.approval)
         if approval is not None and approval.state in ("open", "granted"):
             rows.put_approval(replace(approval, state="revoked" if kind == "refused" else "void"))
-    elif kind in ("granted", "declined"):
-        _decide(draft, after, rows)
+    elif kind in ("granted", "declined", "revoked"):
+        _decide(draft, after, rows, now_ms)
+
+
+def _account(view: Effect, rows: Tables, move: Callable[[Spent, Money | None], Spent]) -> None:
+    """Move one effect's cost in its run, in every grant it came under, and in every scope in which it counts."""
+    run = rows.run(view.run)
+    if run is not None:
+        rows.put_run(replace(run, spent=move(run.spent, view.cost)))
+    for scope in (*(f"grant:{grant}" for grant in view.grants), *view.meters):
+        meter = meter_of(rows, scope)
+        rows.put_document(replace(meter, spent=move(meter.spent, view.cost)))
+
+
+def _queues(guard: Guard, before: Effect | None, after: Effect, rows: Tables, now_ms: int) -> None:
+    """An effect takes a place in its queues when it is admitted, and leaves it when its outcome is known or unknown."""
+    joined = before.meters if before is not None else ()
+    was = before is not None and before.state in UNDER_WAY
+    windows = {limit.scope: limit.window_ms for limit in guard.limits}
+    for scope in after.meters:
+        step = int(after.state in UNDER_WAY) - int(was and scope in joined)
+        if not step and scope in joined:
+            continue
+        meter = meter_of(rows, scope)
+        since_ms, used = meter.since_ms, meter.used
+        if scope not in joined:
+            over = now_ms >= since_ms + windows.get(scope, 0)
+            since_ms, used = (now_ms, 1) if over else (since_ms, used + 1)
+        rows.put_document(replace(meter, open=max(0, meter.open + step), since_ms=since_ms, used=used))
 
 
 def _spend(guard: Guard, after: Effect, rows: Tables) -> None:
@@ -211,30 +293,28 @@ def _spend(guard: Guard, after: Effect, rows: Tables) -> None:
         if approval is not None:
             rows.put_approval(replace(approval, state="spent", spent_by=attempt.id))
     if guard.budget:
-        run = rows.run(after.run)
-        if run is not None:
-            rows.put_run(replace(run, spent=debit(run.spent, after.cost)))
+        _account(after, rows, debit)
 
 
 def _true_up(before: Effect, after: Effect, rows: Tables) -> None:
     """A proved absence gives the money back; nothing else does."""
     if before.unsettled.startswith("refund"):
-        run = rows.run(after.run)
-        if run is not None:
-            rows.put_run(replace(run, spent=refund(run.spent, after.cost)))
+        _account(after, rows, refund)
 
 
-def _decide(draft: Draft, after: Effect, rows: Tables) -> None:
+def _decide(draft: Draft, after: Effect, rows: Tables, now_ms: int) -> None:
+    """A person's signed answer joins the request; whether it is enough is judged over the keys as they are now."""
     approval = rows.approval(after.approval)
     if approval is None:
         return
-    who = str(draft.body.get("who", ""))
-    if draft.kind == "granted":
-        yes = (*approval.yes, who)
-        state = "granted" if len(set(yes)) >= approval.quorum else "open"
-        rows.put_approval(replace(approval, yes=yes, state=state))
-    else:
-        rows.put_approval(replace(approval, no=(*approval.no, who), state="refused"))
+    if draft.kind == "revoked":
+        rows.put_approval(replace(approval, state="revoked", revoked_by=draft.by))
+        return
+    decision = msgspec.convert(draft.body["decision"], Decision)
+    decided = replace(approval, decisions=(*approval.decisions, replace(decision, at_ms=now_ms)))
+    met = decision.yes and enough(decided, counted(decided, rows, now_ms))
+    state = "granted" if met else "open" if decision.yes else "refused"
+    rows.put_approval(replace(decided, state=state))
 
 
 def _late(change: Change, current: Effect, rows: Tables, now_ms: int) -> Effect:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from holdfast.kernel.amounts import room, unreserve
+from holdfast.kernel.authority import No, counted, enough, no_room, not_granted, not_to_rely_on
+from holdfast.kernel.documents import AnyDocument, Limit
 from holdfast.kernel.model import Approval, Effect, Lease, Record, Run, State
 
 
@@ -39,6 +41,7 @@ def scopes(view: Effect) -> tuple[str, ...]:
         f"halt:run:{view.run}",
         f"halt:principal:{view.principal}",
         f"revoke:principal:{view.principal}",
+        *(f"revoke:grant:{grant}" for grant in view.grants),
     )
 
 
@@ -50,6 +53,7 @@ class Rows(Protocol):
     def lease(self, resource: str) -> Lease | None: ...
     def approval(self, approval: str) -> Approval | None: ...
     def fact(self, scope: str) -> Fact | None: ...
+    def document(self, kind: str, key: str) -> AnyDocument | None: ...
     def restored(self) -> bool: ...
 
 
@@ -68,7 +72,9 @@ class Guard(Record, frozen=True, kw_only=True):
     resource: str = ""  # free, or already held for this effect
     approval: str = ""  # granted, unspent, for ``digest``
     digest: str = ""
-    budget: bool = False  # room in the run's budget for this effect's cost
+    budget: bool = False  # room in the run's budget, and in that of every grant, for this effect's cost
+    limits: tuple[Limit, ...] = ()  # room under these scopes
+    items: tuple[str, ...] = ()  # what the effect rests on: there, fresh, and not outranked
     epochs: tuple[tuple[str, int], ...] = ()  # (scope, epoch seen): unchanged, and not raised
     in_force: tuple[tuple[str, str], ...] = ()  # (scope, value): policy digest, contract version
     released: bool = False  # the store is not in restored mode
@@ -133,7 +139,7 @@ def _world(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Reject
         if fact is not None and fact.value != value:
             return Rejected(part=scope.partition(":")[0], why=f"{scope} changed since it was checked", effect=view)
     if guard.approval:
-        no = _approval(guard, rows.approval(guard.approval), now_ms)
+        no = _approval(guard, rows.approval(guard.approval), rows, now_ms)
         if no is not None:
             return Rejected(part="approval", why=no, effect=view)
     if guard.resource:
@@ -141,6 +147,11 @@ def _world(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Reject
         if lease is not None and lease.effect != guard.effect and now_ms <= lease.until_ms:
             why = f"{guard.resource} is held for {lease.effect}"
             return Rejected(part="resource", why=why, until_ms=lease.until_ms, effect=view)
+    return _room(guard, view, rows, now_ms)
+
+
+def _room(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Rejected | None:
+    """The run is open, and there is room in it, in its grants and under every limit; what it rests on still holds."""
     run_id = guard.run_open or (view.run if view is not None and guard.budget else "")
     run = rows.run(run_id) if run_id else None
     if guard.run_open and (run is None or run.state != "open"):
@@ -150,10 +161,18 @@ def _world(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Reject
         full = room(run.budget, spent, view.cost)
         if full is not None:
             return Rejected(part="budget", why=f"no room left in the run's budget: {full}", effect=view)
-    return None
+    for item in guard.items:
+        if stale := not_to_rely_on(rows.document("item", item), item, now_ms):
+            return Rejected(part="item", why=stale, effect=view)
+    if view is None:
+        return None
+    more: No | None = not_granted(view, rows, now_ms) if guard.budget and view.grants else None
+    if more is None and guard.limits:
+        more = no_room(guard.limits, view, rows, now_ms)
+    return Rejected(part=more.part, why=more.why, until_ms=more.until_ms, effect=view) if more is not None else None
 
 
-def _approval(guard: Guard, approval: Approval | None, now_ms: int) -> str | None:
+def _approval(guard: Guard, approval: Approval | None, rows: Rows, now_ms: int) -> str | None:
     if approval is None:
         return "the approval is not recorded"
     if approval.state != "granted":
@@ -162,4 +181,6 @@ def _approval(guard: Guard, approval: Approval | None, now_ms: int) -> str | Non
         return "the approval is for other bytes"
     if now_ms > approval.expires_ms:
         return f"the approval expired {now_ms - approval.expires_ms} ms ago"
+    if not enough(approval, counted(approval, rows, now_ms)):
+        return "of those who said yes, too few still may: a key was revoked or has expired, or somebody left the group"
     return None

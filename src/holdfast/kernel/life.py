@@ -70,27 +70,29 @@ LEGAL: frozenset[tuple[State | None, State]] = frozenset((m.before, m.after) for
 OWNERSHIP = ("holder", "lease_until_ms")
 DECISION = ("answer", "rules", "reason", "policy", "approval", "fingerprint")
 TODO = ("owner", "next", "due_ms")
+LISTS = frozenset({"rules", "meters"})
 
 KINDS: dict[str, tuple[State | None, tuple[str, ...]]] = {
     # kind of entry: (state it leads to; None keeps the state), fields its body may set
     "refused": (S.REFUSED, (*DECISION, "unsettled", *TODO)),
-    "waiting": (S.WAITING, (*DECISION, *TODO)),
-    "admitted": (S.ADMITTED, (*DECISION, *TODO)),
+    "waiting": (S.WAITING, (*DECISION, "meters", *TODO)),
+    "admitted": (S.ADMITTED, (*DECISION, "meters", *TODO)),
     "superseded": (S.SUPERSEDED, ("reason", "successor")),
     "claimed": (S.CLAIMED, OWNERSHIP),
     "released": (S.ADMITTED, ("cause",)),
     "dispatched": (S.DISPATCHED, (*OWNERSHIP, "fingerprint", "cause", *TODO)),
-    "committed": (S.COMMITTED, ("value", "basis", "attested_by", "cost", "unsettled", "reason", *TODO)),
-    "failed": (S.FAILED, ("cause", "basis", "attested_by", "unsettled", "reason", *TODO)),
+    "committed": (S.COMMITTED, ("value", "basis", "attested_by", "cost", "unsettled", "reason", "late_ms", *TODO)),
+    "failed": (S.FAILED, ("cause", "basis", "attested_by", "unsettled", "reason", "late_ms", *TODO)),
     "pending": (S.PENDING, ("operation", *TODO)),
     "unknown": (S.UNKNOWN, (*OWNERSHIP, "cause", "dead_since_ms", *TODO)),
     "abandoned": (S.ABANDONED, ("attested_by", "reason")),
-    "verified": (S.VERIFIED, ("verified_ms", "basis", "differs", *TODO)),
-    "unconfirmed": (S.UNCONFIRMED, ("differs", *TODO)),
+    "verified": (S.VERIFIED, ("verified_ms", "basis", "differs", "late_ms", *TODO)),
+    "unconfirmed": (S.UNCONFIRMED, ("differs", "late_ms", *TODO)),
     "compensated": (S.COMPENSATED, ("compensated_by",)),
     # notes: they leave the state alone
     "granted": (None, ("quorum_met", *TODO)),
     "declined": (None, ("declined", "reason", *TODO)),
+    "revoked": (None, ("declined", "reason", *TODO)),
     "taken": (None, (*OWNERSHIP, "dead_since_ms")),
     "probed": (None, ("probes", "cause", "dead_since_ms", "absent_ms", *TODO)),
     "checked": (None, ("verifies", "differs", *TODO)),
@@ -170,11 +172,13 @@ def propose(run: Run, draft: Draft, stamp: Stamp) -> Effect:
         resource=body["resource"],
         cost=Money(**cost) if cost else None,
         cites=tuple(body.get("cites", ())),
+        grants=(*run.grants, *body.get("grants", ())),
+        risk=body.get("risk", ""),
         parent=body.get("parent", ""),
         previous=body.get("previous", ""),
         tries=body.get("tries", 0),
         compensates=body.get("compensates", ""),
-        deadline_ms=run.deadline_ms,
+        deadline_ms=body.get("deadline_ms", run.deadline_ms),
         version=1,
         proposed_ms=stamp.at_ms,
         moved_ms=stamp.at_ms,
@@ -188,7 +192,7 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
     changes: dict[str, Any] = {"version": view.version + 1}
     for name, value in draft.body.items():
         if name in settable:
-            changes[name] = tuple(value) if name == "rules" else value
+            changes[name] = tuple(value) if name in LISTS else value
         elif name not in CARRIED:
             return None
     if to is not None:
@@ -232,6 +236,22 @@ def _arrive(view: Effect, to: State, draft: Draft, stamp: Stamp, changes: dict[s
 
 
 CARRIED = frozenset(
-    {"attempt", "evidence", "request", "who", "digest", "inputs", "offered", "current", "reply", "note", "age_ms"}
+    {
+        "attempt",
+        "evidence",
+        "request",
+        "who",
+        "digest",
+        "inputs",
+        "offered",
+        "current",
+        "reply",
+        "note",
+        "age_ms",
+        "decision",
+        "admission",
+        "instead",
+        "stop",
+    }
 )
 """Names a body may carry as evidence without setting a field of the record."""

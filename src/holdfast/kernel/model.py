@@ -60,12 +60,41 @@ class Cost(Record, frozen=True, kw_only=True):
     currency: str
 
 
+class Yields(Record, frozen=True, kw_only=True):
+    """What a read's result is as an item: its kind, where it comes from, what it is about, how long it stays fresh.
+
+    ``about`` is a pattern over the arguments (empty: the resource). ``fresh_for_ms`` 0: it never goes stale by itself.
+    """
+
+    item: str = "observed"
+    source: str = ""
+    about: str = ""
+    fresh_for_ms: int = 0
+
+
+class Bound(Record, frozen=True, kw_only=True):
+    """Where the value of one argument may lead. ``folder``: a relative path that stays in this folder, links followed.
+
+    ``hosts``: an https URL (or one of ``schemes``) whose host, after parsing, is one of these; no user-info, no
+    other port than ``ports``.
+    """
+
+    folder: str = ""
+    hosts: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ("https",)
+    ports: tuple[int, ...] = ()
+
+
 class Contract(Record, frozen=True, kw_only=True):
     """What a tool declares, as plain data. ``version`` is the digest of all the rest and never set by hand.
 
     Spans are milliseconds. ``keyed_ms`` is how long the outside honours an idempotency key (None: it does not);
     ``lands_within_ms`` bounds how long after sending a request can still take effect; ``visible_within_ms`` how long a
     committed change may stay invisible to reads; ``owner`` is who answers for what the runtime cannot find out.
+    ``bounds`` says where arguments may lead; ``work`` is the class of work whose queue the call joins (empty: its
+    effect class); ``splits`` names the array argument that admission may propose to cut; ``instead`` a
+    cheaper tool with the same arguments, and ``not_done`` what it leaves undone; ``reserve_ms`` the time before a
+    deadline that is kept for verification (None: the time that one send and one read take).
     """
 
     name: str
@@ -81,6 +110,13 @@ class Contract(Record, frozen=True, kw_only=True):
     acts_with: str = ""
     enforced_at: str = ""
     side_effects: tuple[str, ...] = ()
+    bounds: dict[str, Bound] = {}
+    yields: Yields | None = None
+    work: str = ""
+    splits: str = ""
+    instead: str = ""
+    not_done: str = ""
+    reserve_ms: int | None = None
     keyed_ms: int | None = None
     fenced: bool = False
     conditional: bool = False
@@ -90,6 +126,7 @@ class Contract(Record, frozen=True, kw_only=True):
     has_verify: bool = False
     has_list: bool = False
     has_undo: bool = False
+    has_preview: bool = False
     no_probe: str = ""
     did_not_happen: tuple[str, ...] = ()
     shared: bool = False
@@ -115,6 +152,13 @@ class Contract(Record, frozen=True, kw_only=True):
     def lease_ms(self) -> int:
         """How long one claim holds effect and resource: sending, seeing and checking, with room to spare."""
         return self.timeout_ms + self.visible_within_ms + 5_000
+
+    @property
+    def kept_for_verify_ms(self) -> int:
+        """How long before a deadline the last dispatch may start, so that there is time to see what it did."""
+        if self.reserve_ms is not None:
+            return self.reserve_ms
+        return self.timeout_ms + self.visible_within_ms if self.has_verify else 0
 
 
 class Principal(Record, frozen=True, kw_only=True):
@@ -157,6 +201,10 @@ class Run(Record, frozen=True, kw_only=True):
     budget: Budget = Budget()
     spent: Spent = Spent()
     steps: int = 0
+    grants: tuple[str, ...] = ()  # the chain, root first: what is allowed is what all of them allow
+    policy: str = ""  # the policy that this run keeps while a newer one is in force; empty: it moves with it
+    priority: int = 0
+    late_ms: int = 0
     seq: int = 0
     head: str = ""
 
@@ -187,6 +235,9 @@ class Effect(Record, frozen=True, kw_only=True):
     parent: str = ""
     cites: tuple[str, ...] = ()
     cost: Money | None = None
+    grants: tuple[str, ...] = ()
+    risk: str = ""  # what a model thinks of it: may tighten the decision, never loosen it
+    meters: tuple[str, ...] = ()  # scopes in which it counts, beside its run and its grants
     # the decision
     answer: str = ""
     rules: tuple[str, ...] = ()
@@ -217,6 +268,7 @@ class Effect(Record, frozen=True, kw_only=True):
     dead_since_ms: int = 0
     absent_ms: int = 0
     verified_ms: int = 0
+    late_ms: int = 0  # by how much its outcome came after the deadline: a broken promise, whatever the outcome
     differs: str = ""
     # what is still to be done, by whom, when
     unsettled: str = ""
@@ -236,8 +288,23 @@ class Effect(Record, frozen=True, kw_only=True):
         return self.attempts[0].at_ms if self.attempts else 0
 
 
+class Decision(Record, frozen=True, kw_only=True):
+    """One person's signed answer to a request. ``signature`` (hex) is over the statement that the request gives."""
+
+    who: str
+    yes: bool
+    at_ms: int
+    key_id: str = ""
+    signature: str = ""
+    reason: str = ""
+    break_glass: bool = False
+
+
 class Approval(Record, frozen=True, kw_only=True):
-    """A request to a human, bound to exactly these bytes on exactly this state. Spent at most once."""
+    """A request to a human, bound to exactly these bytes on exactly this state. Spent at most once.
+
+    ``content`` is the salted digest of everything the approver is shown, which their signature covers.
+    """
 
     id: str
     effect: str
@@ -258,11 +325,26 @@ class Approval(Record, frozen=True, kw_only=True):
     proposer: str = ""
     reason: str = ""
     state: str = "open"  # open, granted, refused, spent, revoked, void
-    yes: tuple[str, ...] = ()
-    no: tuple[str, ...] = ()
+    content: str = ""
+    decisions: tuple[Decision, ...] = ()
     spent_by: str = ""
-    key_id: str = ""
-    signature: str = ""
+    revoked_by: str = ""
+    reviewed_by: str = ""  # who looked at a break-glass yes afterwards
+
+    @property
+    def yes(self) -> tuple[str, ...]:
+        """Who said yes, in order."""
+        return tuple(d.who for d in self.decisions if d.yes)
+
+    @property
+    def no(self) -> tuple[str, ...]:
+        """Who said no, in order."""
+        return tuple(d.who for d in self.decisions if not d.yes)
+
+    @property
+    def broken_glass(self) -> bool:
+        """Whether somebody said yes alone, in an emergency, where more were needed."""
+        return any(d.yes and d.break_glass for d in self.decisions)
 
 
 class Lease(Record, frozen=True, kw_only=True):

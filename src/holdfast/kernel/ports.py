@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from holdfast.kernel.answers import Checked, Found, Reply
 from holdfast.kernel.commit import Change, Verdict
+from holdfast.kernel.documents import AnyDocument, Approver, Grant, Item
 from holdfast.kernel.model import Approval, Attempt, Contract, Effect, Record, Run
 
 
@@ -26,6 +27,22 @@ class Seen(Record, frozen=True, kw_only=True):
     epochs: tuple[tuple[str, int], ...] = ()
     halted: str = ""
     steady_ms: int = 0  # the clock jumped and is trusted again since then; 0: it never jumped
+    documents: tuple[AnyDocument, ...] = ()  # its grants, the items it cites, those who answered its request
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """The grants that it comes under, root first; fewer than the effect names, where one is not recorded."""
+        return tuple(d for d in self.documents if isinstance(d, Grant))
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The items that it rests on and that are recorded."""
+        return tuple(d for d in self.documents if isinstance(d, Item))
+
+    @property
+    def approvers(self) -> tuple[Approver, ...]:
+        """The people who answered its request, as they are registered now."""
+        return tuple(d for d in self.documents if isinstance(d, Approver))
 
 
 class Request(Record, frozen=True, kw_only=True):
@@ -43,6 +60,7 @@ class Request(Record, frozen=True, kw_only=True):
     expect: str = ""
     principal: str = ""
     environment: str = ""
+    deadline_ms: int = 0  # of its run; 0: none
 
 
 class Question(Record, frozen=True, kw_only=True):
@@ -70,6 +88,7 @@ class Ruling(Record, frozen=True, kw_only=True):
     expires_ms: int = 1_800_000
     policy: str = ""
     inputs: str = ""
+    kept: bool = False  # judged under the policy that its run keeps, while another is in force
 
 
 class Sent(Record, frozen=True, kw_only=True):
@@ -106,9 +125,9 @@ class StorePort(Protocol):
 
 
 class GatePort(Protocol):
-    """The rules. The same record, run and rules give the same ruling."""
+    """The rules. The same record, run, grants and rules give the same ruling."""
 
-    async def rule(self, view: Effect, run: Run, now_ms: int) -> Ruling: ...
+    async def rule(self, seen: Seen) -> Ruling: ...
 
 
 class BodyPort(Protocol):

@@ -2,23 +2,36 @@
 
 Promises: nobody decides on what they proposed; a yes is for exactly the request's digest while it is open; only an
 unknown or pending effect can be attested, only an unknown one abandoned, and neither without a reason; attested is
-never verified. Identity is what the caller vouches for (``vouched_by``); signatures come with approver keys.
+never verified. A decision on a request is signed with the key that the store has on record for that person; for the
+other acts the name is what the caller vouches for.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any, Protocol
 
-from holdfast.kernel.commit import Change, Note, Verdict
-from holdfast.kernel.errors import ApprovalInvalid, ApproverIsProposer, BadValue, NotAllowedNow, ReasonMissing
+from msgspec import to_builtins
+from msgspec.structs import replace
+
+from holdfast.gate.signing import Signer
+from holdfast.kernel.authority import BREAK_GLASS, counted, enough, spelled
+from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
+from holdfast.kernel.documents import AnyDocument, Approver
+from holdfast.kernel.errors import (
+    ApprovalInvalid,
+    ApproverIsProposer,
+    BadValue,
+    NotAllowedNow,
+    NotAnApprover,
+    ReasonMissing,
+)
 from holdfast.kernel.guard import Fact, Guard, Rejected
 from holdfast.kernel.life import Draft
-from holdfast.kernel.model import Approval, Effect, State
+from holdfast.kernel.model import Approval, Decision, Effect, State
 from holdfast.kernel.ports import Seen
+from holdfast.kernel.statement import act, answer
 
 RUNTIME_NEXT = {"owner": "runtime", "next": "admit"}
-STORE_RUN_ID = "ru_store"
 SCOPES = ("tenant", "tool", "run", "principal")
 
 
@@ -28,57 +41,99 @@ class Desk(Protocol):
     def read_now(self, effect: str) -> Seen: ...
     def commit_now(self, change: Change) -> Verdict: ...
     def approval(self, approval: str) -> Approval | None: ...
+    def document(self, kind: str, key: str) -> AnyDocument | None: ...
+    def now_ms(self) -> int: ...
 
 
-def approve(desk: Desk, request: str, *, who: str, vouched_by: str, reason: str = "") -> Effect:
-    """Record a yes. The effect goes on when its quorum is met; dispatch checks everything again.
+def approve(desk: Desk, request: str, *, signer: Signer, reason: str = "", break_glass: bool = False) -> Effect:
+    """Record a signed yes. The effect goes on when its quorum is met; dispatch checks everything again.
 
+    With ``break_glass`` a member of that group says yes alone, in an emergency, with a reason; it is reviewed later.
     One name in two spellings is one person: the letters' case, blanks and look-alike forms of a letter do not count.
+    Raises ApprovalInvalid, ApproverIsProposer, NotAnApprover, ReasonMissing.
     """
-    return _decide(desk, request, "granted", who, vouched_by, reason)
+    return _decide(desk, request, signer, yes=True, reason=reason, break_glass=break_glass)
 
 
-def refuse(desk: Desk, request: str, *, who: str, vouched_by: str, reason: str) -> Effect:
-    """Record a no; one is enough."""
-    return _decide(desk, request, "declined", who, vouched_by, reason)
+def refuse(desk: Desk, request: str, *, signer: Signer, reason: str) -> Effect:
+    """Record a signed no; one is enough."""
+    return _decide(desk, request, signer, yes=False, reason=reason)
 
 
-def _decide(desk: Desk, request: str, kind: str, who: str, vouched_by: str, reason: str) -> Effect:
+def revoke(desk: Desk, request: str, *, signer: Signer, reason: str) -> Effect:
+    """Take an approval back before it is used: nothing is dispatched on it, and no new request is raised by itself."""
+    approval, view = _asked(desk, request)
+    if approval.state not in ("open", "granted") or view.approval != request:
+        raise ApprovalInvalid(effect=view.id, approval=request, why=f"the request is {approval.state}")
+    if not reason.strip():
+        raise ReasonMissing(effect=view.id, asked="revoke")
+    person = registered(desk, signer, view.id)
+    body: dict[str, Any] = {"who": person.name, "evidence": signed_act(signer, "revocation", request, reason)}
+    if view.state is State.WAITING:
+        body |= {"declined": True, "reason": f"{person.name} took the approval back: {reason}", **RUNTIME_NEXT}
+    return _done(desk, view, "revoke", _owned(view, "revoked", person.name, body))
+
+
+def _asked(desk: Desk, request: str) -> tuple[Approval, Effect]:
     approval = desk.approval(request)
     if approval is None:
         raise ApprovalInvalid(effect="", approval=request, why="it is not recorded")
-    view = _view(desk, approval.effect)
+    return approval, _view(desk, approval.effect)
+
+
+def registered(desk: Desk, signer: Signer, effect: str) -> Approver:
+    """The person whose key this is, while it is good. Raises NotAnApprover."""
+    person = desk.document("approver", spelled(signer.name))
+    if not isinstance(person, Approver):
+        raise NotAnApprover(effect=effect, name=signer.name, why="nobody of that name is registered")
+    if person.key_id != signer.key_id:
+        raise NotAnApprover(effect=effect, name=signer.name, why=f"the key registered for them is {person.key_id}")
+    if not person.holds("", desk.now_ms()):
+        raise NotAnApprover(effect=effect, name=signer.name, why="their key was revoked or has expired")
+    return person
+
+
+def signed_act(signer: Signer, kind: str, subject: str, reason: str) -> dict[str, str]:
+    """What an entry keeps of a person's act besides a decision: who, under which key, and the signature."""
+    message = act(kind, subject, signer.name, signer.key_id, {"reason": reason})
+    return {"key": signer.key_id, "signature": signer.sign(message), "said": reason}
+
+
+def _decide(desk: Desk, request: str, signer: Signer, *, yes: bool, reason: str, break_glass: bool = False) -> Effect:
+    approval, view = _asked(desk, request)
     seen = desk.read_now(approval.effect)
-    if kind == "declined" and not reason.strip():
-        raise ReasonMissing(effect=view.id, asked="refuse")
-    if not who.strip():
-        raise ReasonMissing(effect=view.id, asked="approve")
-    if kind == "granted" and _same(who) == _same(approval.proposer):
-        raise ApproverIsProposer(effect=view.id, name=who)
-    if _same(who) in {_same(name) for name in approval.yes}:
-        raise ApprovalInvalid(effect=view.id, approval=request, why=f"{who} has already said yes")
+    if (not yes or break_glass) and not reason.strip():
+        raise ReasonMissing(effect=view.id, asked="break the glass" if yes else "refuse")
+    if yes and spelled(signer.name) == spelled(approval.proposer):
+        raise ApproverIsProposer(effect=view.id, name=signer.name)
+    person = registered(desk, signer, view.id)
+    group = BREAK_GLASS if break_glass else approval.group
+    if not person.holds(group, seen.now_ms):
+        why = f"the request asks {group}, and they speak for {', '.join(person.groups) or 'no group'}"
+        raise NotAnApprover(effect=view.id, name=person.name, why=why)
+    if person.key_id in {d.key_id for d in approval.decisions if d.yes}:
+        raise ApprovalInvalid(effect=view.id, approval=request, why=f"{person.name} has already said yes")
     if approval.state != "open" or view.approval != request or view.state is not State.WAITING:
         raise ApprovalInvalid(effect=view.id, approval=request, why=f"the request is {approval.state}")
     if seen.now_ms > approval.expires_ms:
         raise ApprovalInvalid(effect=view.id, approval=request, why="the request expired")
-    body: dict[str, Any] = {"who": who, "digest": approval.digest, "note": f"vouched for by {vouched_by}"}
-    if kind == "granted":
-        met = len({*approval.yes, who}) >= approval.quorum
+    said = Decision(
+        who=person.name, yes=yes, at_ms=seen.now_ms, key_id=person.key_id, reason=reason, break_glass=break_glass
+    )
+    said = replace(said, signature=signer.sign(answer(approval, said)))
+    body: dict[str, Any] = {"who": person.name, "digest": approval.digest, "decision": to_builtins(said)}
+    if yes:
+        decided = replace(approval, decisions=(*approval.decisions, said))
+        met = enough(decided, counted(decided, desk, seen.now_ms))
         body |= {"quorum_met": met, **(RUNTIME_NEXT if met else {})}
-        if reason:
-            body["evidence"] = reason
     else:
-        body |= {"declined": True, "reason": f"{who} said no: {reason}", **RUNTIME_NEXT}
+        body |= {"declined": True, "reason": f"{person.name} said no: {reason}", **RUNTIME_NEXT}
+    kind = "granted" if yes else "declined"
     guard = Guard(
         effect=view.id, states=(State.WAITING,), version=view.version, not_after=(("approval", approval.expires_ms),)
     )
-    return _done(desk, view, kind, Change(run=view.run, guard=guard, drafts=(_draft(view, kind, who, body),)))
-
-
-def _same(name: str) -> str:
-    """A name without what two spellings of it may differ in: NFKC, case, blanks and what is not drawn at all."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(char for char in folded if char.isprintable() and not char.isspace())
+    change = Change(run=view.run, guard=guard, drafts=(_draft(view, kind, person.name, body),))
+    return _done(desk, view, kind, change)
 
 
 def attest(desk: Desk, effect: str, *, who: str, happened: bool, reason: str, value: Any = None) -> Effect:

@@ -15,6 +15,8 @@ from msgspec.structs import replace
 
 from holdfast.kernel.canon import commitment, encode, leaf_hash
 from holdfast.kernel.commit import Change, Line, Verdict, needs_a_sound_clock
+from holdfast.kernel.documents import AnyDocument
+from holdfast.kernel.documents import encode as encode_document
 from holdfast.kernel.due import is_open
 from holdfast.kernel.guard import Fact, Rejected
 from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
@@ -73,13 +75,17 @@ class Ledger(Unit):
         """As :meth:`held_effect`, of a fact."""
         return self._facts.get(scope)
 
+    def held_document(self, kind: str, key: str) -> AnyDocument | None:
+        """As :meth:`held_effect`, of a document."""
+        return self._documents.get((kind, key))
+
     def sealed(self, run: Run) -> None:
         """The run with the head that its entries have now."""
         self._runs[run.id] = run
 
     def left(self, source: SqliteSource, version: int) -> Left:
         """Every row it holds, once it is committed."""
-        kept = (self._effects, self._runs, self._leases, self._approvals, self._facts)
+        kept = (self._effects, self._runs, self._leases, self._approvals, self._facts, self._documents)
         standings = self.standings if len(self.standings) < STANDINGS_KEPT else {}
         return Left(*kept, source.effect_n, source.run_n, standings, version)
 
@@ -94,7 +100,8 @@ class Ledger(Unit):
     @property
     def untouched(self) -> bool:
         """Whether nothing is to be written."""
-        return not (self.dirty_runs or self.dirty_approvals or self.dirty_facts or self.dirty_leases)
+        others = self.dirty_approvals or self.dirty_facts or self.dirty_leases or self.dirty_documents
+        return not (self.dirty_runs or others)
 
 
 class Batch:
@@ -304,6 +311,10 @@ class Batch:
             assert fact is not None, "a fact row is never taken away"
             kept_fact = (scope, tenant, fact.epoch, fact.raised, fact.value, fact.by, fact.reason)
             db.execute(rows.PUT_FACT, kept_fact)
+        for at in unit.dirty_documents:
+            document = unit.document(*at)
+            assert document is not None, "a document is never taken away"
+            db.execute(rows.PUT_DOCUMENT, (*at, document.run, encode_document(document)))
 
     # -- ending --
 

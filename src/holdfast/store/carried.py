@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.store.seen import Standings
@@ -27,6 +28,7 @@ class Left(NamedTuple):
     leases: dict[str, Lease | None]
     approvals: dict[str, Approval | None]
     facts: dict[str, Fact | None]
+    documents: dict[tuple[str, str], AnyDocument | None]
     effect_n: dict[str, int]
     run_n: dict[str, int]
     standings: Standings
@@ -78,3 +80,8 @@ class Carried:
         """One store-wide fact."""
         facts = self._left.facts
         return facts[scope] if scope in facts else self._source.load_fact(scope)
+
+    def load_document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document."""
+        documents = self._left.documents
+        return documents[kind, key] if (kind, key) in documents else self._source.load_document(kind, key)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from holdfast.kernel.canon import keyed
 from holdfast.kernel.commit import Change, Verdict
+from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import UnknownId
 from holdfast.kernel.guard import Fact, scopes
@@ -45,6 +46,7 @@ class Books(NamedTuple):
     token: int
     high_ms: int
     restored: bool
+    documents: dict[tuple[str, str], AnyDocument] = {}
 
 
 EMPTY = Books({}, {STORE_RUN.id: STORE_RUN}, {}, {}, {}, (), 0, 0, restored=False)
@@ -83,7 +85,7 @@ class MemoryStore:
         unit = Unit(_Shelf(books, self.secret))
         now_ms = self.now_ms()
         verdict = unit.do(change, now_ms)
-        if unit.entries or unit.dirty_facts or unit.dirty_runs:
+        if unit.entries or unit.dirty_facts or unit.dirty_runs or unit.dirty_documents:
             self.current = _written(books, unit, now_ms)
         return verdict
 
@@ -202,6 +204,14 @@ class MemoryFace:
         """One store-wide fact."""
         return self.books.facts.get(scope)
 
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document."""
+        return self.books.documents.get((kind, key))
+
+    def documents(self, kind: str, run: str = "") -> list[AnyDocument]:
+        """Every document of a kind, of one run or of all, in the order in which they came."""
+        return [d for d in self.books.documents.values() if d.kind == kind and (not run or d.run == run)]
+
     def effects(self, *, run: str | None = None) -> list[Effect]:
         """Effects in the order of their recording."""
         return [e for e in self.books.effects.values() if run is None or e.run == run]
@@ -246,6 +256,9 @@ class _Shelf:
     def load_fact(self, scope: str) -> Fact | None:
         return self._books.facts.get(scope)
 
+    def load_document(self, kind: str, key: str) -> AnyDocument | None:
+        return self._books.documents.get((kind, key))
+
     def load_last_token(self) -> int:
         return self._books.token
 
@@ -269,6 +282,10 @@ def _written(books: Books, unit: Unit, now_ms: int) -> Books:
     effects = books.effects
     if unit.dirty_effects:
         effects = {**effects, **{i: e for i in sorted(unit.dirty_effects) if (e := unit.effect(i)) is not None}}
+    documents = books.documents
+    if unit.dirty_documents:
+        changed = {at: d for at in sorted(unit.dirty_documents) if (d := unit.document(*at)) is not None}
+        documents = {**documents, **changed}
     return Books(
         effects=effects,
         runs={**books.runs, **{i: r for i in sorted(unit.dirty_runs) if (r := unit.run(i)) is not None}},
@@ -279,4 +296,5 @@ def _written(books: Books, unit: Unit, now_ms: int) -> Books:
         token=unit.token if unit.token is not None else books.token,
         high_ms=max(books.high_ms, now_ms),
         restored=books.restored,
+        documents=documents,
     )

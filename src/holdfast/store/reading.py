@@ -12,6 +12,7 @@ from typing import Any
 
 import apsw
 
+from holdfast.kernel.documents import AnyDocument, decode
 from holdfast.kernel.due import is_open
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Run, State
@@ -127,6 +128,18 @@ class Reading:
         """One store-wide fact."""
         self.source.begin()
         return self.source.load_fact(scope)
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document, by its kind and id."""
+        return self.source.load_document(kind, key)
+
+    def documents(self, kind: str, run: str = "", limit: int = 10_000) -> list[AnyDocument]:
+        """Every document of a kind, of one run or of all, by id."""
+        if run:
+            found = self._db.execute(rows.DOCUMENTS_OF_RUN, (run, kind, limit))
+        else:
+            found = self._db.execute(rows.DOCUMENTS, (kind, limit))
+        return [decode(view) for (view,) in found]
 
     def ids(self, prefix: str, kind: str | None = None, limit: int = 50) -> list[str]:
         """Full ids that begin so; ``kind``: run, effect or approval."""

@@ -70,6 +70,14 @@ PUT_FACT = (
     " value = excluded.value, by = excluded.by, reason = excluded.reason"
 )
 
+DOCUMENT = "SELECT view FROM document WHERE kind = ? AND id = ?"
+DOCUMENTS = "SELECT view FROM document WHERE kind = ? ORDER BY id LIMIT ?"
+DOCUMENTS_OF_RUN = "SELECT view FROM document WHERE run = ? AND run <> '' AND kind = ? ORDER BY id LIMIT ?"
+PUT_DOCUMENT = (
+    "INSERT INTO document (kind, id, run, view) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (kind, id) DO UPDATE SET view = excluded.view"
+)
+
 LAST_POS = "SELECT coalesce(max(pos), 0) FROM entry"
 HASH_AT = "SELECT hash FROM entry WHERE pos = ?"
 ADD_ENTRY = (

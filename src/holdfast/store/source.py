@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from holdfast.kernel.documents import AnyDocument, decode
 from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
@@ -173,6 +174,11 @@ class SqliteSource:
             fact = None if row is None else as_fact(row)
         return fact
 
+    def load_document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document, by its kind and id."""
+        view = self.db.execute(rows.DOCUMENT, (kind, key)).get
+        return None if view is None else decode(view)
+
     def load_last_token(self) -> int:
         """The last token that was minted in this store."""
         return int(self.meta[3])
@@ -195,6 +201,7 @@ class SqliteSource:
     lease = load_lease
     approval = load_approval
     fact = load_fact
+    document = load_document
     restored = load_restored
 
 

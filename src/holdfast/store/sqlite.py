@@ -15,6 +15,7 @@ import apsw
 from msgspec.structs import replace
 
 from holdfast.kernel.commit import Change, Note, Verdict
+from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import AmbiguousId, BadValue, StoreReadOnly, UnknownId
 from holdfast.kernel.guard import Fact
@@ -149,6 +150,19 @@ class SqliteStore:
     def facts(self) -> list[Fact]:
         """Every store-wide fact on disk."""
         return self.reading.facts()
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document, by its kind and id."""
+        held = self._held.held_document(kind, key) if self._held is not None else None
+        return held or self.reading.document(kind, key)
+
+    def documents(self, kind: str, run: str = "", limit: int = 10_000) -> list[AnyDocument]:
+        """Every document of a kind, of one run or of all, by id; this process's own not on disk yet included."""
+        kept = {d.id: d for d in self.reading.documents(kind, run, limit)}
+        if self._held is not None:
+            moved = (self._held.held_document(*at) for at in self._held.dirty_documents if at[0] == kind)
+            kept |= {d.id: d for d in moved if d is not None and (not run or d.run == run)}
+        return [kept[name] for name in sorted(kept)][:limit]
 
     def effects(
         self,
@@ -321,6 +335,10 @@ class Overlay:
     def fact(self, scope: str) -> Fact | None:
         """The store-wide fact."""
         return self._unit.held_fact(scope) or self._source.load_fact(scope)
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """The document."""
+        return self._unit.held_document(kind, key) or self._source.load_document(kind, key)
 
     def restored(self) -> bool:
         """Whether the store is restored."""

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from holdfast.kernel.canon import encode
 from holdfast.kernel.commit import Change, Line, Verdict, plan
+from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.store.evidence import Entry, seal
@@ -27,6 +28,7 @@ class Source(Protocol):
     def load_lease(self, resource: str) -> Lease | None: ...
     def load_approval(self, approval: str) -> Approval | None: ...
     def load_fact(self, scope: str) -> Fact | None: ...
+    def load_document(self, kind: str, key: str) -> AnyDocument | None: ...
     def load_last_token(self) -> int: ...
     def load_restored(self) -> bool: ...
     def salt(self) -> bytes: ...
@@ -43,6 +45,7 @@ class Unit:
         self._leases: dict[str, Lease | None] = {}
         self._approvals: dict[str, Approval | None] = {}
         self._facts: dict[str, Fact | None] = {}
+        self._documents: dict[tuple[str, str], AnyDocument | None] = {}
         self._restored: bool | None = None
         self._token: int | None = None
         self.dirty_effects: set[str] = set()
@@ -50,6 +53,7 @@ class Unit:
         self.dirty_leases: set[str] = set()
         self.dirty_approvals: set[str] = set()
         self.dirty_facts: set[str] = set()
+        self.dirty_documents: set[tuple[str, str]] = set()
         self.entries: list[Entry] = []
         self.standings: Standings = {}  # for looks; empty again whenever a fact moves
         self.now_ms = 0
@@ -101,6 +105,13 @@ class Unit:
             found = self._facts[scope] = self._source.load_fact(scope)
             return found
 
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        try:
+            return self._documents[kind, key]
+        except KeyError:
+            found = self._documents[kind, key] = self._source.load_document(kind, key)
+            return found
+
     def restored(self) -> bool:
         if self._restored is None:
             self._restored = self._source.load_restored()
@@ -132,6 +143,11 @@ class Unit:
         self._facts[fact.scope] = fact
         self.standings.clear()
         self.dirty_facts.add(fact.scope)
+
+    def put_document(self, document: AnyDocument) -> None:
+        at = (document.kind, document.id)
+        self._documents[at] = document
+        self.dirty_documents.add(at)
 
     def mint(self) -> int:
         """The next value of the store-wide rising sequence."""

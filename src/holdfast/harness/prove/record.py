@@ -14,10 +14,9 @@ import msgspec
 
 from holdfast.harness.prove.finding import Proof, Verdict
 from holdfast.kernel.canon import decode
-from holdfast.kernel.commit import Change, Note
+from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.commit import Verdict as Answer
 from holdfast.kernel.guard import Fact, Rejected
-from holdfast.runtime.people import STORE_RUN_ID
 
 KIND = "proved"
 """The kind of entry; its body says with ``verdict`` what was proved."""

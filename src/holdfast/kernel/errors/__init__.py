@@ -20,6 +20,7 @@ from holdfast.kernel.errors.effect import (
     EffectWaiting,
     KeyReused,
     NotAllowedNow,
+    NotAnApprover,
     ReasonMissing,
     RunStopped,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "KeyReused",
     "MigrationChanged",
     "NotAllowedNow",
+    "NotAnApprover",
     "NotOpen",
     "OurBug",
     "ReasonMissing",

@@ -126,6 +126,19 @@ class ApproverIsProposer(EffectError):
     name: str
 
 
+class NotAnApprover(EffectError):
+    """Who says it is not registered to say it: an unknown name, another key, a key that ended, another group."""
+
+    code = "HF-E12-not-an-approver"
+    exit_code = 5
+    what_happened = "{name} may not decide on effect {effect}: {why}."
+    what_is_known = "The request is still open; nothing was sent."
+    what_to_do = "Somebody who is registered for it decides, or an approver registers {name}."
+    next_command = "holdfast approver list"
+    name: str
+    why: str
+
+
 class ApprovalInvalid(EffectError):
     """An approval does not hold for exactly these bytes, on this state, at this time."""
 

@@ -1,0 +1,114 @@
+"""What grants, meters, approvers and items allow at one instant, read inside the transaction that relies on it.
+
+Pure over the documents given. A grant narrows and never widens; a yes counts only while its key is good and its person
+speaks for the group; an item carries an effect only while it is fresh and nothing outranks it.
+
+Does not decide whether a tool is *covered* by a grant (:mod:`holdfast.kernel.grants`), nor verify a signature: the gate
+does both, before the commit.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import NamedTuple, Protocol
+
+from holdfast.kernel.amounts import room, unreserve
+from holdfast.kernel.documents import AnyDocument, Approver, Grant, Item, Limit, Meter
+from holdfast.kernel.model import Approval, Decision, Effect
+
+BREAK_GLASS = "break-glass"
+"""The group whose members may say yes alone in an emergency; it is recorded, loud, and reviewed afterwards."""
+
+
+class Papers(Protocol):
+    """The documents of a store, as one transaction reads them."""
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document, by its kind and id."""
+        ...
+
+
+class No(NamedTuple):
+    """What stands in the way: the part of a guard, the reason in words, and until when (0: not known)."""
+
+    part: str
+    why: str
+    until_ms: int = 0
+
+
+def not_to_rely_on(item: AnyDocument | None, key: str, now_ms: int) -> str:
+    """Why an effect may not rest on this item now; empty if it may."""
+    name = key.rpartition("/")[2]
+    if not isinstance(item, Item):
+        return f"{name} is not an item of this run"
+    if item.outranked_by:
+        return f"{name} ({item.source}) no longer counts: {item.outranked_by} does"
+    if item.conflicts:
+        return f"{name} ({item.source}) is contradicted by {', '.join(item.conflicts)}, and neither source comes first"
+    if item.fresh_until_ms and now_ms > item.fresh_until_ms:
+        return f"{name} ({item.source}) went stale {now_ms - item.fresh_until_ms} ms ago"
+    return ""
+
+
+def not_granted(view: Effect, rows: Papers, now_ms: int) -> No | None:
+    """Every grant of the chain is there, has not expired, and has room."""
+    for name in view.grants:
+        grant = rows.document("grant", name)
+        if not isinstance(grant, Grant):
+            return No("grant", f"the grant {name} is not recorded")
+        if grant.expires_ms and now_ms > grant.expires_ms:
+            why = f"the grant {name} of {grant.holder} expired {now_ms - grant.expires_ms} ms ago"
+            return No("grant", why)
+        spent = meter_of(rows, f"grant:{name}").spent
+        full = room(grant.budget, unreserve(spent, view.cost) if view.reserved else spent, view.cost)
+        if full is not None:
+            return No("budget", f"no room left in the grant {name}: {full}")
+    return None
+
+
+def meter_of(rows: Papers, scope: str) -> Meter:
+    """What is used up under a scope; nothing, where nothing was."""
+    found = rows.document("meter", scope)
+    return found if isinstance(found, Meter) else Meter(id=scope)
+
+
+def no_room(limits: tuple[Limit, ...], view: Effect, rows: Papers, now_ms: int) -> No | None:
+    """The first of these limits that has no room for one more such effect, or None."""
+    for limit in limits:
+        meter = meter_of(rows, limit.scope)
+        if limit.most_open is not None and limit.scope not in view.meters and meter.open >= limit.most_open:
+            why = f"{meter.open} effects are under way in {limit.scope}, as many as it takes"
+            return No("queue", why)
+        over_ms = meter.since_ms + limit.window_ms
+        if limit.most_used is not None and now_ms < over_ms and meter.used >= limit.most_used:
+            why = f"{meter.used} effects entered {limit.scope} since {meter.since_ms}, as many as a window takes"
+            return No("quota", why, over_ms)
+        if limit.budget is not None and (full := room(limit.budget, meter.spent, view.cost)) is not None:
+            return No("quota", f"no room left in {limit.scope}: {full}")
+    return None
+
+
+def counted(approval: Approval, rows: Papers, now_ms: int) -> tuple[Decision, ...]:
+    """The yeses that count now: of people whose key is good and who still speak for the group, each person once."""
+    good: dict[str, Decision] = {}
+    keys: set[str] = set()
+    for decision in approval.decisions:
+        person = rows.document("approver", spelled(decision.who)) if decision.yes else None
+        if not isinstance(person, Approver) or person.key_id != decision.key_id or person.key_id in keys:
+            continue
+        group = BREAK_GLASS if decision.break_glass else approval.group
+        if person.holds(group, now_ms) and person.id != spelled(approval.proposer):
+            good.setdefault(person.id, decision)
+            keys.add(person.key_id)
+    return tuple(good.values())
+
+
+def enough(approval: Approval, yes: tuple[Decision, ...]) -> bool:
+    """Whether these yeses meet the quorum; one in an emergency does."""
+    return any(d.break_glass for d in yes) or len(yes) >= max(1, approval.quorum)
+
+
+def spelled(name: str) -> str:
+    """A name without what two spellings of it may differ in: NFKC, case, blanks and what is not drawn at all."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(char for char in folded if char.isprintable() and not char.isspace())
