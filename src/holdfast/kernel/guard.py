@@ -79,6 +79,7 @@ class Guard(Record, frozen=True, kw_only=True):
     in_force: tuple[tuple[str, str], ...] = ()  # (scope, value): policy digest, contract version
     released: bool = False  # the store is not in restored mode
     run_open: str = ""  # this run is open
+    run_state: str = "open"  # or in this state, for what ends or reopens one that was stopped
     absent: tuple[str, ...] = ()  # effects that must not exist yet
 
 
@@ -154,7 +155,7 @@ def _room(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Rejecte
     """The run is open, and there is room in it, in its grants and under every limit; what it rests on still holds."""
     run_id = guard.run_open or (view.run if view is not None and guard.budget else "")
     run = rows.run(run_id) if run_id else None
-    if guard.run_open and (run is None or run.state != "open"):
+    if guard.run_open and (run is None or run.state != guard.run_state):
         return Rejected(part="run", why=f"the run is {run.state if run else 'not recorded'}", effect=view)
     if guard.budget and run is not None and view is not None:
         spent = unreserve(run.spent, view.cost) if view.reserved else run.spent

@@ -17,10 +17,11 @@ from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import UnknownId
-from holdfast.kernel.guard import Fact, scopes
+from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Principal, Run
 from holdfast.kernel.ports import Seen
 from holdfast.store.evidence import Entry
+from holdfast.store.seen import Standings, look
 from holdfast.store.unit import Unit
 
 STORE_RUN = Run(
@@ -63,6 +64,13 @@ class MemoryStore:
         self.current = books
         self.writer = ""
         self.syncs = 0
+        self._standings: tuple[dict[str, Fact], Standings] = (books.facts, {})
+
+    def standings(self, facts: dict[str, Fact]) -> Standings:
+        """What is known of the scopes under these facts; begun anew where they are others."""
+        if self._standings[0] is not facts:
+            self._standings = (facts, {})
+        return self._standings[1]
 
     def face(self, worker: str) -> MemoryFace:
         """The store as this worker sees it."""
@@ -151,20 +159,7 @@ class MemoryFace:
     def read_now(self, effect: str) -> Seen:
         """:meth:`read` without a wait."""
         books = self.books
-        view = books.effects.get(effect)
-        now_ms = self._store.now_ms()
-        if view is None:
-            return Seen(now_ms=now_ms)
-        facts = [(scope, books.facts.get(scope)) for scope in scopes(view)]
-        raised = next((f for _, f in facts if f is not None and f.raised), None)
-        return Seen(
-            now_ms=now_ms,
-            effect=view,
-            run=books.runs.get(view.run),
-            approval=books.approvals.get(view.approval) if view.approval else None,
-            epochs=tuple((scope, fact.epoch if fact is not None else 0) for scope, fact in facts),
-            halted=raised.sentence if raised is not None else "",
-        )
+        return look(effect, _Rows(books), self._store.now_ms(), self._store.standings(books.facts))
 
     def latest_now(self, identity: str) -> Effect | None:
         """:meth:`latest` without a wait."""
@@ -208,9 +203,10 @@ class MemoryFace:
         """One document."""
         return self.books.documents.get((kind, key))
 
-    def documents(self, kind: str, run: str = "") -> list[AnyDocument]:
-        """Every document of a kind, of one run or of all, in the order in which they came."""
-        return [d for d in self.books.documents.values() if d.kind == kind and (not run or d.run == run)]
+    def documents(self, kind: str, run: str = "", limit: int = 10_000) -> list[AnyDocument]:
+        """Every document of a kind, of one run or of all, by id."""
+        found = (d for d in self.books.documents.values() if d.kind == kind and (not run or d.run == run))
+        return sorted(found, key=lambda document: document.id)[:limit]
 
     def effects(self, *, run: str | None = None) -> list[Effect]:
         """Effects in the order of their recording."""
@@ -231,6 +227,24 @@ class MemoryFace:
         if len(found) != 1:
             raise UnknownId(given=prefix, kind="id")
         return found[0]
+
+
+class _Rows:
+    """The books as one look reads them."""
+
+    def __init__(self, books: Books) -> None:
+        self.effect = books.effects.get
+        self.run = books.runs.get
+        self.approval = books.approvals.get
+        self.fact = books.facts.get
+        self.lease = books.leases.get
+        self._books = books
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        return self._books.documents.get((kind, key))
+
+    def restored(self) -> bool:
+        return self._books.restored
 
 
 class _Shelf:
@@ -269,6 +283,13 @@ class _Shelf:
         return bytes.fromhex(keyed(self._secret, "salt", b"%d" % next(self._salts))[:32])
 
 
+def _facts(books: Books, unit: Unit) -> dict[str, Fact]:
+    """The same object where none moved, so that what was learned from them stays good."""
+    if not unit.dirty_facts:
+        return books.facts
+    return {**books.facts, **{i: f for i in sorted(unit.dirty_facts) if (f := unit.fact(i)) is not None}}
+
+
 def _written(books: Books, unit: Unit, now_ms: int) -> Books:
     leases = books.leases
     if unit.dirty_leases:
@@ -291,7 +312,7 @@ def _written(books: Books, unit: Unit, now_ms: int) -> Books:
         runs={**books.runs, **{i: r for i in sorted(unit.dirty_runs) if (r := unit.run(i)) is not None}},
         leases=leases,
         approvals={**books.approvals, **{i: a for i in sorted(unit.dirty_approvals) if (a := unit.approval(i))}},
-        facts={**books.facts, **{i: f for i in sorted(unit.dirty_facts) if (f := unit.fact(i)) is not None}},
+        facts=_facts(books, unit),
         entries=books.entries + tuple(unit.entries),
         token=unit.token if unit.token is not None else books.token,
         high_ms=max(books.high_ms, now_ms),

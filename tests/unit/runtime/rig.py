@@ -14,7 +14,7 @@ import msgspec
 
 from holdfast.kernel.answers import Absent, Ack, CannotTell, Checked, Found, Holds, Reply
 from holdfast.kernel.model import Contract, Effect, EffectClass
-from holdfast.kernel.ports import Ports, Question, Request, Ruling
+from holdfast.kernel.ports import Ports, Question, Request, Ruling, Seen
 from holdfast.runtime.begin import Intent, begin
 from holdfast.runtime.planner import Card
 from holdfast.runtime.recover import Recoverer
@@ -60,7 +60,7 @@ class Gate:
     def __init__(self, answer: str = "allow") -> None:
         self.answer = answer
 
-    async def rule(self, view: Effect, run: Any, now_ms: int) -> Ruling:
+    async def rule(self, seen: Seen) -> Ruling:
         reason = f"the rule says {self.answer}"
         return Ruling(answer=self.answer, rules=("rule",), reason=reason, policy="p1", group="billing")
 
