@@ -6,13 +6,32 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
+from holdfast.gate.signing import Key, signed
 from holdfast.kernel.amounts import Budget
+from holdfast.kernel.authority import spelled
 from holdfast.kernel.commit import Applied, Change, Note, Verdict
+from holdfast.kernel.documents import Approver
 from holdfast.kernel.guard import Fact, Guard, Rejected
-from holdfast.kernel.life import Draft
-from holdfast.kernel.model import Approval, Effect, Principal, Run, State
+from holdfast.kernel.life import Draft, Stamp, propose
+from holdfast.kernel.model import Approval, Decision, Effect, Principal, Run, State
+from holdfast.kernel.statement import answer, content_of
 
 LEASE_MS = 15_000
+KEYS: dict[str, Key] = {}
+
+
+def key(who: str) -> Key:
+    """Somebody's key, the same for as long as this process lives."""
+    return KEYS.setdefault(who, KEYS.get(who) or Key.make(who))
+
+
+def person(who: str, **more: Any) -> Approver:
+    """Somebody whose key is on record."""
+    theirs = more.pop("key", None) or key(who)
+    given = {"name": who, "key_id": theirs.key_id, "public_key": theirs.public_key, "by": "carol", "reason": "hired"}
+    return Approver(id=spelled(who), **(given | more))
 
 
 def digest(text: str) -> str:
@@ -28,6 +47,8 @@ class Acts:
     name: str = "1"
     me: str = "worker-1"
     budget: Budget = field(default_factory=Budget)
+    grants: tuple[str, ...] = ()
+    deadline_ms: int | None = None
 
     @property
     def run(self) -> Run:
@@ -40,6 +61,8 @@ class Acts:
             goal="one refund each",
             principal=Principal(name="alice"),
             budget=self.budget,
+            grants=self.grants,
+            deadline_ms=self.deadline_ms,
         )
 
     def begin(self) -> Change:
@@ -78,12 +101,14 @@ class Acts:
         guard = Guard(run_open=self.run.id, absent=(self.id(n),))
         return Change(run=self.run.id, guard=guard, drafts=(self.draft(n, "proposed", **self.body(n, **more)),))
 
-    def admit(self, n: int) -> Change:
-        draft = self.draft(n, "admitted", answer="allow", rules=["starter-1"], policy=digest("policy"))
-        return self.change(n, draft, states=(State.PROPOSED,))
+    def admit(self, n: int, **more: Any) -> Change:
+        limits = more.pop("limits", ())
+        draft = self.draft(n, "admitted", answer="allow", rules=["starter-1"], policy=digest("policy"), **more)
+        return self.change(n, draft, states=(State.PROPOSED,), limits=limits)
 
-    def ask(self, n: int, *, expires_in_ms: int = 60_000) -> Change:
-        approval = Approval(
+    def ask(self, n: int, *, expires_in_ms: int = 60_000, **more: Any) -> Change:
+        """Raise a request; bob may answer it."""
+        asked = Approval(
             id=f"ap_{self.id(n)[3:]}.1",
             effect=self.id(n),
             run=self.run.id,
@@ -95,12 +120,27 @@ class Acts:
             contract=digest("contract"),
             expires_ms=self.now_ms + expires_in_ms,
             proposer="alice",
+            **more,
         )
-        draft = self.draft(n, "waiting", answer="ask", approval=approval.id)
-        return Change(run=self.run.id, guard=Guard(effect=self.id(n)), drafts=(draft,), asks=(approval,))
+        view = propose(self.run, self.draft(n, "proposed", **self.body(n)), Stamp(self.now_ms))
+        asked = msgspec.structs.replace(asked, content=content_of(view, asked))
+        draft = self.draft(n, "waiting", answer="ask", approval=asked.id)
+        people = (person("bob", groups=(asked.group,) if asked.group else ()),)
+        return Change(run=self.run.id, guard=Guard(effect=self.id(n)), drafts=(draft,), asks=(asked,), documents=people)
 
-    def grant(self, n: int, who: str = "bob") -> Change:
-        return self.change(n, self.draft(n, "granted", who=who, quorum_met=True))
+    def decision(self, n: int, who: str, *, yes: bool = True, **asked: Any) -> Decision:
+        """A signed answer to the request of :meth:`ask`."""
+        approval = self.ask(n, **asked).asks[0]
+        said = Decision(who=who, yes=yes, at_ms=self.now_ms, key_id=key(who).key_id, reason="looked at it")
+        return signed(key(who), said, answer(approval, said))
+
+    def grant(self, n: int, who: str = "bob", *, met: bool = True, **asked: Any) -> Change:
+        said = msgspec.to_builtins(self.decision(n, who, **asked))
+        return self.change(n, self.draft(n, "granted", who=who, quorum_met=met, decision=said))
+
+    def decline(self, n: int, who: str = "bob", **asked: Any) -> Change:
+        said = msgspec.to_builtins(self.decision(n, who, yes=False, **asked))
+        return self.change(n, self.draft(n, "declined", who=who, reason="no", declined=True, decision=said))
 
     def admit_asked(self, n: int) -> Change:
         return self.change(n, self.draft(n, "admitted", answer="allow"), states=(State.WAITING,))

@@ -36,6 +36,8 @@ class Watched(Unit):
         self.wanted = Wanted([change])
         there = [self._source.load_effect(effect) for effect in sorted(self.wanted.effects)]
         self.wanted.follow(view for view in there if view is not None)
+        runs = [self._source.load_run(run) for run in sorted(self.wanted.runs)]
+        self.wanted.follow_last(runs, [self._source.load_approval(name) for name in sorted(self.wanted.approvals)])
         self.minted = 0
         verdict = super().do(change, now_ms)
         assert self.minted <= self.wanted.tokens
@@ -65,6 +67,15 @@ class Watched(Unit):
         self._read(scope, self.wanted.scopes)
         self._read("fact:" + scope, set(self.wanted.names))
         return super().fact(scope)
+
+    def document(self, kind: str, key: str) -> Any:
+        self._read(f"{kind}:{key}", {f"{kind}:{key}" for kind, key in self.wanted.documents})
+        return super().document(kind, key)
+
+    def put_document(self, document: Any) -> None:
+        written = {at for at, may_write in self.wanted.documents.items() if may_write}
+        self._read(f"{document.kind}:{document.id}", {f"{kind}:{key}" for kind, key in written})
+        super().put_document(document)
 
     def restored(self) -> bool:
         self._read("mode", set(self.wanted.names))
@@ -104,7 +115,7 @@ def test_every_row_of_two_effects_on_one_resource_is_locked(monkeypatch) -> None
 def test_a_row_that_is_not_locked_is_never_read() -> None:
     """Planning on PostgreSQL stops at the first row outside the locked set instead of reading it."""
     acts = Acts(now_ms=1)
-    nothing = Locked(effects={}, runs={}, leases={}, approvals={}, facts={}, restored=False)
+    nothing = Locked(effects={}, runs={}, leases={}, approvals={}, facts={}, documents={}, restored=False)
     with pytest.raises(OurBug) as stopped:
         Minting(nothing, []).do(acts.claim(1), 1)
     assert acts.id(1) in stopped.value.what

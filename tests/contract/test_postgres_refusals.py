@@ -105,6 +105,8 @@ TAMPERING = {
     "delete an approval": ("DELETE FROM approval", "never deleted"),
     "an epoch that falls": ("UPDATE fact SET epoch = 0", "only rise"),
     "delete a fact": ("DELETE FROM fact", "never deleted"),
+    "delete a document": ("DELETE FROM document", "never deleted"),
+    "a document under another name": ("UPDATE document SET id = 'mallory'", "what it is"),
     "another identity secret": (
         "UPDATE meta SET identity_secret = decode(repeat('00', 32), 'hex')",
         "never changes",
@@ -264,7 +266,7 @@ def test_a_schema_from_the_future_is_not_opened(place: Postgres) -> None:
     """A store that a newer version migrated is left alone."""
     place.open()
     with place.raw() as client:
-        client.execute("INSERT INTO migration VALUES (2, 'later', repeat('0', 64), 0)")
+        client.execute("INSERT INTO migration SELECT max(number) + 1, 'later', repeat('0', 64), 0 FROM migration")
     with pytest.raises(SchemaFromFuture):
         open_postgres(place.dsn, schema=place.schema)
 

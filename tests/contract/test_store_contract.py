@@ -202,7 +202,7 @@ async def test_an_approval_that_does_not_stand_is_refused(place, acts, state) ->
     await store.commit(acts.ask(1))
     approval = (await store.read(acts.id(1))).effect.approval
     if state == "refused":
-        await store.commit(acts.change(1, acts.draft(1, "declined", who="bob", reason="no", declined=True)))
+        await store.commit(acts.decline(1))
     elif state != "open":
         await store.commit(acts.grant(1))
     await store.commit(acts.admit_asked(1))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from holdfast.kernel.canon import keyed
 from holdfast.kernel.commit import Change, Verdict
-from holdfast.kernel.documents import AnyDocument
+from holdfast.kernel.documents import AnyDocument, Item
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import UnknownId
 from holdfast.kernel.guard import Fact
@@ -139,6 +139,10 @@ class MemoryFace:
     async def run_effects(self, run: str) -> list[Effect]:
         """Every effect of a run."""
         return self.effects(run=run)
+
+    async def run_items(self, run: str) -> list[Item]:
+        """Every item of a run."""
+        return [found for found in self.documents("item", run) if isinstance(found, Item)]
 
     async def time(self) -> int:
         """The store's time."""

@@ -3,7 +3,7 @@
 One transaction a batch. It locks what the guards look at, in the one order that all use
 (:mod:`.postgres_rows`), reads the store's time and draws its tokens while it holds those locks, plans with
 the same pure code as every store, and writes arrays, each statement naming the version it replaces. Four
-round trips: names and effects; what stands around them; the rows; the commit.
+round trips: names and effects; what stands around them; the rows; the commit; one more where documents count.
 
 Promises: an answer to ``commit`` means that the entry is on the server's disk; two workers never both win a
 claim, an approval or the last of a budget; a lease passes on only with a higher token; heads, tokens, epochs
@@ -28,6 +28,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.kernel.commit import Change, Note, Verdict, needs_a_sound_clock
+from holdfast.kernel.documents import AnyDocument, Item
+from holdfast.kernel.documents import decode as decode_document
 from holdfast.kernel.errors import BadValue, NotOpen, StoreBusy, StoreFailed
 from holdfast.kernel.guard import Rejected
 from holdfast.kernel.model import Effect, Lease, Run
@@ -80,6 +82,11 @@ class PostgresStore(PostgresReading):
     async def run_effects(self, run: str) -> list[Effect]:
         """Every effect of a run, in the order of their recording."""
         return await asyncio.to_thread(self.effects_of, run)
+
+    async def run_items(self, run: str) -> list[Item]:
+        """Every item of a run."""
+        found = await asyncio.to_thread(self.documents, "item", run)
+        return [document for document in found if isinstance(document, Item)]
 
     async def time(self) -> int:
         """The store's time: the server's clock, and never before anything that is recorded."""
@@ -241,18 +248,37 @@ class PostgresStore(PostgresReading):
         restored, fsync, wall_ms, high_ms = store.fetchall()[0]
         if fsync != "on":
             raise StoreFailed(store=self.name, why="fsync was turned off on the server")
-        now_ms = self._risen(wall_ms, high_ms)
         held = {row[0]: (_lease(row), row[3]) for row in leases.fetchall()}
         known = {row[0]: rows.fact(row) for row in facts.fetchall()}
+        runs_there = _mapped(wanted.runs, runs.fetchall(), rows.decode_run)
+        approvals_there = _mapped(wanted.approvals, approvals.fetchall(), rows.decode_approval)
+        wanted.follow_last(runs_there.values(), approvals_there.values())
+        documents, later = self._lock_documents(wanted)
         locked = Locked(
             effects=effects,
-            runs=_mapped(wanted.runs, runs.fetchall(), rows.decode_run),
+            runs=runs_there,
             leases={name: held.get(name, (None, 0)) for name in wanted.resources},
-            approvals=_mapped(wanted.approvals, approvals.fetchall(), rows.decode_approval),
+            approvals=approvals_there,
             facts={scope: known.get(scope) for scope in wanted.scopes},
+            documents=documents,
             restored=restored,
         )
+        now_ms = self._risen(*(later or (wall_ms, high_ms)))
         return locked, [row[0] for row in minted.fetchall()], now_ms
+
+    def _lock_documents(
+        self, wanted: Wanted
+    ) -> tuple[dict[tuple[str, str], AnyDocument | None], tuple[int, int] | None]:
+        """Lock and read the documents; with the time after that wait, None where there was none to wait for."""
+        if not wanted.documents:
+            return {}, None
+        db, names = self._db, sorted(wanted.documents)
+        with db.pipeline():
+            db.execute(sql.LOCK_NAMES, wanted.document_keys(self._place.schema))
+            found = db.execute(sql.DOCUMENTS_NAMED, ([kind for kind, _ in names], [key for _, key in names]))
+            time = db.execute(sql.TIME)
+        there = {(kind, key): decode_document(view) for kind, key, view in found.fetchall()}
+        return {at: there.get(at) for at in names}, time.fetchall()[0]
 
     def _roll_back(self) -> None:
         """Leave nothing behind; silent where the connection is gone, since the server has then done so

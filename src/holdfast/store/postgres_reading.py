@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from holdfast.kernel.errors import AmbiguousId, HoldfastError, NotOpen, UnknownId
-from holdfast.kernel.guard import scopes
-from holdfast.kernel.model import Approval, Effect, Run
+from holdfast.kernel.documents import AnyDocument
+from holdfast.kernel.documents import decode as decode_document
+from holdfast.kernel.errors import AmbiguousId, HoldfastError, NotOpen, OurBug, UnknownId
+from holdfast.kernel.guard import Fact, scopes
+from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.kernel.ports import Seen
 from holdfast.store import postgres_rows as rows
 from holdfast.store import postgres_sql as sql
 from holdfast.store.clock import StoreClock
 from holdfast.store.evidence import Checked, Entry, check_chain
 from holdfast.store.postgres_open import Place, driver, translate
+from holdfast.store.seen import look
 
 if TYPE_CHECKING:
     import psycopg
@@ -63,6 +66,20 @@ class PostgresReading:
     def approval(self, approval: str) -> Approval | None:
         """One approval request."""
         return self._one(sql.APPROVAL, approval, rows.decode_approval)
+
+    def fact(self, scope: str) -> Fact | None:
+        """One store-wide fact."""
+        return self._snapshot(lambda db: next((rows.fact(r) for r in db.execute(sql.FACTS, ([scope],))), None))
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document, by its kind and id."""
+        found = self._fetch([(sql.DOCUMENTS_NAMED, ([kind], [key]))])[0]
+        return decode_document(found[0][2]) if found else None
+
+    def documents(self, kind: str, run: str = "", limit: int = 10_000) -> list[AnyDocument]:
+        """Every document of a kind, of one run or of all, by id."""
+        asked = (sql.DOCUMENTS_OF_RUN, (run, kind, limit)) if run else (sql.DOCUMENTS, (kind, limit))
+        return [decode_document(row[0]) for row in self._fetch([asked])[0]]
 
     def effects_of(self, run: str) -> list[Effect]:
         """Every effect of a run, in the order of their recording."""
@@ -145,14 +162,51 @@ class PostgresReading:
             approval = db.execute(sql.APPROVAL, (view.approval if view is not None else "",))
             facts = db.execute(sql.FACTS, (list(around),))
             time = db.execute(sql.TIME)
-        known = {row[0]: rows.fact(row) for row in facts.fetchall()}
-        raised = next((known[scope] for scope in around if scope in known and known[scope].raised), None)
         run_row, approval_row = run.fetchone(), approval.fetchone()
-        return Seen(
-            now_ms=self._risen(*time.fetchall()[0]),
-            effect=view,
-            run=rows.decode_run(run_row[0]) if run_row is not None else None,
-            approval=rows.decode_approval(approval_row[0]) if approval_row is not None else None,
-            epochs=tuple((scope, known[scope].epoch if scope in known else 0) for scope in around),
-            halted=raised.sentence if raised is not None else "",
+        snapshot = Snapshot(
+            found=view,
+            its_run=rows.decode_run(run_row[0]) if run_row is not None else None,
+            its_approval=rows.decode_approval(approval_row[0]) if approval_row is not None else None,
+            facts={row[0]: rows.fact(row) for row in facts.fetchall()},
+            db=db,
         )
+        return look(effect, snapshot, self._risen(*time.fetchall()[0]))
+
+
+class Snapshot(NamedTuple):
+    """What one snapshot holds around one effect (guard.Rows); documents are read as they are asked for."""
+
+    found: Effect | None
+    its_run: Run | None
+    its_approval: Approval | None
+    facts: dict[str, Fact]
+    db: psycopg.Connection[Any]
+
+    def effect(self, effect: str) -> Effect | None:
+        """The effect."""
+        return self.found if self.found is not None and self.found.id == effect else None
+
+    def run(self, run: str) -> Run | None:
+        """Its run."""
+        return self.its_run if self.its_run is not None and self.its_run.id == run else None
+
+    def lease(self, resource: str) -> Lease | None:
+        """Leases are no part of a look."""
+        raise OurBug(where="the PostgreSQL store", what=f"the lease of {resource} was asked for in a look")
+
+    def approval(self, approval: str) -> Approval | None:
+        """Its request."""
+        return self.its_approval if self.its_approval is not None and self.its_approval.id == approval else None
+
+    def fact(self, scope: str) -> Fact | None:
+        """A fact of its scopes."""
+        return self.facts.get(scope)
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """A document, from the same snapshot."""
+        row = self.db.execute(sql.DOCUMENTS_NAMED, ([kind], [key])).fetchone()
+        return decode_document(row[2]) if row is not None else None
+
+    def restored(self) -> bool:
+        """The mode is no part of a look."""
+        raise OurBug(where="the PostgreSQL store", what="the mode was asked for in a look")

@@ -6,7 +6,8 @@ one outside the locked set raises :class:`OurBug` instead of being read. Does no
 (kernel.commit does).
 
 The order of locks is the same in every transaction, so two of them never wait for each other in a circle:
-names that may have no row by key, then effects, runs, leases and approvals, each by id in the "C" collation.
+names that may have no row by key, then effects, runs, leases and approvals, each by id in the "C" collation,
+and last the names of documents, by key: which those are stands in the rows locked before them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from holdfast.kernel.authority import spelled
 from holdfast.kernel.commit import Change
+from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.errors import OurBug
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
@@ -71,9 +74,11 @@ class Wanted:
         self.approvals: set[str] = set()
         self.scopes: set[str] = set()  # facts that are looked at or written
         self.names: dict[str, bool] = {}  # what may have no row yet -> whether it is written
+        self.documents: dict[tuple[str, str], bool] = {}  # kind and id -> whether it may be written
         self.tokens = 0
         for change in changes:
             self._add(change)
+            self._add_documents(change)
         self.effects.discard("")
 
     def _add(self, change: Change) -> None:
@@ -100,12 +105,49 @@ class Wanted:
             self.scopes.add(set_now.scope)
             self.names["fact:" + set_now.scope] = True
 
+    def _add_documents(self, change: Change) -> None:
+        """What the change names itself: items, limits, who answers, what is replaced and whose entries say so."""
+        for item in change.guard.items:
+            self.documents.setdefault(("item", item), False)
+        for limit in change.guard.limits:
+            self.documents["meter", limit.scope] = True
+        for draft in change.drafts:
+            self._under(draft.body.get("grants", ()), draft.body.get("meters", ()))
+            decision = draft.body.get("decision")
+            if decision:
+                self.documents.setdefault(("approver", spelled(str(decision.get("who", "")))), False)
+        if change.opens is not None:
+            self._under(change.opens.grants, ())
+        for document in change.documents:
+            self.documents[document.kind, document.id] = True
+            if document.logged:
+                self.runs.add(document.run or STORE_RUN)
+
+    def _under(self, grants: Iterable[str], meters: Iterable[str]) -> None:
+        """An effect is judged by its grants, and counted under each of them and in its other scopes."""
+        for grant in grants:
+            self.documents.setdefault(("grant", grant), False)
+            self.documents["meter", f"grant:{grant}"] = True
+        for scope in meters:
+            self.documents["meter", scope] = True
+
+    def follow_last(self, runs: Iterable[Run | None], approvals: Iterable[Approval | None]) -> None:
+        """Add the documents that the locked runs and requests name: a call comes under the grants of its run, and
+        whoever answered a request is looked at again.
+        """
+        for run in runs:
+            self._under(run.grants if run is not None else (), ())
+        for approval in approvals:
+            for decision in approval.decisions if approval is not None else ():
+                self.documents.setdefault(("approver", spelled(decision.who)), False)
+
     def follow(self, found: Iterable[Effect]) -> None:
         """Add what stands around the effects that were found: their runs, resources and approvals."""
         for view in found:
             self.runs.add(view.run)
             self.resources.add(view.resource)
             self.approvals.add(view.approval)
+            self._under(view.grants, view.meters)
         self.resources |= self.takes
         for names in (self.runs, self.resources, self.approvals):
             names.discard("")
@@ -114,13 +156,21 @@ class Wanted:
         """Advisory lock keys in ascending order, and which are exclusive. Two names on one key only wait
         longer.
         """
-        keys: dict[int, bool] = {}
-        for name, written in self.names.items():
-            raw = hashlib.blake2b(f"{schema}\0{name}".encode(), digest_size=8, person=b"holdfast-name").digest()
-            key = int.from_bytes(raw, signed=True)
-            keys[key] = keys.get(key, False) or written
-        ordered = sorted(keys)
-        return ordered, [keys[key] for key in ordered]
+        return _keys(schema, self.names)
+
+    def document_keys(self, schema: str) -> tuple[list[int], list[bool]]:
+        """As :meth:`keys`, for the documents: taken last."""
+        return _keys(schema, {f"document:{kind}:{key}": written for (kind, key), written in self.documents.items()})
+
+
+def _keys(schema: str, names: Mapping[str, bool]) -> tuple[list[int], list[bool]]:
+    keys: dict[int, bool] = {}
+    for name, written in names.items():
+        raw = hashlib.blake2b(f"{schema}\0{name}".encode(), digest_size=8, person=b"holdfast-name").digest()
+        key = int.from_bytes(raw, signed=True)
+        keys[key] = keys.get(key, False) or written
+    ordered = sorted(keys)
+    return ordered, [keys[key] for key in ordered]
 
 
 class Locked(NamedTuple):
@@ -133,6 +183,7 @@ class Locked(NamedTuple):
     leases: Mapping[str, tuple[Lease | None, int]]  # and the last token of the resource, free or not
     approvals: Mapping[str, Approval | None]
     facts: Mapping[str, Fact | None]
+    documents: Mapping[tuple[str, str], AnyDocument | None]
     restored: bool
 
     def load_effect(self, effect: str) -> Effect | None:
@@ -154,6 +205,12 @@ class Locked(NamedTuple):
     def load_fact(self, scope: str) -> Fact | None:
         """The fact as it stands under the lock of its name."""
         return _held(self.facts, "fact", scope)
+
+    def load_document(self, kind: str, key: str) -> AnyDocument | None:
+        """The document as it stands under the lock of its name."""
+        if (kind, key) not in self.documents:
+            raise OurBug(where="the PostgreSQL store", what=f"document {kind}:{key} was read without its lock")
+        return self.documents[kind, key]
 
     def load_restored(self) -> bool:
         """Whether nothing may be dispatched."""
@@ -196,6 +253,7 @@ class Minting(Unit):
             self.dirty_leases,
             self.dirty_approvals,
             self.dirty_facts,
+            self.dirty_documents,
         )
         return not self.entries and not any(dirty)
 

@@ -33,6 +33,9 @@ LOCK_LEASES = (
 )
 LOCK_APPROVALS = "SELECT id, view FROM approval WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 FACTS = "SELECT scope, epoch, raised, value, by, reason FROM fact WHERE scope = ANY(%s)"
+DOCUMENTS_NAMED = (
+    "SELECT kind, id, view FROM document JOIN unnest(%s::text[], %s::text[]) AS wanted (kind, id) USING (kind, id)"
+)
 # After the locks: whoever had them before us has committed, so its entries are in the high-water mark, and
 # its tokens are below those that the sequence gives now.
 STORE = "SELECT mode = 'restored', current_setting('fsync'), wall_ms(), high_ms() FROM meta"
@@ -88,6 +91,10 @@ PUT_FACTS = (
     " DO UPDATE SET epoch = excluded.epoch, raised = excluded.raised, value = excluded.value, by ="
     " excluded.by, reason = excluded.reason, at_ms = excluded.at_ms"
 )
+PUT_DOCUMENTS = (
+    "INSERT INTO document (kind, id, run, view) SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])"
+    " ON CONFLICT (kind, id) DO UPDATE SET view = excluded.view"
+)
 ADD_ENTRIES = (
     "INSERT INTO entry (run, seq, effect, kind, before, after, at_ms, by, token, tenant, commitment,"
     " hash) SELECT run, seq, effect, kind, before, after, at_ms, by, token, tenant, commitment, hash FROM"
@@ -106,6 +113,8 @@ EFFECT = "SELECT view FROM effect WHERE id = %s"
 LATEST = "SELECT view FROM effect WHERE identity = %s ORDER BY generation DESC LIMIT 1"
 RUN = "SELECT view FROM run WHERE id = %s"
 APPROVAL = "SELECT view FROM approval WHERE id = %s"
+DOCUMENTS = "SELECT view FROM document WHERE kind = %s ORDER BY id LIMIT %s"
+DOCUMENTS_OF_RUN = "SELECT view FROM document WHERE run = %s AND kind = %s ORDER BY id LIMIT %s"
 EFFECTS_OF_RUN = "SELECT view FROM effect WHERE run = %s ORDER BY n"
 IDS_LIKE = (
     "SELECT id FROM effect WHERE id >= %s AND id < %s UNION ALL SELECT id FROM run WHERE id >= %s AND id"

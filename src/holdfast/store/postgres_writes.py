@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from holdfast.kernel.documents import encode
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import OurBug
 from holdfast.kernel.model import Effect
@@ -31,6 +32,7 @@ def write(db: psycopg.Connection[Any], unit: Unit, locked: Locked) -> None:
             *_leases(db, unit, locked),
             *_approvals(db, unit, locked),
             *_facts(db, unit),
+            *_documents(db, unit),
         ]
     for cursor, count in sent:
         if cursor.rowcount != count:
@@ -127,3 +129,12 @@ def _facts(db: psycopg.Connection[Any], unit: Unit) -> Sent:
         assert fact is not None, "a fact is never taken away"
         put.append((scope, fact.epoch, fact.raised, fact.value, fact.by, fact.reason, unit.now_ms))
     return _send(db, sql.PUT_FACTS, put)
+
+
+def _documents(db: psycopg.Connection[Any], unit: Unit) -> Sent:
+    put: list[tuple[Any, ...]] = []
+    for kind, key in sorted(unit.dirty_documents):
+        document = unit.document(kind, key)
+        assert document is not None, "a document is never taken away"
+        put.append((kind, key, document.run, encode(document).decode()))
+    return _send(db, sql.PUT_DOCUMENTS, put)
