@@ -176,7 +176,7 @@ def _matches(pattern: tuple[str, ...], resource: str) -> bool:
 
 
 def _climbs(name: Sequence[str]) -> bool:
-    """Whether a part of it is ``..``; parts end at every character that no value holds, and at an encoded / or \\."""
+    """Whether a part of it is ``..``; a part ends at every character that no value holds, and at a slash inside one."""
     return ".." in "".join("/" if _ends_a_part(unit) else unit for unit in name).split("/")
 
 
