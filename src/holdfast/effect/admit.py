@@ -13,13 +13,14 @@ from typing import Any
 from msgspec import to_builtins
 
 from holdfast.gate.asking import ask_for, stop_reason
+from holdfast.gate.grounds import to_read_anew, ungrounded
 from holdfast.kernel import identity as names
 from holdfast.kernel.canon import short
 from holdfast.kernel.commit import Change
 from holdfast.kernel.errors import KeyReused, RunStopped
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.life import Draft
-from holdfast.kernel.model import BEFORE_DISPATCH, Contract, Effect, Record, Run, State
+from holdfast.kernel.model import AFTER_COMMIT, BEFORE_DISPATCH, Contract, Effect, Record, Run, State
 from holdfast.kernel.ports import Blocked, Ports, Question, Ruling, Seen
 from holdfast.tools.look import is_unreadable
 
@@ -42,6 +43,7 @@ class Proposal(Record, frozen=True, kw_only=True):
     purpose: str = ""  # of what it offsets: whoever asks under whatever purpose, it is the same undo; else the run's
     note: str = ""
     by: str = ""
+    risk: str = ""  # what a model thinks of it: may tighten the decision, never loosen it
 
 
 def meets(latest: Effect | None, args_digest: str) -> str:
@@ -67,7 +69,9 @@ async def propose(ports: Ports, proposal: Proposal) -> str:
         latest = await ports.store.latest(same)
         relation = meets(latest, digest)
         if latest is not None and relation == "same":
-            return latest.id
+            if not await _read_anew(ports, latest, run):
+                return latest.id
+            relation = "next"  # what was read is no longer fresh, so the world is looked at again
         if latest is not None and relation == "reused":
             raise KeyReused(
                 effect=latest.id,
@@ -84,6 +88,13 @@ async def propose(ports: Ports, proposal: Proposal) -> str:
         if verdict.part == "run":
             raise RunStopped(run=run.id, reason=verdict.why)
     raise AssertionError(f"a proposal of {contract.name} lost {RACES} races in a row")
+
+
+async def _read_anew(ports: Ports, latest: Effect, run: Run) -> bool:
+    """Whether a read is made once more: what it yielded is no longer fresh, or is another run's to cite."""
+    if not latest.item or latest.state not in AFTER_COMMIT:
+        return False
+    return latest.run != run.id or to_read_anew(await ports.store.read(latest.id))
 
 
 def first_record(
@@ -105,6 +116,7 @@ def first_record(
         "parent": proposal.parent,
         "compensates": proposal.compensates,
         "note": proposal.note,
+        "risk": proposal.risk,
     }
     return {name: value for name, value in body.items() if value or name == "args"}
 
@@ -143,8 +155,12 @@ async def admit(ports: Ports, effect: str) -> Blocked | None:
         change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:attempts"], "reason": reason})
     elif stop or contract is None:
         change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:stop"], "reason": stop})
+    elif why := ungrounded(seen):
+        change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:item"], "reason": why})
     else:
         ruling = await ports.gate.rule(seen)
+        if ruling.answer == "blocked":
+            return Blocked(part="policy", why=ruling.reason)
         if ruling.answer == "ask":
             fingerprint = await ports.look.state(question(view, contract)) if contract.has_state else ""
             if is_unreadable(fingerprint):
@@ -173,6 +189,8 @@ def _answered(ports: Ports, seen: Seen, view: Effect, stop: str) -> Change | Non
         reason, rules = view.reason or "the approver said no", ["builtin:declined"]
     elif approval is None or seen.now_ms > approval.expires_ms:
         reason, rules = "nobody approved it before the request expired", ["builtin:expired"]
+    elif why := ungrounded(seen):
+        reason, rules = why, ["builtin:item"]
     elif view.quorum_met:
         return _moved(ports, view, "admitted", {})
     else:

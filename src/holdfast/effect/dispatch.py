@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 from holdfast.effect.admit import decision, question
 from holdfast.gate.asking import digest_of, stop_reason, unsound
+from holdfast.gate.grounds import ungrounded
 from holdfast.kernel import identity as names
 from holdfast.kernel.commit import Applied, Change
-from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.guard import KEPT, Guard, Rejected
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import Approval, Contract, Effect, Run, State
 from holdfast.kernel.ports import Blocked, Ports, Request, Ruling, Seen, Sent
 from holdfast.tools.look import is_unreadable
 
-SOFT = frozenset({"state", "version", "token", "epoch", "lease"})
+SOFT = frozenset({"state", "version", "token", "epoch", "lease", "rule"})
 """Parts whose change only means: look again. The next reading of the record says what is due."""
 
 STANDS = frozenset({"restored", "clock", "policy", "contract"})
@@ -51,6 +52,8 @@ def refuses(seen: Seen, contract: Contract | None, ruling: Ruling, fingerprint: 
         return Refusing("the contract of its tool changed since it was decided", "builtin:contract", again=True)
     if ruling.answer == "refuse":
         return Refusing(ruling.reason, "builtin:policy", ruling=ruling)
+    if why := ungrounded(seen):
+        return Refusing(why, "builtin:item")  # not again by itself: somebody has to look at the world first
     if is_unreadable(fingerprint):
         return Refusing(f"the state of its target could not be read: {fingerprint}", "builtin:fingerprint", again=True)
     if ruling.answer == "allow" and not view.approval:
@@ -84,6 +87,8 @@ async def dispatch(ports: Ports, effect: str) -> Sent | Blocked | None:
     assert run is not None
     contract = ports.contracts.get(view.tool)
     ruling = await ports.gate.rule(seen)
+    if ruling.answer == "blocked":
+        return Blocked(part="policy", why=ruling.reason)
     fingerprint = ""
     if contract is not None and contract.has_state and (view.approval or contract.conditional):
         fingerprint = await ports.look.state(question(view, contract))
@@ -110,10 +115,11 @@ def sending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling, finger
         generation=view.generation,
         token=view.token,
         holder=ports.me,
-        not_after=not_after(run, approval),
+        not_after=(*not_after(run, approval), *rules_end(ruling)),
         approval=approval.id if approval is not None else "",
         digest=approval.digest if approval is not None else "",
         budget=True,
+        items=seen.rests_on,
         epochs=seen.epochs,
         in_force=in_force(view, contract, ruling),
         released=True,
@@ -145,9 +151,20 @@ def not_after(run: Run, approval: Approval | None) -> tuple[tuple[str, int], ...
     return tuple(parts)
 
 
+def rules_end(ruling: Ruling) -> tuple[tuple[str, int], ...]:
+    """The last instant at which the rules are those that it was decided by."""
+    return (("rule", ruling.until_ms - 1),) if ruling.until_ms else ()
+
+
 def in_force(view: Effect, contract: Contract, ruling: Ruling) -> tuple[tuple[str, str], ...]:
-    """The policy and the contract version this was decided under; the store refuses if either moved."""
-    return ((f"policy:{view.environment}", ruling.policy), (f"contract:{view.tool}", contract.version))
+    """The policy and the contract version this was decided under; the store refuses if either moved.
+
+    Where the run keeps a policy, it is that this one may still be kept.
+    """
+    policy = (f"policy:{view.environment}", ruling.policy)
+    if ruling.kept:
+        policy = (f"{KEPT}{view.environment}:{ruling.policy}", "kept")
+    return (policy, (f"contract:{view.tool}", contract.version))
 
 
 def attempt(ports: Ports, view: Effect, send_by_ms: int, *, resend: bool = False) -> dict[str, Any]:
@@ -188,6 +205,10 @@ async def deliver(ports: Ports, verdict: Applied, contract: Contract) -> Sent:
 async def _rejected(ports: Ports, view: Effect, no: Rejected) -> Blocked | None:
     if no.part in SOFT:
         return None
+    if no.part == "policy":
+        # Another process put another policy in force: it is taken up, and the record is looked at again under it.
+        why = await ports.gate.renew(view.environment)
+        return Blocked(part=no.part, why=f"{no.why}; {why}") if why else None
     if no.part in STANDS:
         return Blocked(part=no.part, why=no.why)
     return await _refuse(ports, view, Refusing(no.why, f"builtin:{no.part}", again=no.part in AGAIN))

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from msgspec import to_builtins
 
 from holdfast.effect.claim import senders_dead
+from holdfast.gate.grounds import note_of, with_new, yielded
 from holdfast.kernel.answers import Accepted, Ack, Doubt, Items, NeverLeft, Refusal, Reply
-from holdfast.kernel.commit import Change
+from holdfast.kernel.commit import Change, Note
+from holdfast.kernel.documents import Item
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import Contract, Effect, State
@@ -87,10 +89,13 @@ async def observe(ports: Ports, effect: str, sent: Sent | None = None) -> Blocke
         return await _owner_gone(ports, view, seen.now_ms)
     contract = ports.contracts[view.tool]
     reading = read(sent.reply, view, contract, seen.now_ms)
+    items, notes = await yields(ports, view, contract, reading, seen.now_ms)
     change = Change(
         run=view.run,
         guard=Guard(effect=view.id, states=(State.DISPATCHED,), token=sent.token),
         drafts=(Draft(effect=view.id, kind=reading.kind, by=ports.me, body=reading.body),),
+        notes=notes,
+        documents=items,
         reply=to_builtins(sent.reply),
     )
     # Losing this record is safe only for tools that can be asked again; for the others it is on disk at once.
@@ -101,6 +106,21 @@ async def observe(ports: Ports, effect: str, sent: Sent | None = None) -> Blocke
     if isinstance(verdict, Rejected) and verdict.part not in ("state", "token"):
         return Blocked(part=verdict.part, why=verdict.why)
     return None
+
+
+async def yields(
+    ports: Ports, view: Effect, contract: Contract, reading: Reading, now_ms: int
+) -> tuple[tuple[Item, ...], tuple[Note, ...]]:
+    """The item that a read's result is by its contract, recorded in the commit that records the result."""
+    if contract.yields is None or reading.kind != "committed":
+        return (), ()
+    item = yielded(view, contract, reading.body.get("value"), ports.sources, now_ms)
+    if item is None:
+        return (), ()
+    reading.body["item"] = item.id.rpartition("/")[2]
+    items = with_new(item, await ports.store.run_items(view.run))
+    item = next(one for one in items if one.id == item.id)
+    return items, (note_of(item, ports.me, items),)
 
 
 async def _owner_gone(ports: Ports, view: Effect, now_ms: int) -> Blocked | None:

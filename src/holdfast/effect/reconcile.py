@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from holdfast.effect.admit import question
 from holdfast.effect.claim import lease, senders_dead, take
-from holdfast.effect.dispatch import attempt, deliver, in_force, last_ms, not_after
+from holdfast.effect.dispatch import attempt, deliver, in_force, last_ms, not_after, rules_end
 from holdfast.effect.observe import check_next
 from holdfast.gate.asking import stop_reason
 from holdfast.kernel.answers import Absent, CannotTell, Found, Happened
@@ -115,10 +115,12 @@ async def _resend(ports: Ports, view: Effect, contract: Contract) -> Sent | None
     if run is None or seen.effect is None or stop_reason(seen, contract) or contract.version != view.contract:
         return None
     ruling = await ports.gate.rule(seen)
-    if ruling.answer == "refuse" or (ruling.answer == "ask" and seen.approval is None):
+    if ruling.answer in ("refuse", "blocked") or (ruling.answer == "ask" and seen.approval is None):
         return None
     verdict = await ports.store.commit(resending(ports, replace(seen, effect=view), contract, ruling))
     if isinstance(verdict, Rejected):
+        if verdict.part == "policy":
+            await ports.gate.renew(view.environment)  # for the next round
         return None
     return await deliver(ports, verdict, contract)
 
@@ -139,8 +141,9 @@ def resending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling) -> C
         version=view.version,
         token=view.token,
         holder=ports.me,
-        not_after=(*not_after(run, seen.approval), ("key window", window_ms)),
+        not_after=(*not_after(run, seen.approval), *rules_end(ruling), ("key window", window_ms)),
         resource="" if contract.shared else view.resource,
+        items=seen.rests_on,
         epochs=seen.epochs,
         in_force=in_force(view, contract, ruling),
         released=True,

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from holdfast.kernel.amounts import room, unreserve
 from holdfast.kernel.documents import AnyDocument, Approver, Grant, Item, Limit, Meter
+from holdfast.kernel.limits import holds_place
 from holdfast.kernel.model import Approval, Decision, Effect
 
 BREAK_GLASS = "break-glass"
@@ -45,8 +46,10 @@ def not_to_rely_on(item: AnyDocument | None, key: str, now_ms: int) -> str:
         return f"{name} ({item.source}) no longer counts: {item.outranked_by} does"
     if item.conflicts:
         return f"{name} ({item.source}) is contradicted by {', '.join(item.conflicts)}, and neither source comes first"
+    if item.must_hold and item.digest != item.must_hold:
+        return f"{name} ({item.source}) does not hold: {item.says}"
     if item.fresh_until_ms and now_ms > item.fresh_until_ms:
-        return f"{name} ({item.source}) went stale {now_ms - item.fresh_until_ms} ms ago"
+        return f"{name} ({item.source}) went stale {now_ms - item.fresh_until_ms} ms ago: read {item.source} again"
     return ""
 
 
@@ -72,19 +75,23 @@ def meter_of(rows: Papers, scope: str) -> Meter:
     return found if isinstance(found, Meter) else Meter(id=scope)
 
 
-def no_room(limits: tuple[Limit, ...], view: Effect, rows: Papers, now_ms: int) -> No | None:
-    """The first of these limits that has no room for one more such effect, or None."""
+def no_room(limits: tuple[Limit, ...], view: Effect | None, rows: Papers, now_ms: int) -> No | None:
+    """The first of these limits that has no room for one more such effect (None: for one more run), or None."""
     for limit in limits:
         meter = meter_of(rows, limit.scope)
-        if limit.most_open is not None and limit.scope not in view.meters and meter.open >= limit.most_open:
-            why = f"{meter.open} effects are under way in {limit.scope}, as many as it takes"
-            return No("queue", why)
+        counts = view is not None and limit.scope in view.meters
+        if counts and view is not None and holds_place(limit.scope, view.state):
+            continue
+        if limit.most_open is not None and meter.open >= limit.most_open:
+            return No("queue", f"{limit.scope} holds {meter.open}, as many as it takes")
         over_ms = meter.since_ms + limit.window_ms
         if limit.most_used is not None and now_ms < over_ms and meter.used >= limit.most_used:
             why = f"{meter.used} effects entered {limit.scope} since {meter.since_ms}, as many as a window takes"
             return No("quota", why, over_ms)
-        if limit.budget is not None and (full := room(limit.budget, meter.spent, view.cost)) is not None:
-            return No("quota", f"no room left in {limit.scope}: {full}")
+        if limit.budget is not None and view is not None:
+            spent = unreserve(meter.spent, view.cost) if counts and view.reserved else meter.spent
+            if (full := room(limit.budget, spent, view.cost)) is not None:
+                return No("quota", f"no room left in {limit.scope}: {full}", limit.window_ms)
     return None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from holdfast.kernel import guard as guards
@@ -36,7 +37,7 @@ CAME_OUT = frozenset({"committed", "failed", "verified", "unconfirmed"})
 STORE_RUN_ID = "ru_store"
 """The run whose entries account for what is the store's own."""
 
-AMENDABLE = frozenset({"deadline_ms", "policy", "priority"})
+AMENDABLE = frozenset({"deadline_ms", "policy", "priority", "assumes"})
 """What of a run may be changed after it was begun, each time with an entry that says who and why."""
 
 
@@ -141,8 +142,10 @@ def plan(change: Change, rows: Tables, now_ms: int) -> Verdict:
 
 def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
     """Entries and rows that are no effect's: notes, the end of a run, facts in force."""
-    for note in change.notes:
-        rows.append(Line(change.run, "", note.kind, "", "", now_ms, note.by, 0, note.body))
+    for number, note in enumerate(change.notes):
+        # Named by the store and not by who asks, so that what was amended can always be derived from the log.
+        said = note.body | {"amends": to_builtins(dict(change.amends))} if change.amends and not number else note.body
+        rows.append(Line(change.run, "", note.kind, "", "", now_ms, note.by, 0, said))
         run = rows.run(change.run) if note.kind in ("step", "no_answer") else None
         if run is not None:
             rows.put_run(_asked(run, note))
@@ -210,7 +213,7 @@ def _fold(change: Change, draft: Draft, rows: Tables, now_ms: int) -> Effect:
             to_state=KINDS[draft.kind][0] or draft.kind,
         )
     _consequences(change.guard, draft, before, after, rows, now_ms)
-    if after.meters:
+    if after.meters or (before is not None and before.meters):
         _queues(change.guard, before, after, rows, now_ms)
     rows.put_effect(after, before)
     moved = before is None or before.state is not after.state
@@ -271,6 +274,7 @@ def _account(view: Effect, rows: Tables, move: Callable[[Spent, Money | None], S
 def _queues(guard: Guard, before: Effect | None, after: Effect, rows: Tables, now_ms: int) -> None:
     """An effect takes a place in its queues when it is admitted, and leaves it when its outcome is known or unknown."""
     joined = before.meters if before is not None else ()
+    held = before is not None and before.reserved and after.reserved  # by the reservation of an earlier entry
     was = before is not None and before.state in UNDER_WAY
     windows = {limit.scope: limit.window_ms for limit in guard.limits}
     for scope in after.meters:
@@ -282,7 +286,12 @@ def _queues(guard: Guard, before: Effect | None, after: Effect, rows: Tables, no
         if scope not in joined:
             over = now_ms >= since_ms + windows.get(scope, 0)
             since_ms, used = (now_ms, 1) if over else (since_ms, used + 1)
-        rows.put_document(replace(meter, open=max(0, meter.open + step), since_ms=since_ms, used=used))
+        spent = reserve(meter.spent, after.cost) if held and scope not in joined else meter.spent
+        rows.put_document(replace(meter, spent=spent, open=max(0, meter.open + step), since_ms=since_ms, used=used))
+    for scope in set(joined).difference(after.meters):  # left for another: its place and what it held are free again
+        meter = meter_of(rows, scope)
+        spent = unreserve(meter.spent, after.cost) if held else meter.spent
+        rows.put_document(replace(meter, spent=spent, open=max(0, meter.open - int(was))))
 
 
 def _spend(guard: Guard, after: Effect, rows: Tables) -> None:

@@ -97,8 +97,12 @@ class Item(Document, frozen=True, kw_only=True, tag="item"):
     fresh_until_ms: int = 0
     outranked_by: str = ""
     conflicts: tuple[str, ...] = ()
+    effect: str = ""
+    """The read that it is the result of, if it came of one."""
     must_hold: str = ""
     """The digest that a renewed reading must have, for an assumption; empty: it is none."""
+    says: str = ""
+    """What is assumed, in words."""
 
 
 class Meter(Document, frozen=True, kw_only=True, tag="meter"):

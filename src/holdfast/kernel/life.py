@@ -70,18 +70,19 @@ LEGAL: frozenset[tuple[State | None, State]] = frozenset((m.before, m.after) for
 OWNERSHIP = ("holder", "lease_until_ms")
 DECISION = ("answer", "rules", "reason", "policy", "approval", "fingerprint")
 TODO = ("owner", "next", "due_ms")
+ROOM = ("meters", "admission", "schedulings")
 LISTS = frozenset({"rules", "meters"})
 
 KINDS: dict[str, tuple[State | None, tuple[str, ...]]] = {
     # kind of entry: (state it leads to; None keeps the state), fields its body may set
-    "refused": (S.REFUSED, (*DECISION, "unsettled", *TODO)),
-    "waiting": (S.WAITING, (*DECISION, "meters", *TODO)),
-    "admitted": (S.ADMITTED, (*DECISION, "meters", *TODO)),
+    "refused": (S.REFUSED, (*DECISION, "unsettled", "admission", *TODO)),
+    "waiting": (S.WAITING, (*DECISION, *ROOM, *TODO)),
+    "admitted": (S.ADMITTED, (*DECISION, *ROOM, *TODO)),
     "superseded": (S.SUPERSEDED, ("reason", "successor")),
     "claimed": (S.CLAIMED, OWNERSHIP),
     "released": (S.ADMITTED, ("cause",)),
     "dispatched": (S.DISPATCHED, (*OWNERSHIP, "fingerprint", "cause", *TODO)),
-    "committed": (S.COMMITTED, ("value", "basis", "attested_by", "cost", "unsettled", "reason", "late_ms", *TODO)),
+    "committed": (S.COMMITTED, ("value", "basis", "attested_by", "cost", "unsettled", "reason", "late_ms", "item", *TODO)),
     "failed": (S.FAILED, ("cause", "basis", "attested_by", "unsettled", "reason", "late_ms", *TODO)),
     "pending": (S.PENDING, ("operation", *TODO)),
     "unknown": (S.UNKNOWN, (*OWNERSHIP, "cause", "dead_since_ms", *TODO)),
@@ -90,6 +91,7 @@ KINDS: dict[str, tuple[State | None, tuple[str, ...]]] = {
     "unconfirmed": (S.UNCONFIRMED, ("differs", "late_ms", *TODO)),
     "compensated": (S.COMPENSATED, ("compensated_by",)),
     # notes: they leave the state alone
+    "scheduled": (None, ("admission", "schedulings", *TODO)),
     "granted": (None, ("quorum_met", *TODO)),
     "declined": (None, ("declined", "reason", *TODO)),
     "revoked": (None, ("declined", "reason", *TODO)),
@@ -107,7 +109,7 @@ LETS_GO = frozenset(
 """States whose arrival frees the lease. COMMITTED frees it too where no verification is to follow (``basis`` says)."""
 
 GIVES_BACK = frozenset({S.DISPATCHED, S.REFUSED, S.SUPERSEDED})
-"""States whose arrival ends the reservation that a waiting effect holds in its run's budget."""
+"""States whose arrival ends the reservation that an effect holds in its run's budget and wherever it counts."""
 
 ENDS_TODO = frozenset({S.REFUSED, S.SUPERSEDED, S.FAILED, S.ABANDONED, S.VERIFIED, S.COMPENSATED, S.COMMITTED})
 
@@ -220,8 +222,8 @@ def apply(view: Effect, draft: Draft, stamp: Stamp) -> Effect | None:
 
 def _arrive(view: Effect, to: State, draft: Draft, stamp: Stamp, changes: dict[str, Any]) -> None:
     """What the arrival in a state changes besides the fields that its entry sets."""
-    if to is S.WAITING:
-        changes["reserved"] = True
+    if to is S.WAITING or (to is S.ADMITTED and changes.get("meters")):
+        changes["reserved"] = True  # what counts somewhere holds its cost there until it is sent
     elif view.reserved and to in GIVES_BACK:
         changes["reserved"] = False
     if to is S.COMMITTED:

@@ -202,8 +202,10 @@ class Run(Record, frozen=True, kw_only=True):
     spent: Spent = Spent()
     steps: int = 0
     grants: tuple[str, ...] = ()  # the chain, root first: what is allowed is what all of them allow
+    assumes: tuple[str, ...] = ()  # items that must hold, and be fresh, for every change that is made under it
     policy: str = ""  # the policy that this run keeps while a newer one is in force; empty: it moves with it
     priority: int = 0
+    meters: tuple[str, ...] = ()  # scopes in which it counts while it is open
     late_ms: int = 0
     seq: int = 0
     head: str = ""
@@ -234,10 +236,13 @@ class Effect(Record, frozen=True, kw_only=True):
     deadline_ms: int | None = None
     parent: str = ""
     cites: tuple[str, ...] = ()
+    item: str = ""  # as what its value may be cited, for a read whose contract says that it yields something
     cost: Money | None = None
     grants: tuple[str, ...] = ()
     risk: str = ""  # what a model thinks of it: may tighten the decision, never loosen it
     meters: tuple[str, ...] = ()  # scopes in which it counts, beside its run and its grants
+    admission: dict[str, Any] = {}  # what admission answered: the answer, its code, the class of work, what instead
+    schedulings: int = 0  # how often it was put off because there was no room
     # the decision
     answer: str = ""
     rules: tuple[str, ...] = ()

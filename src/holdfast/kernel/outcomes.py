@@ -24,10 +24,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Verified(Outcome, frozen=True):
-    """An independent read of the world held, at a recorded time."""
+    """An independent read of the world held, at a recorded time. ``item`` is as what a read's value may be cited."""
 
     value: Any
     effect: str = ""
+    item: str = ""
 
     def unwrap(self) -> Any:
         """The value that the body returned."""
@@ -35,11 +36,15 @@ class Verified(Outcome, frozen=True):
 
 
 class Committed(Outcome, frozen=True):
-    """Acknowledged outside. ``note`` says why it is not verified: not declared, later, unconfirmed, attested."""
+    """Acknowledged outside. ``note`` says why it is not verified: not declared, later, unconfirmed, attested.
+
+    ``item`` is as what a read's value may be cited, where its contract says that it yields something.
+    """
 
     value: Any
     effect: str = ""
     note: str = ""
+    item: str = ""
 
     def unwrap(self) -> Any:
         """The value that the body returned, or that was attested."""
@@ -184,14 +189,13 @@ def _happened(view: Effect) -> Outcome:
     if view.attested_by:
         return Committed(view.value, view.id, f"attested by {view.attested_by}, never verified")
     if view.state is State.VERIFIED:
-        return Verified(view.value, view.id)
+        return Verified(view.value, view.id, view.item)
     if view.state is State.COMPENSATED:
         return Committed(view.value, view.id, f"compensated by {view.compensated_by}")
     if view.state is State.UNCONFIRMED:
         return Committed(view.value, view.id, f"unconfirmed: {view.differs}")
-    return Committed(
-        view.value, view.id, "verification follows" if view.next == "verify" else "no verification declared"
-    )
+    follows = "verification follows" if view.next == "verify" else "no verification declared"
+    return Committed(view.value, view.id, follows, view.item)
 
 
 def _item(view: Effect, answer: dict[str, Any]) -> Outcome:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from holdfast.kernel.answers import Checked, Found, Reply
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.documents import AnyDocument, Approver, Grant, Item
-from holdfast.kernel.model import Approval, Attempt, Contract, Effect, Record, Run
+from holdfast.kernel.model import Approval, Attempt, Contract, Effect, EffectClass, Record, Run
 
 
 class Seen(Record, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class Seen(Record, frozen=True, kw_only=True):
     epochs: tuple[tuple[str, int], ...] = ()
     halted: str = ""
     steady_ms: int = 0  # the clock jumped and is trusted again since then; 0: it never jumped
-    documents: tuple[AnyDocument, ...] = ()  # its grants, the items it cites, those who answered its request
+    documents: tuple[AnyDocument, ...] = ()  # its grants, the items it rests on, those who answered its request
 
     @property
     def grants(self) -> tuple[Grant, ...]:
@@ -36,8 +36,17 @@ class Seen(Record, frozen=True, kw_only=True):
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """The items that it rests on and that are recorded."""
+        """The items that it cites, yields or assumes, and that are recorded."""
         return tuple(d for d in self.documents if isinstance(d, Item))
+
+    @property
+    def rests_on(self) -> tuple[str, ...]:
+        """The keys of the items that must carry it: what it cites, and for a change what its run assumes."""
+        view, run = self.effect, self.run
+        if view is None:
+            return ()
+        assumed = run.assumes if run is not None and view.effect_class is not EffectClass.READ else ()
+        return tuple(f"{view.run}/{name}" for name in dict.fromkeys((*view.cites, *assumed)))
 
     @property
     def approvers(self) -> tuple[Approver, ...]:
@@ -78,7 +87,10 @@ class Question(Record, frozen=True, kw_only=True):
 
 
 class Ruling(Record, frozen=True, kw_only=True):
-    """What the gate said: allow, ask or refuse, by which rules, in words, under which policy, on which inputs."""
+    """What the gate said: allow, ask or refuse, by which rules, in words, under which policy, on which inputs.
+
+    ``blocked`` is no answer: this process cannot judge by the policy that the run keeps, and another may.
+    """
 
     answer: str
     rules: tuple[str, ...] = ()
@@ -88,6 +100,7 @@ class Ruling(Record, frozen=True, kw_only=True):
     expires_ms: int = 1_800_000
     policy: str = ""
     inputs: str = ""
+    until_ms: int = 0  # the first instant at which one of the tool's rules ends; 0: none of them does
     kept: bool = False  # judged under the policy that its run keeps, while another is in force
 
 
@@ -118,6 +131,7 @@ class StorePort(Protocol):
     async def latest(self, identity: str) -> Effect | None: ...
     async def run_row(self, run: str) -> Run | None: ...
     async def run_effects(self, run: str) -> list[Effect]: ...
+    async def run_items(self, run: str) -> list[Item]: ...
     async def time(self) -> int: ...
     async def commit(self, change: Change) -> Verdict: ...
     async def later(self, change: Change) -> Verdict: ...
@@ -125,9 +139,13 @@ class StorePort(Protocol):
 
 
 class GatePort(Protocol):
-    """The rules. The same record, run, grants and rules give the same ruling."""
+    """The rules. The same record, run, grants and rules give the same ruling.
+
+    ``renew`` takes up the policy that is in force in the store by now: empty, or in words why it cannot be had.
+    """
 
     async def rule(self, seen: Seen) -> Ruling: ...
+    async def renew(self, environment: str) -> str: ...
 
 
 class BodyPort(Protocol):
@@ -140,6 +158,7 @@ class LookPort(Protocol):
     """The read-only companions. Never raise: what goes wrong is CannotTell (state: a text that begins with ``!``)."""
 
     async def state(self, question: Question) -> str: ...
+    async def preview(self, question: Question) -> str: ...
     async def probe(self, question: Question) -> Found: ...
     async def verify(self, question: Question) -> Checked: ...
 
@@ -176,3 +195,5 @@ class Ports:
     me: str
     contracts: Mapping[str, Contract]
     secret: bytes
+    sources: tuple[str, ...] = ()
+    """Where items come from, in order of precedence, the highest first."""

@@ -90,7 +90,8 @@ class NoAnswer(Exception):  # noqa: N818  # it says what happened
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one proposed call, as the planner is told: a word, the effect, and the value or the reason.
 
-    ``alternatives`` are the rules that permit something of this tool, for a call that was refused.
+    ``alternatives`` are the rules that permit something of this tool, for a call that was refused; ``item`` is as what
+    a read's value may be cited.
     """
 
     tool: str
@@ -101,6 +102,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     args: dict[str, Any] = {}
     step: int = 0
     alternatives: tuple[str, ...] = ()
+    item: str = ""
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +116,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
-    """An item of the context ledger as it is shown: where it came from, what kind, how old, and whether it is stale."""
+    """An item of the context ledger as it is shown: where it came from, what kind, how old, and whether it is stale.
+
+    ``unfit`` says why no call may rest on it now: it is stale, another one counts, or two sources contradict each other.
+    """
 
     id: str
     source: str
@@ -123,6 +128,17 @@ class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool = False
     content: Any = None
     digest: str = ""
+    about: str = ""
+    unfit: str = ""
+
+
+class Conflict(msgspec.Struct, frozen=True, kw_only=True):
+    """Items that say different things about one thing. ``counts`` is the one whose source comes first; empty: none."""
+
+    about: str
+    items: tuple[str, ...]
+    sources: tuple[str, ...]
+    counts: str = ""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +157,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """What a planner sees, built from the store: the intent, the contracts it may use, what became of its calls.
 
     ``earlier`` counts outcomes that are older than those told here; ``problems`` says why the last answers could not be
-    used. ``None`` for something left means that it is not bounded.
+    used; ``conflicts`` where items contradict each other, and which of them counts. ``None`` for something left means
+    that it is not bounded.
     """
 
     goal: str
@@ -150,6 +167,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[str, ...]
     told: tuple[Told, ...] = ()
     items: tuple[Glimpse, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
     contracts: tuple[Card, ...] = ()
     open: tuple[Standing, ...] = ()
     problems: tuple[str, ...] = ()

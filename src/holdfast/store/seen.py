@@ -31,21 +31,24 @@ def look(effect: str, rows: Rows, now_ms: int, known: Standings | None = None) -
         if known is not None:
             known[key] = standing
     approval = rows.approval(view.approval) if view.approval else None
+    run = rows.run(view.run)
+    assumes = run.assumes if run is not None else ()
+    stands = view.grants or view.cites or view.item or assumes or approval is not None
     return Seen(
         now_ms=now_ms,
         effect=view,
-        run=rows.run(view.run),
+        run=run,
         approval=approval,
         epochs=standing[0],
         halted=standing[1],
-        documents=_around(view, approval, rows) if view.grants or view.cites or approval is not None else (),
+        documents=_around(view, approval, assumes, rows) if stands else (),
     )
 
 
-def _around(view: Effect, approval: Approval | None, rows: Rows) -> tuple[AnyDocument, ...]:
+def _around(view: Effect, approval: Approval | None, assumes: tuple[str, ...], rows: Rows) -> tuple[AnyDocument, ...]:
     """The documents that an effect stands on. What is not recorded is left out."""
     names = [("grant", grant) for grant in view.grants]
-    names += [("item", f"{view.run}/{item}") for item in view.cites]
+    names += [("item", f"{view.run}/{item}") for item in dict.fromkeys((*view.cites, view.item, *assumes)) if item]
     if approval is not None:
         names += [("approver", spelled(decision.who)) for decision in approval.decisions]
     return tuple(found for kind, key in names if (found := rows.document(kind, key)) is not None)

@@ -190,3 +190,41 @@ class IntentDiffers(UsageError):
     next_command = "holdfast run list"
     purpose: str
     field_names: tuple[str, ...]
+
+
+class ApproversUnchanged(UsageError):
+    """Who may decide was not changed: nobody who may do that asked for it, or the change contradicts what is there."""
+
+    code = "HF-U15-approvers-unchanged"
+    exit_code = 5
+    what_happened = "The approver {name} was not {asked}: {why}."
+    what_is_known = "The approvers of this store are as they were."
+    what_to_do = "Let somebody who is registered in the group admins do it, with their key."
+    next_command = "holdfast approver list"
+    name: str
+    asked: str
+    why: str
+
+
+class BadItem(UsageError):
+    """Something seen was not recorded as an item: its kind is none, or a memory is without source, owner or expiry."""
+
+    code = "HF-U16-bad-item"
+    what_happened = "What was seen in {source} was not recorded as an item: {why}.{nearest_maybe}"
+    what_to_do = "Say what kind of item it is, and for a memory also where it comes from, who owns it, and until when."
+    next_command = 'run.saw({source}, content, kind="observed", ...)'
+    source: str
+    why: str
+    nearest: str | None
+
+
+class UnknownItem(UsageError):
+    """A call cites something that is not an item of its run."""
+
+    code = "HF-U17-unknown-item"
+    what_happened = "The call of {tool} was not proposed: it cites {item}, which is not an item of run {run}."
+    what_to_do = "Cite what this run has seen: an item of run.saw(...), or what a read of this run gave."
+    next_command = "holdfast run show {run}"
+    tool: str
+    item: str
+    run: str
