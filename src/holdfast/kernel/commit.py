@@ -23,13 +23,14 @@ from holdfast.kernel.documents import AnyDocument, encode, key_of
 from holdfast.kernel.errors import IllegalTransition
 from holdfast.kernel.guard import Fact, Guard, Rejected
 from holdfast.kernel.life import KINDS, LETS_GO, Draft, Stamp, apply, propose
+from holdfast.kernel.limits import holds_place
 from holdfast.kernel.model import Approval, Decision, Effect, Lease, Record, Run, State
 
 NOT_OUTSIDE = frozenset({State.FAILED, State.ABANDONED, State.REFUSED})
 """States under which nothing of this effect should be found outside: a late yes opens a drift."""
 
-UNDER_WAY = frozenset({State.ADMITTED, State.CLAIMED, State.DISPATCHED})
-"""States in which an effect takes a place in the queues it has joined."""
+NOT_YET = frozenset({State.PROPOSED, State.WAITING})
+"""States from which an admission enters the window of a scope; a lease that ran out, or a resend, enters none."""
 
 CAME_OUT = frozenset({"committed", "failed", "verified", "unconfirmed"})
 """Kinds of entry that say how an effect came out; after the deadline each says by how much it was late."""
@@ -129,6 +130,7 @@ def plan(change: Change, rows: Tables, now_ms: int) -> Verdict:
         if rows.run(change.opens.id) is not None:
             return Rejected(part="exists", why=f"run {change.opens.id} is already recorded")
         rows.put_run(replace(change.opens, opened_ms=now_ms))
+        _runs_place(change.opens, rows, 1)
     for ask in change.asks:
         rows.put_approval(replace(ask, asked_ms=now_ms))
     primary: Effect | None = None
@@ -158,6 +160,8 @@ def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
     if run is not None and change.ends is not None:
         late_ms = max(0, now_ms - run.deadline_ms) if run.deadline_ms is not None else 0
         rows.put_run(replace(run, state=change.ends[0], reason=change.ends[1], late_ms=late_ms))
+        if run.state == "open":
+            _runs_place(run, rows, -1)
     for fact in change.facts:
         before = rows.fact(fact.scope)
         rows.put_fact(replace(fact, epoch=(before.epoch if before is not None else 0) + 1))
@@ -247,8 +251,7 @@ def _consequences(guard: Guard, draft: Draft, before: Effect | None, after: Effe
         lease = rows.lease(after.resource)
         if lease is not None and lease.effect == after.id:
             rows.drop_lease(after.resource)
-    if after.reserved != (before is not None and before.reserved):
-        _account(after, rows, reserve if after.reserved else unreserve)
+    _reservations(before, after, rows)
     if kind == "dispatched":
         _spend(guard, after, rows)
     elif kind == "settled" and before is not None:
@@ -271,27 +274,46 @@ def _account(view: Effect, rows: Tables, move: Callable[[Spent, Money | None], S
         rows.put_document(replace(meter, spent=move(meter.spent, view.cost)))
 
 
+def _reservations(before: Effect | None, after: Effect, rows: Tables) -> None:
+    """An effect that waits holds its cost in its run, its grants and its scopes; it takes it along when they change."""
+    held = before is not None and before.reserved
+    if before is not None and held and after.reserved:
+        moved = [(unreserve, scope) for scope in before.meters if scope not in after.meters]
+        moved += [(reserve, scope) for scope in after.meters if scope not in before.meters]
+        for move, scope in moved:
+            meter = meter_of(rows, scope)
+            rows.put_document(replace(meter, spent=move(meter.spent, after.cost)))
+    elif after.reserved:
+        _account(after, rows, reserve)
+    elif before is not None and held:
+        _account(before, rows, unreserve)
+
+
 def _queues(guard: Guard, before: Effect | None, after: Effect, rows: Tables, now_ms: int) -> None:
-    """An effect takes a place in its queues when it is admitted, and leaves it when its outcome is known or unknown."""
+    """An effect takes a place when it begins to wait or is admitted, and leaves it when it stops waiting, or when its
+    outcome is known or known to be unknown. It enters a window once, when it is admitted.
+    """
     joined = before.meters if before is not None else ()
-    held = before is not None and before.reserved and after.reserved  # by the reservation of an earlier entry
-    was = before is not None and before.state in UNDER_WAY
     windows = {limit.scope: limit.window_ms for limit in guard.limits}
-    for scope in after.meters:
-        step = int(after.state in UNDER_WAY) - int(was and scope in joined)
-        if not step and scope in joined:
+    enters = before is not None and before.state in NOT_YET and after.state is State.ADMITTED
+    for scope in dict.fromkeys((*joined, *after.meters)):
+        was = before is not None and scope in joined and holds_place(scope, before.state)
+        step = int(scope in after.meters and holds_place(scope, after.state)) - int(was)
+        if not step:
             continue
         meter = meter_of(rows, scope)
         since_ms, used = meter.since_ms, meter.used
-        if scope not in joined:
+        if step > 0 and enters:
             over = now_ms >= since_ms + windows.get(scope, 0)
             since_ms, used = (now_ms, 1) if over else (since_ms, used + 1)
-        spent = reserve(meter.spent, after.cost) if held and scope not in joined else meter.spent
-        rows.put_document(replace(meter, spent=spent, open=max(0, meter.open + step), since_ms=since_ms, used=used))
-    for scope in set(joined).difference(after.meters):  # left for another: its place and what it held are free again
+        rows.put_document(replace(meter, open=max(0, meter.open + step), since_ms=since_ms, used=used))
+
+
+def _runs_place(run: Run, rows: Tables, step: int) -> None:
+    """A run takes a place in its scopes while it is open."""
+    for scope in run.meters:
         meter = meter_of(rows, scope)
-        spent = unreserve(meter.spent, after.cost) if held else meter.spent
-        rows.put_document(replace(meter, spent=spent, open=max(0, meter.open - int(was))))
+        rows.put_document(replace(meter, open=max(0, meter.open + step)))
 
 
 def _spend(guard: Guard, after: Effect, rows: Tables) -> None:

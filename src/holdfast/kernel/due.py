@@ -23,7 +23,9 @@ def due(view: Effect, me: str, now_ms: int, dead: str = "") -> str | None:
     if state is S.PROPOSED:
         return "admit"
     if state is S.WAITING:
-        return "admit" if view.quorum_met or view.declined or timely else None
+        # What was put off for want of room is looked at again in its time, however many have said yes to it.
+        answered = view.quorum_met and not view.schedulings
+        return "admit" if answered or view.declined or timely else None
     if state is S.ADMITTED:
         return "claim"
     if state is S.CLAIMED:

@@ -16,6 +16,10 @@ from holdfast.kernel.documents import AnyDocument, Limit
 from holdfast.kernel.model import Approval, Effect, Lease, Record, Run, State
 
 
+KEPT = "policy-kept:"
+"""Begins the scope under which a policy may still be kept by runs: ``policy-kept:ENVIRONMENT:DIGEST``, value *kept*."""
+
+
 class Fact(Record, frozen=True, kw_only=True):
     """A store-wide fact that guards look at: a halt or revocation epoch, or what is in force (policy, contract)."""
 
@@ -137,6 +141,8 @@ def _world(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Reject
             return Rejected(part=what, why=f"the {what} passed {now_ms - last_ms} ms ago", effect=view)
     for scope, value in guard.in_force:
         fact = rows.fact(scope)
+        if scope.startswith(KEPT) and (fact is None or fact.value != value):
+            return Rejected(part="policy", why="the policy that its run keeps may not be kept any more", effect=view)
         if fact is not None and fact.value != value:
             return Rejected(part=scope.partition(":")[0], why=f"{scope} changed since it was checked", effect=view)
     if guard.approval:
@@ -165,9 +171,9 @@ def _room(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Rejecte
     for item in guard.items:
         if stale := not_to_rely_on(rows.document("item", item), item, now_ms):
             return Rejected(part="item", why=stale, effect=view)
-    if view is None:
-        return None
-    more: No | None = not_granted(view, rows, now_ms) if guard.budget and view.grants else None
+    more: No | None = None
+    if view is not None and guard.budget and view.grants:
+        more = not_granted(view, rows, now_ms)
     if more is None and guard.limits:
         more = no_room(guard.limits, view, rows, now_ms)
     return Rejected(part=more.part, why=more.why, until_ms=more.until_ms, effect=view) if more is not None else None

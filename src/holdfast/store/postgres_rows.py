@@ -117,7 +117,7 @@ class Wanted:
             if decision:
                 self.documents.setdefault(("approver", spelled(str(decision.get("who", "")))), False)
         if change.opens is not None:
-            self._under(change.opens.grants, ())
+            self._under(change.opens.grants, change.opens.meters)
         for document in change.documents:
             self.documents[document.kind, document.id] = True
             if document.logged:
@@ -136,7 +136,7 @@ class Wanted:
         whoever answered a request is looked at again.
         """
         for run in runs:
-            self._under(run.grants if run is not None else (), ())
+            self._under(*((run.grants, run.meters) if run is not None else ((), ())))
         for approval in approvals:
             for decision in approval.decisions if approval is not None else ():
                 self.documents.setdefault(("approver", spelled(decision.who)), False)
