@@ -228,3 +228,15 @@ class UnknownItem(UsageError):
     tool: str
     item: str
     run: str
+
+
+class NotGranted(UsageError):
+    """A grant gives nothing here: it is not recorded, not this principal's, revoked, or over."""
+
+    code = "HF-U20-not-granted"
+    exit_code = 5
+    what_happened = "The grant {grant} was not used: {why}."
+    what_to_do = "Have a person give a grant that covers this work, or begin it under one that is good."
+    next_command = "holdfast grant list"
+    grant: str
+    why: str
