@@ -28,6 +28,7 @@ from holdfast.kernel.ports import Ports, Request, Sent
 from holdfast.runtime.begin import Intent, begin
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.peers import Peers, my_name
+from holdfast.runtime.policies import Reloaded, Shelf, reload, texts
 from holdfast.runtime.recover import Recoverer
 from holdfast.runtime.run import RunHandle
 from holdfast.store import SqliteStore as Store
@@ -58,6 +59,7 @@ class App(Desk):
         """Check tools and policy; nothing is opened yet."""
         registry = Registry(tools)
         contracts = registry.contracts.values()
+        self._policy_source = policy
         rules = PolicySet.load(policy, contracts) if policy is not None else PolicySet.starter(contracts)
         super().__init__(url, registry, rules)
         self.environment = environment
@@ -94,6 +96,7 @@ class App(Desk):
                 self.registry.contracts,
                 store.secret,
                 proved={name: f.value for name in self.registry if (f := store.fact(f"proved:{name}")) is not None},
+                policies=Shelf(store, self.registry.contracts, self._taken_up),
             ),
             body=self._bodies,
             look=self._looks,
@@ -180,9 +183,10 @@ class App(Desk):
             fact = store.fact(scope)
             if fact is None or fact.value != value:
                 facts.append(Fact(scope=scope, value=value, by=self.ports.me, reason="opened"))
-        if facts:
+        kept = texts(store, self.policy)
+        if facts or kept:
             note = Note(kind="in_force", by=self.ports.me, body={"evidence": {f.scope: f.value for f in facts}})
-            await store.commit(Change(run=STORE_RUN_ID, facts=tuple(facts), notes=(note,)))
+            await store.commit(Change(run=STORE_RUN_ID, facts=tuple(facts), notes=(note,), documents=kept))
 
     # -- what a user calls --
 
@@ -204,6 +208,26 @@ class App(Desk):
         if row is None:
             raise NotOpen(what=f"Run {run}")
         return RunHandle(self, row)
+
+    async def reload_policy(
+        self, policy: str | Path | None = None, *, in_flight: str = "move", who: str, reason: str
+    ) -> Reloaded:
+        """Put a policy in force without a restart: this one, or what was opened with, read again.
+
+        Runs in flight ``"move"`` to it or ``"keep"`` theirs; every process of the store takes it up at its next
+        dispatch. Raises BadPolicy for one that does not fit, and then nothing has changed.
+        """
+        source = self._policy_source if policy is None else policy
+        contracts = self.registry.contracts.values()
+        rules = PolicySet.load(source, contracts) if source is not None else PolicySet.starter(contracts)
+        await self.store.flush()
+        done = reload(self.store, rules, environment=self.environment, who=who, reason=reason, in_flight=in_flight)
+        self._policy_source = source
+        await self.ports.gate.renew(self.environment)
+        return done
+
+    def _taken_up(self, policy: PolicySet) -> None:
+        self.policy = policy
 
     async def recover(self) -> tuple[Effect, ...]:
         """Take up everything that is due here now, once; returns what is still open afterwards."""

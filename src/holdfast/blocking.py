@@ -12,9 +12,11 @@ from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from holdfast.gate.signing import Signer
 from holdfast.kernel.errors import NotOpen
-from holdfast.kernel.model import Effect
+from holdfast.kernel.model import Approval, Effect
 from holdfast.kernel.outcomes import Outcome, Waiting
+from holdfast.runtime.approvers import Approvers
 from holdfast.runtime.begin import Intent
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.run import Call, Item, Report, RunHandle
@@ -53,6 +55,27 @@ class Asynchronous(Protocol):
 
     def seal(self) -> None:
         """Refuse anything incomplete."""
+        ...
+
+    @property
+    def store(self) -> Any:
+        """The open store."""
+        ...
+
+    async def approve(self, request: str, *, key: Signer, reason: str = "", break_glass: bool = False) -> Effect:
+        """Say yes."""
+        ...
+
+    async def refuse(self, request: str, *, key: Signer, reason: str) -> Effect:
+        """Say no."""
+        ...
+
+    async def revoke_approval(self, request: str, *, key: Signer, reason: str) -> Effect:
+        """Take a yes back."""
+        ...
+
+    async def review_approval(self, request: str, *, key: Signer, reason: str) -> Approval:
+        """Look at a yes in an emergency."""
         ...
 
 
@@ -117,6 +140,47 @@ class BlockingApp:
         """As :meth:`holdfast.App.seal`."""
         self._app.seal()
 
+    @property
+    def approvers(self) -> Approvers:
+        """As :attr:`holdfast.App.approvers`."""
+        return Approvers(_InLoop(self, self._app.store))
+
+    def approve(self, request: str, *, key: Signer, reason: str = "", break_glass: bool = False) -> Effect:
+        """As :meth:`holdfast.App.approve`."""
+        return self.wait(self._app.approve(request, key=key, reason=reason, break_glass=break_glass))
+
+    def refuse(self, request: str, *, key: Signer, reason: str) -> Effect:
+        """As :meth:`holdfast.App.refuse`."""
+        return self.wait(self._app.refuse(request, key=key, reason=reason))
+
+    def revoke_approval(self, request: str, *, key: Signer, reason: str) -> Effect:
+        """As :meth:`holdfast.App.revoke_approval`."""
+        return self.wait(self._app.revoke_approval(request, key=key, reason=reason))
+
+    def review_approval(self, request: str, *, key: Signer, reason: str) -> Approval:
+        """As :meth:`holdfast.App.review_approval`."""
+        return self.wait(self._app.review_approval(request, key=key, reason=reason))
+
+
+class _InLoop:
+    """A store whose methods any thread may call: each is carried out in the application's loop."""
+
+    def __init__(self, app: BlockingApp, store: Any) -> None:
+        self._app = app
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        """The store's method of that name, carried out in the loop."""
+        method = getattr(self._store, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            async def there() -> Any:
+                return method(*given, **named)
+
+            return self._app.wait(there())
+
+        return call
+
 
 class BlockingRun:
     """A run, called synchronously."""
@@ -138,10 +202,16 @@ class BlockingRun:
         return self._app.wait(self._run.saw(source, content, kind=kind, fresh_for=fresh_for, keep=keep))
 
     def call(
-        self, call: Call, *, cites: Sequence[Item | str] = (), again: str = "", patience: str | int | None = None
+        self,
+        call: Call,
+        *,
+        cites: Sequence[Item | str] = (),
+        again: str = "",
+        patience: str | int | None = None,
+        risk: str = "",
     ) -> Outcome:
         """As :meth:`holdfast.RunHandle.call`."""
-        return self._app.wait(self._run.call(call, cites=cites, again=again, patience=patience))
+        return self._app.wait(self._run.call(call, cites=cites, again=again, patience=patience, risk=risk))
 
     def settled(self, waiting: Waiting) -> Outcome:
         """As :meth:`holdfast.Waiting.settled`."""

@@ -66,6 +66,9 @@ class Around:
     async def rule(self, *given: object) -> Ruling:
         return Ruling(answer="allow", rules=("starter-1",), policy="p1")
 
+    async def renew(self, environment: str) -> str:
+        return f"no other policy of {environment} can be had here"
+
     async def dead(self, holder: str) -> bool:
         return False
 

@@ -37,6 +37,7 @@ class Proposal(Record, frozen=True, kw_only=True):
     resource: str
     cost: dict[str, Any] | None = None
     cites: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ()  # that it comes under, beside its run's
     again: str = ""
     parent: str = ""
     compensates: str = ""
@@ -113,6 +114,7 @@ def first_record(
         "resource": proposal.resource,
         "cost": proposal.cost,
         "cites": list(proposal.cites),
+        "grants": list(proposal.grants),
         "parent": proposal.parent,
         "compensates": proposal.compensates,
         "note": proposal.note,

@@ -98,7 +98,7 @@ async def dispatch(ports: Ports, effect: str) -> Sent | Blocked | None:
     change = sending(ports, seen, contract, ruling, fingerprint)
     verdict = await ports.store.commit(change)
     if isinstance(verdict, Rejected):
-        return await _rejected(ports, view, verdict)
+        return await _rejected(ports, view, verdict, ruling)
     return await deliver(ports, verdict, contract)
 
 
@@ -202,10 +202,10 @@ async def deliver(ports: Ports, verdict: Applied, contract: Contract) -> Sent:
     return Sent(token=last.token, attempt=last.number, reply=reply)
 
 
-async def _rejected(ports: Ports, view: Effect, no: Rejected) -> Blocked | None:
+async def _rejected(ports: Ports, view: Effect, no: Rejected, ruling: Ruling) -> Blocked | None:
     if no.part in SOFT:
         return None
-    if no.part == "policy":
+    if no.part == "policy" and not ruling.kept:
         # Another process put another policy in force: it is taken up, and the record is looked at again under it.
         why = await ports.gate.renew(view.environment)
         return Blocked(part=no.part, why=f"{no.why}; {why}") if why else None

@@ -7,8 +7,13 @@ Decides allow, ask or refuse, by these rules in this order:
     2. The policy is evaluated with `context.approved` false. Allow, with no error in any rule, allows.
     3. Otherwise it is evaluated with `context.approved` true. Allow, with no error in any rule, asks: the
        rules that made the difference say whom, how many and for how long.
-    4. Everything else is refused: a forbid, a rule that could not be evaluated, no rule that permits it.
-    5. A tool with arguments that only trusted sources may supply is asked, never allowed: where values come
+    4. Everything else is refused: a forbid, a rule that could not be evaluated, no rule that permits it. Where the
+       rules let one tell, the reason says what would be permitted instead.
+    5. Rules that have ended (`@until`) are as if they were not there, and a permit that wants a proof (`@proved`)
+       is not there while the contract is not proved.
+    6. A model's opinion of the risk is asked for twice: the answer is the stricter one of those without it and
+       with it, so that it can tighten and never loosen.
+    7. A tool with arguments that only trusted sources may supply is asked, never allowed: where values come
        from is not traced yet. This rule is built in and no policy can lift it.
 
 Promises: the same question under the same policy gets the same decision, on any machine and in any order; a
@@ -57,8 +62,8 @@ class Judge:
     def decide(self, question: Question) -> Decision:
         """The decision for one call. Never raises: what cannot be judged is refused."""
         try:
-            rules = self._rules_of(question)
-            effect_class = _effect_class(question, rules.contract)
+            rules = self.rules_of(question)
+            effect_class = effect_class_of(question, rules.contract)
             args = typed(rules.shape, question.args)
             inputs = inputs_digest(question, effect_class)
             key = rules.key(question, effect_class, args)
@@ -83,6 +88,7 @@ class Judge:
             approver_group=found.approver_group,
             quorum=found.quorum,
             expires_ms=found.expires_ms,
+            until_ms=rules.until_ms(question),
             policy_digest=found.policy_digest,
             inputs_digest=inputs,
         )
@@ -91,7 +97,8 @@ class Judge:
         """Empty the memory; no decision changes by it."""
         self._memory.clear()
 
-    def _rules_of(self, question: Question) -> ToolRules:
+    def rules_of(self, question: Question) -> ToolRules:
+        """The rules of its tool, ready to be evaluated. Raises Unfit for a tool that is not known."""
         tool = question.tool
         if type(tool) is not str:
             raise Unfit("the tool has no name")
@@ -118,7 +125,7 @@ class Judge:
         )
 
 
-def _effect_class(question: Question, contract: Contract) -> str:
+def effect_class_of(question: Question, contract: Contract) -> str:
     """The contract's class, or a stricter one that the question claims; raises Unfit."""
     if question.contract_version != contract.version:
         raise Unfit("it was made for another version of the contract")

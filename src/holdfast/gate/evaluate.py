@@ -20,13 +20,18 @@ import cedarpy
 import msgspec
 
 from holdfast.gate.arguments import narrowed
-from holdfast.gate.policy import PolicySet, Rule
-from holdfast.gate.question import DIRECT, OPTIONAL, Decision, Question
+from holdfast.gate.policy import PolicySet, Rule, condition_id
+from holdfast.gate.question import DIRECT, OPTIONAL, REQUEST_OPEN_MS, Decision, Question, Unfit
 from holdfast.gate.schema import Contract, args_shape, constants, context_shape, schema_of
 from holdfast.gate.syntax import Path
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode  # The hook writes `Text`, which msgspec does not know.
 _PRINCIPAL = ("name", "kind", "groups")
+NONE: frozenset[str] = frozenset()
+SHOWN = 3
+"""How many other ways to be permitted a refusal names."""
+WORDS_SHOWN = 120
+"""How much of one condition is shown."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -64,23 +69,65 @@ class ToolRules:
         self._args_key = _getter(self._slots.values())
         context = narrowed(whole, self._context, {"args": narrowed(self.shape, self._args)})
         self._schema = cedarpy.Schema.from_json_str(json.dumps(schema_of({contract.name: context})))
-        self._engine = policy.engine_for(contract.name)
-        self._permits = policy.engine_for(contract.name, permits_only=True)
+        self._policy = policy
+        self._ends = sorted({rule.until_ms for rule in self.rules if rule.until_ms})
+        self._unproved = frozenset(rule.id for rule in self.rules if rule.needs_proof)
+        self._reads_risk = "risk" in self._context
+        self._standing: dict[frozenset[str], _Standing] = {}
+        self._conditions: cedarpy.PolicySet | None = None
 
     def key(self, question: Question, effect_class: str, args: Any) -> tuple[Any, ...]:
-        """Everything the decision can depend on; hashable. `args` are typed by `shape`."""
-        return (question.tool, effect_class, self._question_key(question), self._args_key(args))
+        """Everything the decision can depend on; hashable. `args` are typed by `shape`. Raises Unfit."""
+        risk = question.risk if self._reads_risk else None
+        read = self._question_key(question), self._args_key(args)
+        return (question.tool, effect_class, *read, risk, self.absent(question))
+
+    def absent(self, question: Question) -> frozenset[str]:
+        """The rules that are not there for this question: those that have ended, and those that wait for a proof."""
+        if not self._ends:
+            return NONE if question.proved or not self._unproved else self._unproved
+        now_ms = question.now_ms
+        if now_ms is None:
+            raise Unfit("rules for it end with a day, and the time is not given")
+        ended = frozenset(rule.id for rule in self.rules if rule.until_ms and now_ms >= rule.until_ms)
+        return ended if question.proved else ended | self._unproved
 
     def judge(self, question: Question, effect_class: str, args: Any) -> Decision:
         """The decision; the digest of the inputs is left to the caller."""
-        case = _Case(self.contract.name, question, self._facts(question, effect_class, args), self._schema)
-        plain = case.evaluate(self._engine, approved=False)
+        absent = self.absent(question)
+        case = self.case(question, effect_class, args)
+        said = self._said(case, absent)
+        if question.risk is not None and self._reads_risk:
+            case.facts["risk"] = question.risk
+            said = stricter(said, self._said(case, absent))
+        return msgspec.structs.replace(said, policy_digest=self.digest)
+
+    def until_ms(self, question: Question) -> int:
+        """The first instant after the question's at which one of the rules ends; 0: none of them does."""
+        now_ms = question.now_ms
+        return next((end for end in self._ends if now_ms is not None and now_ms < end), 0)
+
+    def case(self, question: Question, effect_class: str, args: Any) -> Case:
+        """The question in the engine's words, without anybody's opinion of its risk."""
+        return Case(self.contract.name, question, self._facts(question, effect_class, args), self._schema)
+
+    def holding(self, case: Case) -> frozenset[str]:
+        """The conditions (by :func:`holdfast.gate.policy.condition_id`) that hold, were the call approved."""
+        if self._conditions is None:
+            self._conditions = self._policy.conditions_for(self.contract.name)
+        return case.evaluate(self._conditions, approved=True).rules
+
+    def _said(self, case: Case, absent: frozenset[str]) -> Decision:
+        standing = self._standing.get(absent)
+        if standing is None:
+            standing = self._standing[absent] = _Standing(self._policy, self.contract.name, self.rules, absent)
+        plain = case.evaluate(standing.engine, approved=False)
         if plain.allows:
-            return self._asked_or_allowed([rule for rule in self.rules if rule.id in plain.rules])
-        approved = case.evaluate(self._engine, approved=True)
+            return self._asked_or_allowed([rule for rule in standing.rules if rule.id in plain.rules])
+        approved = case.evaluate(standing.engine, approved=True)
         if approved.allows:
-            return self._asked(self._difference(case, plain, approved))
-        return self._refused(approved)
+            return self._asked(_difference(case, standing, plain, approved))
+        return self._refused(case, standing, approved)
 
     def _facts(self, question: Question, effect_class: str, args: Any) -> dict[str, Any]:
         facts = dict(self._constants)
@@ -95,19 +142,10 @@ class ToolRules:
         facts["args"] = {n: v for n, v in values.items() if v is not None and v is not msgspec.UNSET}
         return facts
 
-    def _difference(self, case: _Case, plain: Verdict, approved: Verdict) -> list[Rule]:
-        """The rules that an approval satisfies, in the order in which they were read."""
-        named = set(plain.rules) | set(plain.errors)
-        # The permits are part of it unless one permits the call unapproved, which a forbid may have hidden.
-        if not named or not case.evaluate(self._permits, approved=False).allows:
-            named |= approved.rules
-        return [rule for rule in self.rules if rule.id in named]
-
     def _asked_or_allowed(self, rules: list[Rule]) -> Decision:
         if self.contract.only_from_trusted:
             return self._asked(rules)
-        reason = "permitted by " + " and ".join(map(str, rules))
-        return Decision(answer="allow", rules=_ids(rules), reason=reason, policy_digest=self.digest)
+        return Decision(answer="allow", rules=_ids(rules), reason="permitted by " + " and ".join(map(str, rules)))
 
     def _asked(self, rules: list[Rule]) -> Decision:
         """Ask by the strictest of the rules: largest quorum, shortest time, and one group only."""
@@ -115,8 +153,7 @@ class ToolRules:
         groups = sorted({rule.approver_group for rule in asking} - {""})
         names, because = _ids(rules), [str(rule) for rule in asking]
         if len(groups) > 1:
-            why = f"its rules ask different groups ({', '.join(groups)}), and one approval cannot satisfy both"
-            return Decision(answer="refuse", rules=names, reason=why, policy_digest=self.digest)
+            return _cannot_both(groups, names)
         if trusted := ", ".join(sorted(self.contract.only_from_trusted)):
             names = (*names, "builtin:untraced-arguments")
             because.append(f"builtin:untraced-arguments (where {trusted} came from is not traced)")
@@ -130,34 +167,113 @@ class ToolRules:
             approver_group=groups[0] if groups else "",
             quorum=quorum,
             expires_ms=min((rule.expires_ms for rule in asking if rule.expires_ms is not None), default=None),
-            policy_digest=self.digest,
         )
 
-    def _refused(self, verdict: Verdict) -> Decision:
-        broken = [rule for rule in self.rules if rule.id in verdict.errors]
-        forbids = [rule for rule in self.rules if rule.id in verdict.rules and rule.forbids]
-        permits = [str(rule) for rule in self.rules if not rule.forbids]
+    def _refused(self, case: Case, standing: _Standing, verdict: Verdict) -> Decision:
+        """Why not, and what would be allowed instead where the rules let one tell."""
+        broken = [rule for rule in standing.rules if rule.id in verdict.errors]
+        forbids = [rule for rule in standing.rules if rule.id in verdict.rules and rule.forbids]
+        names = _ids((*forbids, *broken))
         if forbids:
-            reason = "forbidden by " + " and ".join(map(str, forbids)) + "; an approval does not lift it"
+            reason = "forbidden by " + " and ".join(map(_forbids, forbids)) + "; an approval does not lift it"
         elif verdict.unjudged:
             reason = "the policy engine did not accept the question, so nothing permits it"
         elif broken:
             rules = " and ".join(map(str, broken))
             reason = f"{rules} cannot be evaluated for this call, so nothing permits it"
+        elif waiting := self._waiting_for_proof(case, standing):
+            names = (*_ids(waiting), "builtin:unproved")
+            rules = " and ".join(map(str, waiting))
+            prove = f"holdfast tool prove {self.contract.name}"
+            reason = f"{rules} would permit it, but the contract of this tool is not proved: {prove}"
         else:
             reason = "no rule permits it (default deny)"
-            if permits:
-                reason += "; rules that permit other calls of this tool: " + ", ".join(permits)
-        names = _ids((*forbids, *broken)) or ("builtin:default-deny",)
-        return Decision(answer="refuse", rules=names, reason=reason, policy_digest=self.digest)
+            if instead := self._instead(case, standing):
+                reason += "; permitted is: " + "; ".join(instead)
+        return Decision(answer="refuse", rules=names or ("builtin:default-deny",), reason=reason)
+
+    def _waiting_for_proof(self, case: Case, standing: _Standing) -> list[Rule]:
+        """The absent permits that would allow or ask, were the contract proved."""
+        missing = standing.absent & self._unproved
+        if not missing:
+            return []
+        proved = _Standing(self._policy, self.contract.name, self.rules, standing.absent - self._unproved)
+        verdict = case.evaluate(proved.engine, approved=True)
+        return [rule for rule in proved.rules if rule.id in verdict.rules & missing] if verdict.allows else []
+
+    def _instead(self, case: Case, standing: _Standing) -> list[str]:
+        """What the permits of this tool permit: the conditions that this call does not meet, the nearest first."""
+        permits = [rule for rule in standing.rules if not rule.forbids]
+        if not permits:
+            return []
+        holding = self.holding(case)
+        lacking = [(unmet(rule, holding), rule) for rule in permits]
+        nearest = sorted(lacking, key=lambda pair: len(pair[0]))[:SHOWN]
+        return [f"{rule} when {' and '.join(words) or 'asked differently'}" for words, rule in nearest]
 
 
-class _Case:
-    """One question in the engine's words."""
+class _Standing:
+    """The rules of a tool that are there, as an engine; the permits among them apart."""
+
+    def __init__(self, policy: PolicySet, tool: str, rules: tuple[Rule, ...], absent: frozenset[str]) -> None:
+        self.absent = absent
+        self.rules = tuple(rule for rule in rules if rule.id not in absent)
+        self.engine = policy.engine_for(tool, without=absent)
+        self.permits = policy.engine_for(tool, permits_only=True, without=absent)
+
+
+def unmet(rule: Rule, holding: frozenset[str]) -> list[str]:
+    """The conditions of a rule that do not hold, in its author's words, each cut to a length that can be read."""
+    parts = enumerate(rule.conditions)
+    return [c.words[:WORDS_SHOWN] for number, c in parts if condition_id(rule.id, number) not in holding]
+
+
+def _forbids(rule: Rule) -> str:
+    conditions = " and ".join(c.words[:WORDS_SHOWN] for c in rule.conditions)
+    return f"{rule}, which holds when {conditions}" if conditions else str(rule)
+
+
+def _difference(case: Case, standing: _Standing, plain: Verdict, approved: Verdict) -> list[Rule]:
+    """The rules that an approval satisfies, in the order in which they were read."""
+    named = set(plain.rules) | set(plain.errors)
+    # The permits are part of it unless one permits the call unapproved, which a forbid may have hidden.
+    if not named or not case.evaluate(standing.permits, approved=False).allows:
+        named |= approved.rules
+    return [rule for rule in standing.rules if rule.id in named]
+
+
+def stricter(plain: Decision, tightened: Decision) -> Decision:
+    """What both decisions allow: refuse before ask before allow; of two requests the one that asks more."""
+    if "refuse" in (plain.answer, tightened.answer) or tightened.answer == plain.answer == "allow":
+        return plain if plain.answer in ("refuse", tightened.answer) else tightened
+    if tightened.answer != plain.answer:
+        return tightened if tightened.answer == "ask" else plain
+    names = tuple(dict.fromkeys((*plain.rules, *tightened.rules)))
+    groups = sorted({plain.approver_group, tightened.approver_group} - {""})
+    if len(groups) > 1:
+        return _cannot_both(groups, names)
+    more = tightened if tightened.quorum >= plain.quorum else plain
+    open_ms = [d.expires_ms if d.expires_ms is not None else REQUEST_OPEN_MS for d in (plain, tightened)]
+    return msgspec.structs.replace(
+        more,
+        rules=names,
+        reason=plain.reason if plain.reason == tightened.reason else f"{plain.reason}; by its risk {tightened.reason}",
+        approver_group=groups[0] if groups else "",
+        expires_ms=min(open_ms),
+    )
+
+
+def _cannot_both(groups: list[str], names: tuple[str, ...]) -> Decision:
+    why = f"its rules ask different groups ({', '.join(groups)}), and one approval cannot satisfy both"
+    return Decision(answer="refuse", rules=names, reason=why)
+
+
+class Case:
+    """One question in the engine's words; ``facts`` are what the rules read as ``context``."""
 
     def __init__(self, tool: str, question: Question, facts: dict[str, Any], schema: cedarpy.Schema) -> None:
         who, what = question.principal, question.resource
-        self._facts = facts
+        self.facts = facts
         self._schema = schema
         self._request: dict[str, Any] = {
             "principal": {"type": "Principal", "id": who.name},
@@ -173,8 +289,9 @@ class _Case:
         self._entities = cedarpy.Entities.from_json_str(_encode(entities).decode(), schema)
 
     def evaluate(self, engine: cedarpy.PolicySet, *, approved: bool) -> Verdict:
-        self._facts["approved"] = approved
-        request = {**self._request, "context": _encode(self._facts).decode()}
+        """What these rules say, once the call was approved or as it stands."""
+        self.facts["approved"] = approved
+        request = {**self._request, "context": _encode(self.facts).decode()}
         result = cedarpy.is_authorized(request, engine, self._entities, self._schema)
         errors = result.diagnostics.errors
         return Verdict(

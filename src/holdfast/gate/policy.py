@@ -11,9 +11,11 @@ A rule carries annotations:
     @approvers("finance")       the group whose members may approve
     @quorum("2")                how many of them
     @expires("30m")             how long the request stays open (s, m, h or d)
+    @proved("true")             a permit that counts only while the tool's contract is proved
+    @until("2026-12-31")        the last day (UTC) on which the rule is there at all
 
-The last three belong to rules that read `context.approved`, which is how Cedar says *ask*: denied as the call
-stands, allowed once it is approved. Names that begin with `x_` are the author's own.
+Approvers, quorum and expiry belong to rules that read `context.approved`, which is how Cedar says *ask*: denied as
+the call stands, allowed once it is approved. Names that begin with `x_` are the author's own.
 
 Promises: the same files and contracts give the same digest on every machine; one changed byte gives another.
 
@@ -27,6 +29,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -40,13 +43,15 @@ from holdfast.gate.arguments import Shape
 from holdfast.gate.schema import Contract, args_shape, cedar_schema, context_shape
 from holdfast.kernel.errors import BadPolicy
 
-ANNOTATIONS = ("id", "reason", "approvers", "quorum", "expires")
+ANNOTATIONS = ("id", "reason", "approvers", "quorum", "expires", "proved", "until")
+DAY_MS = 86_400_000
 TEXT_NAME = "<text>"
 """The file name of a policy that was given as text."""
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])\Z")
 _QUORUM = re.compile(r"[1-9][0-9]?\Z")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _QUOTED = re.compile(r"`([^`]*)`")
 _MISSING = re.compile(r"attribute `([^`]+)` (?:in context .+|on entity type `(\w+)`) not found\Z", re.DOTALL)
 _ACTION = re.compile(r'unrecognized action `Action::"(.*)"`\Z', re.DOTALL)
@@ -66,6 +71,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     tools: frozenset[str]
     reads: frozenset[syntax.Path]
+    conditions: tuple[syntax.Condition, ...] = ()
+    needs_proof: bool = False
+    until: str = ""
+    until_ms: int = 0
+    """The first instant at which the rule is no longer there; 0: it does not end."""
 
     @property
     def asks(self) -> bool:
@@ -79,12 +89,13 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 class PolicySet:
     """Rules that were read and found sound, ready to be evaluated. Made by `load`, `starter` or `read`."""
 
-    def __init__(self, sources: Mapping[str, bytes], contracts: Iterable[Contract]) -> None:
+    def __init__(self, sources: Mapping[str, bytes], contracts: Iterable[Contract], digest: str = "") -> None:
         contracts = tuple(contracts)
+        self.sources = dict(sources)
         schema = json.dumps(cedar_schema(contracts), sort_keys=True).encode()
         self.schema = cedarpy.Schema.from_json_str(schema.decode())
         self.contexts = {c.name: context_shape(args_shape(c)) for c in contracts}
-        self.digest = _digest(sources, schema)
+        self.digest = digest or _digest(sources, schema)
         self.rules: dict[str, Rule] = {}
         nodes: dict[str, pst.Template] = {}
         for file, data in sorted(sources.items()):
@@ -117,15 +128,47 @@ class PolicySet:
         data = resources.files("holdfast.gate").joinpath("starter.cedar").read_bytes()
         return cls({"starter.cedar": data}, contracts)
 
+    @classmethod
+    def kept(cls, text: str, contracts: Iterable[Contract], digest: str) -> PolicySet:
+        """The policy that a store keeps under a digest, checked against the contracts at hand. Raises BadPolicy.
+
+        It goes by the digest that it is kept under, whoever reads it: what else a tool's answers depend on is its own
+        contract, whose version is judged beside it.
+        """
+        return cls({name: str(data).encode() for name, data in json.loads(text).items()}, contracts, digest)
+
+    def text(self) -> str:
+        """Every file with its name, as :meth:`kept` reads it."""
+        return json.dumps({name: data.decode() for name, data in self.sources.items()}, sort_keys=True)
+
     def rules_for(self, tool: str) -> tuple[Rule, ...]:
         """The rules that can apply to a tool, in the order in which they were read."""
         return tuple(rule for rule in self.rules.values() if tool in rule.tools)
 
-    def engine_for(self, tool: str, *, permits_only: bool = False) -> cedarpy.PolicySet:
-        """The rules that can apply to a tool, parsed for evaluation; each is named by its id."""
-        rules = [rule for rule in self.rules_for(tool) if not (permits_only and rule.forbids)]
-        nodes = {rule.id: self._nodes[rule.id] for rule in rules}
-        return cedarpy.PolicySet.from_pst(pst.PolicySet(templates={}, static_policies=nodes, template_links=()))
+    def engine_for(
+        self, tool: str, *, permits_only: bool = False, without: frozenset[str] = frozenset()
+    ) -> cedarpy.PolicySet:
+        """The rules that can apply to a tool but for those ``without``, for evaluation; each is named by its id."""
+        rules = [r for r in self.rules_for(tool) if not (permits_only and r.forbids) and r.id not in without]
+        return _engine({rule.id: self._nodes[rule.id] for rule in rules})
+
+    def conditions_for(self, tool: str) -> cedarpy.PolicySet:
+        """Each condition of each rule of a tool as a permit of its own, named by :func:`condition_id`."""
+        nodes: dict[str, pst.Template] = {}
+        for rule in self.rules_for(tool):
+            for number, condition in enumerate(rule.conditions):
+                name = condition_id(rule.id, number)
+                nodes[name] = condition.alone(self._nodes[rule.id], name)
+        return _engine(nodes)
+
+
+def condition_id(rule: str, number: int) -> str:
+    """The name of one condition of a rule, where each is evaluated by itself."""
+    return f"{rule}#{number}"
+
+
+def _engine(nodes: Mapping[str, pst.Template]) -> cedarpy.PolicySet:
+    return cedarpy.PolicySet.from_pst(pst.PolicySet(templates={}, static_policies=dict(nodes), template_links=()))
 
 
 def read(path_or_text: str | Path) -> dict[str, bytes]:
@@ -206,6 +249,13 @@ def _rule(file: str, piece: syntax.Piece, node: pst.Template, contexts: Mapping[
     length = _DURATION.match(said.get("expires", "1s"))
     if length is None:
         raise wrong("expires", "is not a duration such as 90s, 30m, 4h or 2d")
+    if said.get("proved", "true") != "true":
+        raise wrong("proved", 'can only be "true"')
+    if "proved" in said and node.effect == "forbid":
+        raise wrong("proved", "stands on a forbid, which needs no proof: it counts always")
+    until_ms = _end_of(said["until"]) if "until" in said else 0
+    if until_ms is None:
+        raise wrong("until", "is not a day such as 2026-12-31")
     rule = Rule(
         id=said.get("id") or f"{file}:{piece.line}",
         forbids=node.effect == "forbid",
@@ -217,11 +267,24 @@ def _rule(file: str, piece: syntax.Piece, node: pst.Template, contexts: Mapping[
         line=piece.line,
         tools=syntax.tools_of(node, contexts),
         reads=syntax.reads(node),
+        conditions=syntax.conditions(node),
+        needs_proof="proved" in said,
+        until=said.get("until", ""),
+        until_ms=until_ms,
     )
     for name in ("approvers", "quorum", "expires"):
         if name in said and not rule.asks:
             raise wrong(name, "stands on a rule that never asks: it does not read context.approved")
     return rule
+
+
+def _end_of(day: str) -> int | None:
+    """The first instant (ms UTC) after a day; None where it is none."""
+    try:
+        last = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) if _DAY.match(day) else None
+    except ValueError:
+        return None
+    return int(last.timestamp()) * 1_000 + DAY_MS if last is not None else None
 
 
 def _validate(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from holdfast.gate.schema import RISKS
 from holdfast.kernel import canon
 
 Answer = Literal["allow", "ask", "refuse"]
@@ -23,6 +24,10 @@ DIRECT = ("environment", "tenant", "purpose", "generation", "attempt", "proved")
 OPTIONAL = ("cost_minor", "currency", "minutes_to_deadline")
 """Inputs that may be absent, so that a rule must ask `context has NAME` first."""
 
+REQUEST_OPEN_MS = 1_800_000
+"""How long a request to a human stays open where no rule says otherwise: half an hour."""
+
+DAY_MS = 86_400_000
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
 _TEXT = frozenset({str})
 _encode = msgspec.json.Encoder().encode
@@ -62,6 +67,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     cost_minor: int | None = None
     currency: str | None = None
     minutes_to_deadline: int | None = None
+    now_ms: int | None = None
+    """The store's time, for rules that end; a tool with such rules is not judged without it."""
+    risk: str | None = None
+    """What a model thinks of the call: it may tighten the answer, and never loosens it."""
     args_digest: str = ""
     """The digest of the canonical arguments where the caller has it already; computed if empty."""
 
@@ -78,6 +87,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     quorum: int = 1
     expires_ms: int | None = None
     """How long the request stays open once it is made; None: the caller's default."""
+    until_ms: int = 0
+    """The first instant at which one of the tool's rules is no longer there; 0: none of them ends."""
     policy_digest: str = ""
     inputs_digest: str = ""
     """Empty where the inputs have no canonical form, which is always a refusal."""
@@ -102,12 +113,14 @@ def check_types(q: Question) -> None:
         raise Unfit("a text is missing or has the wrong type")
     if q.currency is not None and type(q.currency) is not str:
         raise Unfit("the currency is no text")
+    if q.risk is not None and q.risk not in RISKS:
+        raise Unfit("its risk is none of " + ", ".join(RISKS))
     for number in (q.generation, q.attempt):
         if type(number) is not int or not _LONG_MIN <= number <= _LONG_MAX:
             raise Unfit("generation and attempt are whole numbers of at most 64 bits")
-    for amount in (q.cost_minor, q.minutes_to_deadline):
+    for amount in (q.cost_minor, q.minutes_to_deadline, q.now_ms):
         if amount is not None and (type(amount) is not int or not _LONG_MIN <= amount <= _LONG_MAX):
-            raise Unfit("cost and minutes to the deadline are whole numbers of at most 64 bits")
+            raise Unfit("cost, time and minutes to the deadline are whole numbers of at most 64 bits")
 
 
 def inputs_digest(q: Question, effect_class: str) -> str:
@@ -121,5 +134,6 @@ def inputs_digest(q: Question, effect_class: str) -> str:
         *(q.tool, q.contract_version, q.args_digest or canon.digest(canon.encode(q.args)), q.resource),
         *(who.name, who.kind, who.groups, q.environment, q.tenant, q.purpose, effect_class),
         *(q.generation, q.attempt, q.proved, q.cost_minor, q.currency, q.minutes_to_deadline),
+        *(q.risk, q.now_ms // DAY_MS if q.now_ms is not None else None),  # rules end with a day, never within one
     )
     return "sha256:" + hashlib.sha256(_encode(inputs)).hexdigest()

@@ -17,6 +17,9 @@ from holdfast.gate.arguments import BOOL, LONG, STRING, WORDS, Shape, object_sha
 EFFECT_CLASSES = ("read", "idempotent", "compensable", "irreversible")
 """From least to most dangerous; a label may move a call to the right, never to the left."""
 
+RISKS = ("low", "medium", "high")
+"""What a model may think of its own call. It may tighten an answer and never loosens one."""
+
 PRINCIPAL_KINDS = ("person", "service", "planner")
 
 
@@ -119,6 +122,7 @@ def context_shape(args: Shape) -> Shape:
             "cost_minor": (LONG, True),
             "currency": (STRING, True),
             "minutes_to_deadline": (LONG, True),
+            "risk": (word_of(RISKS), True),
         }
     )
 

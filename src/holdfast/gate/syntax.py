@@ -17,7 +17,9 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields as fields_of
+from dataclasses import replace
 
+import cedarpy
 import msgspec
 from cedarpy import pst
 
@@ -29,6 +31,8 @@ Path = tuple[str, ...]
 
 _TOKEN = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"|;', re.DOTALL)
 _RULE = re.compile(r"^[ \t]*((?:@[^\n]*\s+)*(?:permit|forbid)\b)", re.MULTILINE)
+_BRACKETED = re.compile(r'"(?:\\.|[^"\\])*"|(?<!\w)\(([\w.]+)\)')
+"""A name that stands in brackets of its own, outside of texts and calls."""
 _COMPARISONS = frozenset({"eq", "not_eq"})
 
 
@@ -49,6 +53,20 @@ class Piece(msgspec.Struct, frozen=True):
         head = next(_RULE.finditer(self.text), None)
         after = _RULE.search(self.text, head.end()) if head else None
         return self.line + self.text.count("\n", 0, after.start(1)) if after else None
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """One of the conditions that must all hold for a rule to apply, and its words."""
+
+    words: str
+    expr: pst.Expr | None = None
+    """What must hold; None: it is the head of the rule (whose calls, on what)."""
+
+    def alone(self, rule: pst.Template, name: str) -> pst.Template:
+        """A permit that holds exactly where this condition of ``rule`` does."""
+        anyone = {} if self.expr is None else {"principal": pst.ScopeAny(), "resource": pst.ScopeAny()}
+        clauses = () if self.expr is None else (pst.When(expr=self.expr),)
+        return replace(rule, id=name, effect="permit", clauses=clauses, annotations={}, **anyone)
 
 
 class Misspelt(msgspec.Struct, frozen=True):
@@ -136,6 +154,38 @@ def _children(node: object) -> Iterator[object]:
     elif hasattr(node, "__dataclass_fields__"):
         for field in fields_of(node):  # type: ignore[arg-type]  # every node of the tree is a dataclass
             yield getattr(node, field.name)
+
+
+def conditions(rule: pst.Template) -> tuple[Condition, ...]:
+    """What must hold for a rule to apply, each part by itself, in the order in which it is written."""
+    found: list[Condition] = []
+    for name, scope in (("principal", rule.principal), ("resource", rule.resource)):
+        if not isinstance(scope, pst.ScopeAny):
+            found.append(Condition(f"the {name} that the rule names"))
+    for clause in rule.clauses:
+        if isinstance(clause, pst.When):
+            found += (Condition(_words(part), part) for part in _parts(clause.expr))
+        else:
+            found.append(Condition(f"not ({_words(clause.expr)})", pst.UnaryOp(op="not", arg=clause.expr)))
+    return tuple(found)
+
+
+def _parts(expr: pst.Expr) -> Iterator[pst.Expr]:
+    """The conditions that are joined by ``&&`` at the top."""
+    if isinstance(expr, pst.BinaryOp) and expr.op == "and":
+        yield from _parts(expr.left)
+        yield from _parts(expr.right)
+    else:
+        yield expr
+
+
+def _words(expr: pst.Expr) -> str:
+    """An expression as Cedar writes it, on one line."""
+    anyone = pst.ScopeAny()
+    rule = pst.Template("rule", "permit", anyone, anyone, anyone, (pst.When(expr=expr),), {})
+    text = str(cedarpy.PolicySet.from_pst(pst.PolicySet({}, {"rule": rule}, ())))
+    said = text[text.index("{") + 1 : text.rindex("}")]
+    return " ".join(_BRACKETED.sub(lambda m: m[1] or m[0], said).split())
 
 
 def misspelt(rule: pst.Template, contexts: Mapping[str, Shape]) -> Misspelt | None:

@@ -15,7 +15,6 @@ from holdfast.kernel.authority import No, counted, enough, no_room, not_granted,
 from holdfast.kernel.documents import AnyDocument, Limit
 from holdfast.kernel.model import Approval, Effect, Lease, Record, Run, State
 
-
 KEPT = "policy-kept:"
 """Begins the scope under which a policy may still be kept by runs: ``policy-kept:ENVIRONMENT:DIGEST``, value *kept*."""
 

@@ -23,12 +23,14 @@ class Proposed(msgspec.Struct, frozen=True):
     """One call as proposed: a tool's name, its arguments, and the items it rests on. Nothing has happened.
 
     ``unfit`` says why what the planner wrote is no call at all; such a call is recorded, told back, and never proposed.
+    ``risk`` (low, medium, high) is the planner's opinion: rules may be stricter by it, never milder.
     """
 
     tool: str
     args: dict[str, Any] = {}
     cites: tuple[str, ...] = ()
     unfit: str = ""
+    risk: str = ""
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -235,6 +237,7 @@ def said(answer: Answer) -> dict[str, Any]:
 
 def _call(call: Proposed) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.to_builtins(call)
-    if not call.unfit:
-        del body["unfit"]
+    for name in ("unfit", "risk"):
+        if not body[name]:
+            del body[name]
     return body

@@ -16,10 +16,11 @@ import msgspec
 
 from holdfast.effect.admit import Proposal, propose
 from holdfast.effect.observe import observe
+from holdfast.gate.schema import RISKS
 from holdfast.kernel.amounts import parse_duration
 from holdfast.kernel.answers import Doubt
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.errors import NotAllowedNow, ReasonMissing, RunStopped
+from holdfast.kernel.errors import BadValue, NotAllowedNow, ReasonMissing, RunStopped
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.life import LEGAL
 from holdfast.kernel.model import Effect, Run, State
@@ -67,6 +68,10 @@ class Desk(TurnsDesk, Protocol):
         """The call that offsets a committed effect, as its tool says; raises UsageError where it has none."""
         ...
 
+    async def narrow(self, run: Run, above: tuple[str, ...], unit: str, less: dict[str, Any]) -> str:
+        """The grant of a unit of work under these, recorded now if it is new."""
+        ...
+
     def driving(self, effect: str) -> contextlib.AbstractContextManager[None]:
         """Held while a call is carried, so that a stop can wait for it."""
         ...
@@ -80,17 +85,34 @@ class Desk(TurnsDesk, Protocol):
 class RunHandle:
     """One open run. Made by ``app.begin``."""
 
-    def __init__(self, desk: Desk, run: Run) -> None:
-        """Bind a recorded run to the application that drives it."""
+    def __init__(self, desk: Desk, run: Run, narrowed: tuple[str, ...] = ()) -> None:
+        """Bind a recorded run to the application that drives it; ``narrowed`` are grants beside the run's own."""
         self._desk = desk
         self._ports = desk.ports
         self.record = run
+        self._narrowed = narrowed
         self.shown: dict[str, tuple[Noted, Any]] = {}
 
     @property
     def id(self) -> str:
         """The run's id."""
         return self.record.id
+
+    @property
+    def grants(self) -> tuple[str, ...]:
+        """The grants that calls through this handle come under, root first."""
+        return (*self.record.grants, *self._narrowed)
+
+    async def narrowed(self, unit: str, **less: Any) -> RunHandle:
+        """This run for one unit of work or sub-agent: every call through it comes under one grant more.
+
+        ``less`` are the facets that it gets (``tools``, ``resources``, ``environments``, ``classes``, ``budget``,
+        ``expires``, ``asks``, ``quorum``, ``group``); the others stay as they are here. The same unit of the same run
+        is the same grant, with what it has spent. Raises BadValue for more than there is here, NotGranted where what
+        is here was revoked or has ended.
+        """
+        grant = await self._desk.narrow(self.record, self.grants, unit, less)
+        return RunHandle(self._desk, self.record, (*self._narrowed, grant))
 
     async def saw(
         self, source: str, content: Any, *, kind: str = "observed", fresh_for: str | None = None, keep: bool = False
@@ -114,14 +136,21 @@ class RunHandle:
         return item
 
     async def call(
-        self, call: Call, *, cites: Sequence[Item | str] = (), again: str = "", patience: str | int | None = None
+        self,
+        call: Call,
+        *,
+        cites: Sequence[Item | str] = (),
+        again: str = "",
+        patience: str | int | None = None,
+        risk: str = "",
     ) -> Outcome:
         """Propose a call and carry it as far as it goes. Raises UsageError for a call that does not fit its contract.
 
         ``again`` is your reason for a second identical effect; without it a repeat is answered from the first.
         ``patience`` bounds how long this waits for an outcome in doubt (default: the tool's timeout plus 10 s).
+        ``risk`` (low, medium, high) is somebody's opinion of the call: rules may be stricter by it, never milder.
         """
-        return await self.propose(call.tool, call.args, cites=cites, again=again, patience=patience)
+        return await self.propose(call.tool, call.args, cites=cites, again=again, patience=patience, risk=risk)
 
     async def propose(
         self,
@@ -136,6 +165,7 @@ class RunHandle:
         compensates: str = "",
         purpose: str = "",
         note: str = "",
+        risk: str = "",
         untold: list[Effect] | None = None,
     ) -> Outcome:
         """:meth:`call` with the tool's name and its arguments as data.
@@ -146,6 +176,8 @@ class RunHandle:
         if self._desk.winding_down:
             await asyncio.sleep(0)  # a caller that goes on regardless must not keep the loop from ending
             return Stopped(self._desk.winding_down, run=self.id)
+        if risk not in ("", *RISKS):
+            raise BadValue(path="$.risk", why="it is one of " + ", ".join(RISKS), value_type=type(risk).__name__)
         checked, resource, cost = self._desk.prepared(tool, args)
         proposal = Proposal(
             run=self.record,
@@ -154,12 +186,14 @@ class RunHandle:
             resource=resource,
             cost=cost,
             cites=tuple(c.id if isinstance(c, Item) else c for c in cites),
+            grants=self._narrowed,
             again=again,
             parent=parent,
             compensates=compensates,
             purpose=purpose,
             note=note,
             by=by or self.record.principal.name,
+            risk=risk,
         )
         try:
             effect = await propose(self._ports, proposal)

@@ -2,14 +2,16 @@
 
 Promises: an answer is recorded before it is acted on; a recorded answer is finished before a new one is asked for, in
 whatever process and under whatever planner the run goes on; asking once more is bounded by a count, by the run's
-budget and by its deadline, and each answer that could not be used is an entry. After a stop nothing is asked any more.
+budget and by its deadline, and each answer that could not be used is an entry. Whether the run must stop is judged
+before asking, after an answer, before each call and after each outcome (:mod:`holdfast.runtime.stops`); then the run is
+*blocked*, and nothing is asked or dispatched under it until it is driven on.
 Does not promise progress: a planner that cannot be had, or that goes round in circles, ends the drive as *blocked*.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -17,11 +19,28 @@ import msgspec
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.errors import HoldfastError, IntegrityError
 from holdfast.kernel.guard import Guard, Rejected
-from holdfast.kernel.model import Effect, Run, State
-from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Unknown, Waiting
+from holdfast.kernel.model import Approval, Effect, Run
+from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Waiting
 from holdfast.kernel.ports import Ports
+from holdfast.runtime.ending import Report, Rest, Stopping, agreed, finished, stopping
 from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View, said, usable
-from holdfast.runtime.view import Effects, Noted, Story, Turn, build, cost_left_minor, reason_of
+from holdfast.runtime.stopped import StopRecord, as_body, record_of
+from holdfast.runtime.stops import (
+    ELSEWHERE,
+    LIMITS,
+    PASSABLE,
+    Course,
+    Ground,
+    InTheWay,
+    Limits,
+    Seen,
+    Stop,
+    stop_after,
+    stop_of,
+)
+from holdfast.runtime.view import Effects, Noted, Story, Turn, build, reason_of
+
+__all__ = ["PATIENCE", "Desk", "Handle", "Patience", "Report", "Turns", "agreed"]
 
 MICRO = 1_000_000
 
@@ -37,20 +56,6 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 PATIENCE = Patience()
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """How a driven run came to rest: done, waiting or blocked, why, and every outcome in order.
-
-    ``says`` is the planner's own last message and nobody has checked it.
-    """
-
-    run: str
-    state: str
-    reason: str
-    says: str = ""
-    steps: int = 0
-    outcomes: tuple[Outcome, ...] = ()
-
-
 class Desk(Protocol):
     """What a drive needs of the application around it, beside what a run needs."""
 
@@ -58,12 +63,20 @@ class Desk(Protocol):
         """Complete checked arguments, resource and cost of a call; raises UsageError."""
         ...
 
-    def cards(self) -> tuple[Card, ...]:
-        """The contracts that a planner may use, as plain data."""
+    def cards(self, *grants: str) -> tuple[Card, ...]:
+        """The contracts that a planner may use under these grants, as plain data."""
         ...
 
     async def noted(self, run: str, after: int) -> list[Noted]:
         """The run's own entries after a sequence number, with everything recorded so far on disk."""
+        ...
+
+    def in_the_way(self, run: Run) -> InTheWay:
+        """What stands over a run now: a halt, an assumption that no longer holds."""
+        ...
+
+    def requests(self, run: str) -> dict[str, Approval]:
+        """The requests to humans that are open under a run, by id."""
         ...
 
 
@@ -73,6 +86,11 @@ class Handle(Protocol):
     @property
     def id(self) -> str:
         """The run's id."""
+        ...
+
+    @property
+    def grants(self) -> tuple[str, ...]:
+        """The grants that its calls come under."""
         ...
 
     @property
@@ -87,6 +105,7 @@ class Handle(Protocol):
         *,
         cites: tuple[str, ...] = (),
         by: str = "",
+        risk: str = "",
         untold: list[Effect] | None = None,
     ) -> Outcome:
         """Propose a call and carry it as far as it goes."""
@@ -97,23 +116,18 @@ class Handle(Protocol):
         ...
 
 
-class _Rest(Exception):  # noqa: N818  # it is where a drive comes to rest, not an error
-    """The drive ends here."""
-
-    def __init__(self, state: str, reason: str, says: str = "", *, ends: bool = False) -> None:
-        super().__init__(reason)
-        self.state, self.reason, self.says, self.ends = state, reason, says, ends
-
-
 class Turns:
     """One drive of one run by one planner."""
 
-    def __init__(self, handle: Handle, desk: Desk, ports: Ports, planner: Planner, patience: Patience) -> None:
+    def __init__(
+        self, handle: Handle, desk: Desk, ports: Ports, planner: Planner, patience: Patience, limits: Limits = LIMITS
+    ) -> None:
         """Nothing is asked yet."""
         self._handle, self._desk, self._ports, self._planner = handle, desk, ports, planner
-        self._patience = patience
+        self._patience, self._limits = patience, limits
         self._story = Story()
-        self._cards = desk.cards()
+        self._course = Course()
+        self._cards = desk.cards(*handle.grants)
         self._seen: Effects | None = None
         self._carried: list[Effect] = []  # what this drive carried since it looked last
         self._outcomes: list[Outcome] = []
@@ -124,9 +138,9 @@ class Turns:
         """Turn after turn until it comes to rest; never raises for what a planner or its provider does."""
         # Read once. From here on what this drive records itself is folded as it is recorded: the planner's next prompt
         # may run ahead of the disk, and nobody else is told before (DESIGN §1.5).
-        self._story.fold(await self._desk.noted(self._handle.id, 0))
+        self._fold(await self._desk.noted(self._handle.id, 0))
         try:
-            await self._look()
+            await self._reopen()
             if self._story.unfinished is not None:
                 await self._carry_out(self._story.unfinished)
             for _ in range(max_steps):
@@ -134,37 +148,60 @@ class Turns:
                 turn = self._story.turn
                 assert turn is not None
                 await self._carry_out(turn)
-        except _Rest as rest:
+        except Rest as rest:
             return await self._rested(rest)
-        return await self._rested(_Rest("blocked", f"{max_steps} steps were taken without an end"))
+        return await self._rested(stopping(Ground.TURNS, f"{max_steps} steps were taken without an end"))
+
+    def _fold(self, entries: Iterable[Noted]) -> None:
+        """Take in entries: into what the planner is shown, and into what may stop the run."""
+        entries = list(entries)
+        self._story.fold(entries)
+        self._course.fold(entries)
 
     # -- looking --
+
+    async def _reopen(self) -> None:
+        """A run that was blocked is open again from here on, unless what stopped it still holds."""
+        run = await self._ports.store.run_row(self._handle.id)
+        if run is None or run.state != "blocked":
+            return
+        await self._point(run, asks=self._story.unfinished is None)
+        note = Note(kind="reopened", by=self._ports.me, body={"reason": "it is driven on", "was": run.reason})
+        guard = Guard(run_open=run.id, run_state="blocked")
+        await self._ports.store.commit(Change(run=run.id, guard=guard, notes=(note,), ends=("open", "")))
 
     async def _look(self) -> Run:
         """The run as it is now; comes to rest where it has ended."""
         run = await self._ports.store.run_row(self._handle.id)
         assert run is not None
         if run.state != "open":
-            raise _Rest(run.state, run.reason or f"the run is {run.state}")
+            reason = run.reason or f"the run is {run.state}"
+            stop = Stop(code=Ground.HALT, reason=reason) if run.state == "stopped" else None
+            raise Rest(run.state, reason, stop=stop)
         return run
 
-    async def _view(self) -> View:
-        """What the planner is shown now; comes to rest where something that bounds the run is used up."""
-        run = await self._look()
-        effects = await self._effects()
+    async def _point(self, run: Run | None = None, *, asks: bool = False) -> tuple[Run, int]:
+        """A fixed point: the run and the time, or a rest on the ground that stops it here."""
+        run = run or await self._look()
         now_ms = await self._ports.store.time()
-        self._story.fold(noted for noted, _ in self._handle.shown.values())
+        over = self._desk.in_the_way(run)
+        costs = bool(self._story.price_micro)
+        seen = Seen(
+            run=run, now_ms=now_ms, halted=over.halted, unheld=over.unheld, asks=asks, asking_costs=costs
+        )
+        stop = stop_of(seen, self._course, self._limits)
+        if stop is not None:
+            raise Rest("blocked", stop.reason, stop=stop)
+        return run, now_ms
+
+    async def _view(self) -> View:
+        """What the planner is shown now; comes to rest where something stops the run."""
+        run, now_ms = await self._point(asks=True)
+        effects = await self._effects()
+        # What was shown through this handle is news for the course as well; counting it twice changes nothing.
+        self._fold(noted for noted, _ in self._handle.shown.values())
         contents = {name: content for name, (_, content) in self._handle.shown.items()}
-        view = build(run, effects, self._story, self._cards, now_ms, contents)
-        if view.steps_left == 0:
-            raise _Rest("blocked", f"the run's steps are spent: {run.steps}")
-        if view.tokens_left == 0:
-            raise _Rest("blocked", f"the run's tokens are spent: {run.spent.tokens}")
-        if view.time_left_ms is not None and view.time_left_ms <= 0:
-            raise _Rest("blocked", "the run's deadline has passed")
-        if self._story.price_micro and cost_left_minor(run) == 0:
-            raise _Rest("blocked", "the run's cost is spent, and asking the planner costs")
-        return view
+        return build(run, effects, self._story, self._cards, now_ms, contents)
 
     async def _effects(self) -> Effects:
         """The run's effects: all of them once, and afterwards those that were carried here or that others may move."""
@@ -194,7 +231,7 @@ class Turns:
                 last = f"{no.cause}: {no.why}"
                 await self._record(Note(kind="no_answer", by="planner", body=self._missing(no, number)), no.made)
                 if not no.again:
-                    raise _Rest("blocked", f"the planner gave no answer: {last}") from no
+                    raise stopping(Ground.NO_ANSWER, f"the planner gave no answer: {last}") from no
                 if number < self._patience.tries:
                     await self._pause(max(wait_ms, no.retry_after_ms), view, last)
                 wait_ms *= 2
@@ -202,7 +239,8 @@ class Turns:
             await self._record(Note(kind="step", by="planner", body=said(answer)), answer.made)
             self._own.add(self._story.steps - 1)
             return
-        raise _Rest("blocked", f"the planner gave no answer {self._patience.tries} times in a row; the last: {last}")
+        tries = self._patience.tries
+        raise stopping(Ground.NO_ANSWER, f"the planner gave no answer {tries} times in a row; the last: {last}")
 
     async def _answer(self, view: View) -> Answer:
         """Ask once, no longer than the run has time."""
@@ -225,9 +263,10 @@ class Turns:
     async def _pause(self, wait_ms: int, view: View, last: str) -> None:
         """Wait before asking once more, unless that is longer than anybody should wait or the run has time."""
         if wait_ms > self._patience.longest_wait_ms:
-            raise _Rest("blocked", f"the planner is to be asked again only in {wait_ms} ms: {last}")
+            raise stopping(Ground.NO_ANSWER, f"the planner is to be asked again only in {wait_ms} ms: {last}")
         if view.time_left_ms is not None and wait_ms >= view.time_left_ms:
-            raise _Rest("blocked", f"the run's deadline comes before the planner may be asked again: {last}")
+            why = f"the run's deadline comes before the planner may be asked again: {last}"
+            raise stopping(Ground.NO_ANSWER, why)
         await self._ports.clock.until(await self._ports.store.time() + wait_ms)
 
     async def _record(self, note: Note, made: Made | None) -> None:
@@ -249,8 +288,8 @@ class Turns:
         verdict = await self._ports.store.later(change)
         if isinstance(verdict, Rejected):
             await self._look()  # comes to rest: only an ended run rejects it
-            raise _Rest("blocked", verdict.why)
-        self._story.fold([Noted(0, note.kind, verdict.at_ms, note.by, note.body)])
+            raise stopping(Ground.STORE, verdict.why)
+        self._fold([Noted(0, note.kind, verdict.at_ms, note.by, note.body)])
 
     # -- carrying out --
 
@@ -259,19 +298,25 @@ class Turns:
         for number, call in enumerate(turn.calls):
             if number in turn.carried:
                 continue
+            await self._point()
             told_before = len(self._untold)
             outcome = await self._try(turn, call)
-            self._carried += self._untold[told_before:]
+            carried = self._untold[told_before:]
+            self._carried += carried
             if isinstance(outcome, _Unfit):
                 body = {"tool": call.tool, "code": outcome.code, "reason": outcome.reason, "call": number}
                 await self._note(Note(kind="unfit", by="planner", body=body))
                 self._outcomes.append(Refused(outcome.reason, rules=(outcome.code,)))
                 continue
             self._outcomes.append(outcome)
-            await self._stands_in_the_way(outcome)
-            await self._tell(number, outcome)
+            if isinstance(outcome, Refused):  # It is over, whatever it means for the run: nobody takes it up again.
+                await self._tell(number, outcome)
+            await self._stands_in_the_way(outcome, carried, turn)
+            if not isinstance(outcome, Refused):
+                await self._tell(number, outcome)
         if turn.done:
-            await self._finish(turn.says)
+            await self._point()
+            raise finished(await self._ports.store.run_effects(self._handle.id), turn.says)
 
     async def _try(self, turn: Turn, call: Proposed) -> Outcome | _Unfit:
         """A planner's call as far as it goes, or why it is none."""
@@ -281,7 +326,9 @@ class Turns:
             known = await self._already(turn, call) if turn.number not in self._own else ""
             if known:
                 return await self._handle.resumed(known, self._untold)
-            return await self._handle.propose(call.tool, call.args, cites=call.cites, by="planner", untold=self._untold)
+            return await self._handle.propose(
+                call.tool, call.args, cites=call.cites, by="planner", risk=call.risk, untold=self._untold
+            )
         except IntegrityError:
             raise  # a store that cannot be trusted is no fault of a call, and stops the work
         except HoldfastError as error:
@@ -300,26 +347,29 @@ class Turns:
                 found = effect.id
         return found
 
-    async def _stands_in_the_way(self, outcome: Outcome) -> None:
+    async def _stands_in_the_way(self, outcome: Outcome, carried: list[Effect], turn: Turn) -> None:
         """What somebody else must move first ends the drive; the call stays open and is taken up where it stands."""
-        match outcome:
-            case Unknown():
-                if not await self._let_be(outcome.effect):
-                    raise _Rest("blocked", f"{outcome.effect} is unknown: {outcome.cause}")
-            case Waiting():
-                raise _Rest("waiting", f"{outcome.effect} waits for {outcome.for_what}")
-            case Deferred():
-                raise _Rest("waiting", f"{outcome.effect} waits: {outcome.why}")
-            case Stopped():
-                raise _Rest("blocked", outcome.reason)
-
-    async def _let_be(self, effect: str) -> bool:
-        """Whether an unknown holds nothing back: a human gave it up, or its contract says that it stands alone."""
-        view = (await self._ports.store.read(effect)).effect
+        if isinstance(outcome, Waiting):
+            raise Rest("waiting", f"{outcome.effect} waits for {outcome.for_what}")
+        if isinstance(outcome, Deferred):
+            raise Rest("waiting", f"{outcome.effect} waits: {outcome.why}")
+        if isinstance(outcome, Stopped):
+            await self._look()  # comes to rest, if it is the run that was stopped
+        effect = getattr(outcome, "effect", "")
+        view = carried[-1] if carried and carried[-1].id == effect else None
+        if view is None and effect:
+            view = (await self._ports.store.read(effect)).effect
         if view is None:
-            return False
+            if isinstance(outcome, Stopped):
+                raise stopping(Ground.STORE, outcome.reason)
+            return
+        run = await self._ports.store.run_row(self._handle.id)
+        assert run is not None
         contract = self._ports.contracts.get(view.tool)
-        return view.state is State.ABANDONED or (contract is not None and contract.independent)
+        independent = contract is not None and contract.independent
+        stop = stop_after(outcome, view, run, self._ports.me, independent=independent)
+        if stop is not None and not (stop.effect in self._course.let_be and stop.code in PASSABLE):
+            raise Rest("blocked", stop.reason, turn.says if turn.done else "", stop=stop)
 
     async def _tell(self, number: int, outcome: Outcome) -> None:
         """Record what is told of a call: from here on it is carried out, and not taken up again."""
@@ -328,33 +378,24 @@ class Turns:
             "outcome": type(outcome).__name__.lower(),
             "effect": getattr(outcome, "effect", ""),
             "reason": reason_of(outcome),
+            "rules": list(outcome.rules) if isinstance(outcome, Refused) else [],
         }
         await self._note(Note(kind="told", by="runtime", body={k: v for k, v in body.items() if v or k == "call"}))
 
     # -- ending --
 
-    async def _finish(self, says: str) -> None:
-        """Done is said only if every effect of the run ended as its contract agreed."""
-        effects = await self._ports.store.run_effects(self._handle.id)
-        short = [e for e in effects if not agreed(e)]
-        if not short and effects and all(e.state in NOTHING_CAME for e in effects):
-            raise _Rest("blocked", "nothing that was asked for took place: every effect was refused or failed", says)
-        if not short:
-            ended = "every effect ended as agreed" if effects else "the planner asked for no effect"
-            raise _Rest("done", ended, says, ends=True)
-        first = short[0]
-        why = first.differs or first.cause or "it is not what was agreed"
-        reason = f"{first.id} is {first.state.value}: {why}; {len(short)} effect(s) in all"
-        raise _Rest("blocked", reason, says)
-
-    async def _rested(self, rest: _Rest) -> Report:
+    async def _rested(self, rest: Rest) -> Report:
         """Record where the drive came to rest (unless the run had ended already), durably, and report it."""
         run = await self._ports.store.run_row(self._handle.id)
         assert run is not None
+        record = await self._recorded(run, rest.stop) if rest.stop is not None else None
         if run.state == "open":
-            body = {"reason": rest.reason, "says": rest.says} if rest.says else {"reason": rest.reason}
+            body: dict[str, Any] = {"reason": rest.reason} | ({"says": rest.says} if rest.says else {})
+            if rest.stop is not None and record is not None:
+                body["stop"] = as_body(rest.stop, record)
             note = Note(kind=rest.state, by="runtime", body=body)
-            ends = (rest.state, rest.reason) if rest.ends else None
+            over = rest.state == "done" or (rest.stop is not None and rest.stop.code not in ELSEWHERE)
+            ends = (rest.state, rest.reason) if over else None
             guard = Guard(run_open=run.id)
             await self._ports.store.commit(Change(run=run.id, guard=guard, notes=(note,), ends=ends))
         await self._ports.store.flush()
@@ -363,6 +404,7 @@ class Turns:
         for view in untold:
             await self._ports.tell.tell(view)
         run = await self._ports.store.run_row(run.id) or run
+        stop = rest.stop
         return Report(
             run=run.id,
             state=rest.state if rest.state in ("done", "waiting") else "blocked",
@@ -370,6 +412,23 @@ class Turns:
             says=rest.says,
             steps=run.steps,
             outcomes=tuple(self._outcomes),
+            stop=Stopping(code=stop.code.value, reason=stop.reason, effect=stop.effect, record=record or StopRecord())
+            if stop is not None
+            else None,
+            late_ms=run.late_ms,
+        )
+
+    async def _recorded(self, run: Run, stop: Stop) -> StopRecord:
+        """What is open, held, asked and left at this instant."""
+        effects = await self._ports.store.run_effects(run.id)
+        return record_of(
+            run,
+            effects,
+            stop,
+            await self._ports.store.time(),
+            contracts=self._ports.contracts,
+            approvals=self._desk.requests(run.id),
+            halt=self._desk.in_the_way(run).scope,
         )
 
 
@@ -378,14 +437,3 @@ class _Unfit(NamedTuple):
 
     code: str
     reason: str
-
-
-NOTHING_CAME = frozenset({State.REFUSED, State.FAILED, State.SUPERSEDED})
-"""Ends in which nothing changed outside: one of them does not keep a run from being done, all of them do."""
-
-
-def agreed(view: Effect) -> bool:
-    """Whether an effect ended in a way that a run may call done: verified, or committed with no check owed."""
-    if view.state is State.COMMITTED:
-        return view.next != "verify" and not view.attested_by
-    return view.state in NOTHING_CAME or view.state in (State.VERIFIED, State.COMPENSATED)

@@ -233,7 +233,7 @@ def test_inputs_digest_is_over_canonical_bytes(text: str, number: int, groups: l
     asked = question(principal=who, purpose=text, generation=number, args_digest="sha256:given")
     array: list[Any] = [
         "refund", "sha256:one", "sha256:given", "invoice:in_7", text, "person", groups, "prod", "acme", text,
-        "irreversible", number, 1, False, None, None, None,
+        "irreversible", number, 1, False, None, None, None, None, None,
     ]  # fmt: skip
     assert inputs_digest(asked, "irreversible") == digest(rfc8785.dumps(array))
 

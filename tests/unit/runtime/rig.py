@@ -64,6 +64,9 @@ class Gate:
         reason = f"the rule says {self.answer}"
         return Ruling(answer=self.answer, rules=("rule",), reason=reason, policy="p1", group="billing")
 
+    async def renew(self, environment: str) -> str:
+        return f"no other policy of {environment} can be had here"
+
 
 class Outside:
     """Body and companions: replies are taken from the front of a script, the last one for ever."""
