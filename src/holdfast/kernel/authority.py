@@ -85,13 +85,14 @@ def no_room(limits: tuple[Limit, ...], view: Effect | None, rows: Papers, now_ms
         if limit.most_open is not None and meter.open >= limit.most_open:
             return No("queue", f"{limit.scope} holds {meter.open}, as many as it takes")
         over_ms = meter.since_ms + limit.window_ms
-        if limit.most_used is not None and now_ms < over_ms and meter.used >= limit.most_used:
+        used_up = now_ms < over_ms and limit.most_used is not None and meter.used >= limit.most_used
+        if limit.most_used == 0 or used_up:
             why = f"{meter.used} effects entered {limit.scope} since {meter.since_ms}, as many as a window takes"
-            return No("quota", why, over_ms)
+            return No("quota", why, over_ms if limit.most_used else 0)
         if limit.budget is not None and view is not None:
             spent = unreserve(meter.spent, view.cost) if counts and view.reserved else meter.spent
             if (full := room(limit.budget, spent, view.cost)) is not None:
-                return No("quota", f"no room left in {limit.scope}: {full}", limit.window_ms)
+                return No("quota", f"no room left in {limit.scope}: {full}", limit.until_ms)
     return None
 
 

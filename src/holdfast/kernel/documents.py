@@ -146,3 +146,4 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     most_open: int | None = None
     most_used: int | None = None
     window_ms: int = 0
+    until_ms: int = 0  # when the window that the scope itself names is over, for a budget

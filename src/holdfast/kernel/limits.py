@@ -185,15 +185,26 @@ class Limits(Record, frozen=True, kw_only=True):
         return self.work.get(work) or self.work.get("*") or Work()
 
 
+class Queued(Record, frozen=True, kw_only=True):
+    """One effect that waits for a place: whose it is, how it ranks, when it is looked at again, what it lacks."""
+
+    effect: str
+    principal: str
+    proposed_ms: int
+    priority: int = 0
+    due_ms: int = 0
+    code: str = ""
+
+
 class Load(Record, frozen=True, kw_only=True):
-    """How full it is: the meters that were asked for, how many that wait come first, and since when the oldest does."""
+    """How full it is: the meters that were asked for, who waits for a place, and since when the oldest does."""
 
     meters: tuple[Meter, ...] = ()
-    ahead: int = 0
+    queued: tuple[Queued, ...] = ()
     oldest_ms: int = 0  # when the oldest accepted item of the class was proposed; 0: there is none
 
     def document(self, kind: str, key: str) -> AnyDocument | None:
-        """A meter, as authority reads it."""
+        """A meter, as :mod:`holdfast.kernel.authority` reads it."""
         return next((m for m in self.meters if m.id == key), None) if kind == "meter" else None
 
 

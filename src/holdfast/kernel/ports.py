@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from holdfast.kernel.answers import Checked, Found, Reply
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.documents import AnyDocument, Approver, Grant, Item
+from holdfast.kernel.limits import Limits, Load
 from holdfast.kernel.model import Approval, Attempt, Contract, Effect, EffectClass, Record, Run
 
 
@@ -175,6 +176,14 @@ class ClockPort(Protocol):
     async def until(self, at_ms: int) -> None: ...
 
 
+class RoomPort(Protocol):
+    """How full everything is, and what bounds it. Without one nothing is bounded and nothing is counted."""
+
+    @property
+    def limits(self) -> Limits: ...
+    async def load(self, work: str, scopes: tuple[str, ...]) -> Load: ...
+
+
 class TellPort(Protocol):
     """The only way anything reaches planner, caller or console; after the flush."""
 
@@ -195,5 +204,6 @@ class Ports:
     me: str
     contracts: Mapping[str, Contract]
     secret: bytes
+    room: RoomPort | None = None
     sources: tuple[str, ...] = ()
     """Where items come from, in order of precedence, the highest first."""
