@@ -17,9 +17,10 @@ from typing import Any
 
 import holdfast as hf
 from examples.database import books, tools
-from holdfast.runtime.people import approve
 
 HERE = Path(__file__).resolve().parent
+INES = hf.Key.make("ines")
+"""The approver of this walk: a key made for it and kept nowhere."""
 SKU = "lamp-7"
 
 
@@ -76,6 +77,7 @@ async def walk(folder: Path) -> None:
     books.prepare(tools.address())
     store = f"sqlite:{folder / 'catalogue.db'}"
     async with hf.open(store, tools=tools.TOOLS, policy=HERE / "policy.cedar", environment="prod") as app:
+        app.approvers.add(INES, groups=["catalogue"])
 
         async def begin(purpose: str) -> hf.RunHandle:
             return await app.begin(hf.Intent(goal=purpose, purpose=purpose, principal="catalogue-agent"))
@@ -97,12 +99,12 @@ async def walk(folder: Path) -> None:
         asked = await fourth.call(delete)
         say("deleting asks a person", asked)
         assert isinstance(asked, hf.Waiting)
-        approve(app.store, asked.request, who="ines", vouched_by="this example")
+        await app.approve(asked.request, key=INES)
         by_hand(888)
         say("the row moved after the yes", await fourth.call(delete))
         anew = await fourth.call(delete)
         assert isinstance(anew, hf.Waiting)
-        approve(app.store, anew.request, who="ines", vouched_by="this example")
+        await app.approve(anew.request, key=INES)
         gone = await fourth.call(delete)
         say("a yes to the row as it is", gone)
         assert isinstance(gone, hf.Verified)

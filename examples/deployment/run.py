@@ -11,9 +11,10 @@ import holdfast as hf
 from examples.deployment import tools
 from examples.deployment.client import DeploymentClient
 from examples.deployment.spawn import running
-from holdfast.runtime.people import approve
 
 HERE = Path(__file__).resolve().parent
+ROSA = hf.Key.make("rosa")
+"""The approver of this walk: a key made for it and kept nowhere."""
 
 
 async def walk(folder: Path, outside: DeploymentClient) -> None:
@@ -28,6 +29,7 @@ async def walk(folder: Path, outside: DeploymentClient) -> None:
 
     store = f"sqlite:{folder / 'walk.db'}"
     async with hf.open(store, tools=tools.TOOLS, policy=HERE / "policy.cedar", environment="ops") as app:
+        app.approvers.add(ROSA, groups=["release-oncall"])
         run = await app.begin(hf.Intent(goal="release", purpose="release-4", principal="releaser"))
         accepted = await run.call(staging("v1"), patience="0s")
         say("accepted: it takes its time", accepted)
@@ -52,7 +54,7 @@ async def walk(folder: Path, outside: DeploymentClient) -> None:
         asked = await run.call(production)
         say("production asks", asked)
         assert isinstance(asked, hf.Waiting)
-        approve(app.store, asked.request, who="rosa", vouched_by="this example")
+        await app.approve(asked.request, key=ROSA)
         say("approved", await run.call(production))
         undone = await run.undo(six.effect, reason="v6 is slow")
         say("undo v6 on staging: roll out what ran before", undone)

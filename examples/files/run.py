@@ -12,9 +12,10 @@ from pathlib import Path
 import holdfast as hf
 from examples.files import tools
 from examples.files.spawn import running
-from holdfast.runtime.people import approve
 
 HERE = Path(__file__).resolve().parent
+LENA = hf.Key.make("lena")
+"""The approver of this walk: a key made for it and kept nowhere."""
 
 DIES = """
 import asyncio, os, signal, sys
@@ -60,6 +61,7 @@ async def walk(root: Path, store: str) -> None:
     code = dies(store, HERE / "policy.cedar", "before")
     print(f"{'a worker is killed between writing and renaming':<52} exit {code:<4} {lies(root)}")
     async with hf.open(store, tools=tools.TOOLS, policy=HERE / "policy.cedar", environment="prod") as app:
+        app.approvers.add(LENA, groups=["librarians"])
         run = await app.begin(hf.Intent(goal="write the page", purpose="page", principal="editor"))
         again = tools.write_file(path="drafts/page.txt", text="second")
         say("the next worker takes it up", await run.call(again))
@@ -71,18 +73,18 @@ async def walk(root: Path, store: str) -> None:
         waiting = await run.call(delete)
         say("delete asks", waiting)
         assert isinstance(waiting, hf.Waiting)
-        approve(app.store, waiting.request, who="lena", vouched_by="this example")
+        await app.approve(waiting.request, key=LENA)
         (root / "page.txt").write_text("by hand")
         say("another program edits it after the approval", await run.call(delete))
         anew = await run.call(delete)
         assert isinstance(anew, hf.Waiting)
-        approve(app.store, anew.request, who="lena", vouched_by="this example")
+        await app.approve(anew.request, key=LENA)
         deleted = await run.call(delete)
         say("approved on the present content, deleted", deleted)
         assert isinstance(deleted, hf.Verified)
         undo = await run.undo(deleted.effect, reason="it is still wanted")
         assert isinstance(undo, hf.Waiting)
-        approve(app.store, undo.request, who="lena", vouched_by="this example")
+        await app.approve(undo.request, key=LENA)
         say("restored from its backup, with an approval", await undo.settled())
 
 

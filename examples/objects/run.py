@@ -10,9 +10,10 @@ from pathlib import Path
 import holdfast as hf
 from examples.objects import tools
 from examples.objects.spawn import running
-from holdfast.runtime.people import approve
 
 HERE = Path(__file__).resolve().parent
+SAM = hf.Key.make("sam")
+"""The approver of this walk: a key made for it and kept nowhere."""
 
 
 def say(step: str, outcome: hf.Outcome) -> None:
@@ -30,6 +31,7 @@ async def walk(folder: Path) -> None:
     async with hf.open(
         store, tools=tools.TOOLS, policy=HERE / "policy.cedar", environment="prod", recover=False
     ) as app:
+        app.approvers.add(SAM, groups=["storage"])
         first = await app.begin(hf.Intent(goal="file the report", purpose="report-may", principal="reporter"))
         put = tools.put_object(bucket="reports", key="may.txt", text="41 incidents")
         say("put a report", await first.call(put))
@@ -42,12 +44,12 @@ async def walk(folder: Path) -> None:
         waiting = await third.call(delete)
         say("delete asks", waiting)
         assert isinstance(waiting, hf.Waiting)
-        approve(app.store, waiting.request, who="sam", vouched_by="this example")
+        await app.approve(waiting.request, key=SAM)
         tools.s3().put_object(Bucket="reports", Key="may.txt", Body=b"43 incidents, by hand")
         say("somebody else writes after the approval", await third.call(delete))
         again = await third.call(delete)
         assert isinstance(again, hf.Waiting)
-        approve(app.store, again.request, who="sam", vouched_by="this example")
+        await app.approve(again.request, key=SAM)
         deleted = await third.call(delete)
         say("approved on the present state, deleted", deleted)
         marker = deleted.unwrap()["marker"]

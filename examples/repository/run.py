@@ -14,9 +14,10 @@ import holdfast as hf
 from examples.repository import tools
 from examples.repository.plumbing import clone
 from examples.repository.spawn import running
-from holdfast.runtime.people import approve
 
 HERE = Path(__file__).resolve().parent
+MIRA = hf.Key.make("mira")
+"""The approver of this walk: a key made for it and kept nowhere."""
 
 
 def switch(url: str, **switches: int) -> None:
@@ -54,6 +55,7 @@ async def walk(folder: Path, url: str) -> None:
 
     store = f"sqlite:{folder / 'walk.db'}"
     async with hf.open(store, tools=tools.TOOLS, policy=HERE / "policy.cedar", environment="prod") as app:
+        app.approvers.add(MIRA, groups=["maintainers"])
         run = await app.begin(hf.Intent(goal="publish the page", purpose="page-7", principal="editor"))
         main = git(folder, "rev-parse", "main")
         say("create a branch", await run.call(tools.create_branch(branch="work/page", at=main)))
@@ -71,18 +73,18 @@ async def walk(folder: Path, url: str) -> None:
         waiting = await run.call(merge)
         say("merge asks", waiting)
         assert isinstance(waiting, hf.Waiting)
-        approve(app.store, waiting.request, who="mira", vouched_by="this example")
+        await app.approve(waiting.request, key=MIRA)
         by_hand(url, "main", "news.txt", "news\n")
         say("somebody else pushes to main after the approval", await run.call(merge))
         again = await run.call(merge)
         assert isinstance(again, hf.Waiting)
-        approve(app.store, again.request, who="mira", vouched_by="this example")
+        await app.approve(again.request, key=MIRA)
         merged = await run.call(merge)
         say("approved on the present main, merged", merged)
         assert isinstance(merged, hf.Verified)
         undo = await run.undo(merged.effect, reason="the page is not ready")
         assert isinstance(undo, hf.Waiting)
-        approve(app.store, undo.request, who="mira", vouched_by="this example")
+        await app.approve(undo.request, key=MIRA)
         say("taken back, with an approval", await undo.settled())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from holdfast.app import App
     from holdfast.app import open_app as open  # noqa: A004  # `hf.open` is the public name; nothing here opens files.
+    from holdfast.gate.signing import Key
     from holdfast.kernel.amounts import Budget, Money, money
     from holdfast.kernel.answers import Absent, Accepted, CannotTell, Differs, Happened, Holds
     from holdfast.kernel.errors import EffectError, HoldfastError, IntegrityError, KeyReused, UsageError
@@ -60,6 +61,7 @@ __all__ = [
     "IntegrityError",
     "Intent",
     "Item",
+    "Key",
     "KeyReused",
     "Look",
     "Money",
@@ -90,6 +92,7 @@ __all__ = [
 # The names are imported when they are first used: a command that only reads a store needs none of the engine.
 _WHERE: dict[str, tuple[str, ...]] = {
     "holdfast.app": ("App",),
+    "holdfast.gate.signing": ("Key",),
     "holdfast.kernel.amounts": ("Budget", "Money", "money"),
     "holdfast.kernel.answers": ("Absent", "Accepted", "CannotTell", "Differs", "Happened", "Holds"),
     "holdfast.kernel.errors": ("EffectError", "HoldfastError", "IntegrityError", "KeyReused", "UsageError"),

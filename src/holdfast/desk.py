@@ -14,11 +14,15 @@ from typing import Any
 from holdfast.effect.admit import question
 from holdfast.gate import PolicySet
 from holdfast.gate.policy import Rule
+from holdfast.gate.signing import Signer
 from holdfast.kernel.canon import decode
-from holdfast.kernel.errors import BadContract, NotOpen
-from holdfast.kernel.model import Effect
+from holdfast.kernel.errors import ApprovalInvalid, BadContract, NotOpen
+from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
 from holdfast.kernel.outcomes import Refused
 from holdfast.kernel.ports import Ports, Request
+from holdfast.runtime import grants as held
+from holdfast.runtime import people
+from holdfast.runtime.approvers import Approvers
 from holdfast.runtime.planner import Card
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.view import Noted
@@ -37,6 +41,8 @@ class Desk:
         self.registry = registry
         self.policy = policy
         self.winding_down = ""
+        self.environment = ""
+        self.tenant = DEFAULT_TENANT
         self._store: Store | None = None
         self._ports: Ports | None = None
         self._looks: Looks | None = None
@@ -62,18 +68,24 @@ class Desk:
         cost = {"minor": bound.cost.minor, "currency": bound.cost.currency} if bound.cost is not None else None
         return bound.args, bound.resource, cost
 
-    def cards(self) -> tuple[Card, ...]:
-        """The contracts that a planner may use: those of which some rule permits something. Plain data, no handle."""
+    def cards(self, *grants: str) -> tuple[Card, ...]:
+        """The contracts that a planner may use: those of which some rule permits something. Plain data, no handle.
+
+        Under grants, only those that all of them cover on some resource, with the resources they cover.
+        """
+        chain = held.known(self.store, grants) if grants else ()
+        now_ms = self.store.now_ms() if grants else 0
         return tuple(
             Card(
                 name=name,
                 description=contract.description,
                 effect=contract.effect.value,
                 schema=contract.schema,
-                permits=permits,
+                permits=(*permits, *(f"only on {', '.join(g.resources)}" for g in chain if "*" not in g.resources)),
             )
             for name, contract in sorted(self.registry.contracts.items())
             if (permits := _permits(self.policy.rules_for(name)))
+            and (not grants or held.offers(chain, len(grants), contract, self.environment, now_ms))
         )
 
     async def noted(self, run: str, after: int) -> list[Noted]:
@@ -112,7 +124,35 @@ class Desk:
             raise NotOpen(what=f"Run {request.run}")
         if reason := await self._in_its_own_way(request.effect, call):
             return Refused(reason, rules=("builtin:own-resource",))
-        return await RunHandle(self, row).propose(call.tool, dict(call.args), parent=request.effect)
+        above = (await self.store.read(request.effect)).effect
+        narrowed = above.grants[len(row.grants) :] if above is not None else ()
+        return await RunHandle(self, row, narrowed).propose(call.tool, dict(call.args), parent=request.effect)
+
+    # -- grants --
+
+    async def narrow(self, run: Run, above: tuple[str, ...], unit: str, less: dict[str, Any]) -> str:
+        """The grant of a unit of work under these, recorded now if it is new."""
+        made, change = held.unit_of(self.store, self.ports.secret, run, above, unit, held.less(**less))
+        return made.id if change is None else held.recorded(made, await self.store.commit(change))
+
+    async def grant(
+        self, holder: str, *, who: str = "", reason: str = "", key: Signer | None = None, under: str = "", **facets: Any
+    ) -> str:
+        """Record a grant for a principal and give its id. A facet that is not named allows nothing; "*" all of it.
+
+        ``facets``: ``tools``, ``resources``, ``environments``, ``classes``, ``budget``, ``expires`` ("1h"), and
+        ``asks`` with ``quorum`` and ``group``. With ``under`` it narrows that grant, and what is not named is kept.
+        ``who`` is the person who gives it; where the store has approvers, ``key`` is theirs.
+        Raises BadValue, ReasonMissing, NotAnApprover, NotGranted.
+        """
+        wanted = held.less(**facets)
+        if under:
+            return held.give_less(self.store, under, wanted, holder=holder, who=who, reason=reason, key=key).id
+        return held.give(self.store, holder, wanted, who=who, reason=reason, key=key, tenant=self.tenant).id
+
+    async def revoke_grant(self, grant: str, *, who: str = "", reason: str = "", key: Signer | None = None) -> None:
+        """Take a grant back, and all that came of it: nothing is dispatched under it from the next commit on."""
+        held.revoke(self.store, grant, who=who, reason=reason, key=key)
 
     async def _in_its_own_way(self, parent: str, call: Call) -> str:
         """Why a child would wait for its own ancestor, which waits for it; empty if it would not."""
@@ -126,8 +166,39 @@ class Desk:
             parent = view.parent
         return ""
 
+    # -- what people decide --
+
+    @property
+    def approvers(self) -> Approvers:
+        """Who may decide in this store: add, regroup, revoke, rekey, iterate."""
+        return Approvers(self.store)
+
+    async def approve(self, request: str, *, key: Signer, reason: str = "", break_glass: bool = False) -> Effect:
+        """Say yes to a request, signed with this key, if its target still is as the request shows it.
+
+        Raises ApprovalInvalid, ApproverIsProposer, NotAnApprover, ReasonMissing.
+        """
+        approval = self.store.approval(request)
+        if approval is not None and approval.state == "open" and approval.fingerprint:
+            why = people.not_as_shown(approval, str(await self.look(approval.effect, "state")))
+            if why:
+                raise ApprovalInvalid(effect=approval.effect, approval=request, why=why)
+        return people.approve(self.store, request, signer=key, reason=reason, break_glass=break_glass)
+
+    async def refuse(self, request: str, *, key: Signer, reason: str) -> Effect:
+        """Say no to a request; one is enough. Raises as :meth:`approve`."""
+        return people.refuse(self.store, request, signer=key, reason=reason)
+
+    async def revoke_approval(self, request: str, *, key: Signer, reason: str) -> Effect:
+        """Take an approval back before it is used. Raises as :meth:`approve`."""
+        return people.revoke(self.store, request, signer=key, reason=reason)
+
+    async def review_approval(self, request: str, *, key: Signer, reason: str) -> Approval:
+        """Look at a yes that was said alone in an emergency, as somebody else. Raises as :meth:`approve`."""
+        return people.review(self.store, request, signer=key, reason=reason)
+
     async def look(self, effect: str, kind: str) -> Any:
-        """Ask a tool's read-only companion about a recorded effect, by hand: ``probe``, ``verify`` or ``state``."""
+        """Ask a tool's read-only companion about a recorded effect: ``probe``, ``verify``, ``state`` or ``preview``."""
         view = (await self.store.read(self.store.find(effect))).effect
         if view is None:
             raise NotOpen(what=f"Effect {effect}")

@@ -21,6 +21,7 @@ from holdfast.adapters.models import ModelPlanner
 from holdfast.runtime.cancel import cancel
 from holdfast.runtime.turns import Patience
 from holdfast.store import open_store
+from tests import approving
 from tests.adapters.asking import KEY, WAYS, Speaks
 from tests.adapters.wire.loopback import Loopback, Mind, Question, Turn
 from tests.adapters.wire.minds import call, diligent, erratic, scripted
@@ -309,10 +310,8 @@ async def test_an_answer_that_was_not_carried_out_is_finished_first(
         assert paid(bank, second) == []
         report = await driven(run, WAYS[0], server)
         assert (report.state, len(server.questions)) == ("waiting", 1), "the model is not asked while a person is"
-        from holdfast.runtime.people import approve
-
         [request] = app.store.approvals("open")
-        approve(app.store, request.id, who="maria", vouched_by="test")
+        approving.approve(app.store, request.id, "maria")
         report = await driven(run, WAYS[0], server)
         steps = notes(app, run, "step")
     assert report.state == "done"

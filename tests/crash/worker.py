@@ -22,8 +22,8 @@ import msgspec
 import holdfast as hf
 from holdfast.kernel.due import is_open
 from holdfast.kernel.model import Effect
-from holdfast.runtime import people
 from holdfast.runtime.recover import Recoverer
+from tests import approving
 from tests.crash.brisk import ELSEWHERE, POLICY, brisk, tools
 from tests.crash.defects import plant
 from tests.crash.points import Points, watch_wire, watched, watched_store
@@ -151,7 +151,7 @@ async def _approve(app: hf.App) -> None:
     while True:
         for asked in app.store.approvals("open"):
             with contextlib.suppress(hf.HoldfastError):  # it may be answered, void or expired by now
-                people.approve(app.store, asked.id, who="alice", vouched_by="these tests")
+                approving.approve(app.store, asked.id, "alice")
         await asyncio.sleep(0.02)
 
 

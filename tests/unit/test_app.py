@@ -17,6 +17,7 @@ import pytest
 
 import holdfast as hf
 from holdfast.runtime import people
+from tests import approving
 
 ALLOW = "permit (principal, action, resource);"
 ASK = "permit (principal, action, resource) when { context.approved };"
@@ -129,8 +130,8 @@ async def test_a_changed_material_argument_before_dispatch_supersedes_and_voids_
         assert isinstance(second, hf.Waiting)
         assert first.effect != second.effect
         with pytest.raises(hf.EffectError):
-            people.approve(app.store, first.request, who="dana", vouched_by="test")
-        people.approve(app.store, second.request, who="dana", vouched_by="test")
+            approving.approve(app.store, first.request, "dana")
+        approving.approve(app.store, second.request, "dana")
         done = await run.call(put(box="a", amount=2))
     assert isinstance(done, hf.Verified)
     assert len(WORLD.book) == 1
@@ -144,8 +145,8 @@ async def test_an_approval_is_not_the_proposers_and_is_good_for_one_state(tmp_pa
         asked = await run.call(put(box="a"))
         assert isinstance(asked, hf.Waiting)
         with pytest.raises(hf.EffectError, match="proposed it"):
-            people.approve(app.store, asked.request, who="bot", vouched_by="test")
-        people.approve(app.store, asked.request, who="dana", vouched_by="test")
+            approving.approve(app.store, asked.request, "bot")
+        approving.approve(app.store, asked.request, "dana")
         WORLD.state["a"] = 7
         refused = await run.call(put(box="a"))
         assert isinstance(refused, hf.Refused)
@@ -166,9 +167,9 @@ async def test_waiting_settled_follows_a_decision_made_elsewhere(tmp_path: Path)
         assert isinstance(yes, hf.Waiting)
         assert isinstance(no, hf.Waiting)
         loop = asyncio.get_running_loop()
-        loop.call_later(0.05, lambda: people.approve(app.store, yes.request, who="dana", vouched_by="test"))
+        loop.call_later(0.05, lambda: approving.approve(app.store, yes.request, "dana"))
         loop.call_later(
-            0.05, lambda: people.refuse(app.store, no.request, who="dana", vouched_by="test", reason="not now")
+            0.05, lambda: approving.refuse(app.store, no.request, "dana", "not now")
         )
         settled = await yes.settled()
         refused = await no.settled()

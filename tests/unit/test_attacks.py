@@ -21,6 +21,7 @@ from holdfast.kernel.errors import ApprovalInvalid, ApproverIsProposer, BadValue
 from holdfast.kernel.model import Effect, State
 from holdfast.runtime import people
 from holdfast.store import open_store
+from tests import approving
 
 ALLOW = "permit (principal, action, resource);"
 ASK = "permit (principal, action, resource) when { context.approved };"
@@ -185,7 +186,7 @@ async def test_proposer_in_another_spelling_does_not_approve(tmp_path: Path, spe
         waiting = await (await app.begin(intent())).call(put(box="a"))
         assert isinstance(waiting, hf.Waiting)
         with pytest.raises(ApproverIsProposer):
-            people.approve(app.store, waiting.request, who=spelled, vouched_by="test")
+            approving.approve(app.store, waiting.request, spelled)
 
 
 async def test_one_person_in_two_spellings_is_no_quorum(tmp_path: Path) -> None:
@@ -198,9 +199,9 @@ async def test_one_person_in_two_spellings_is_no_quorum(tmp_path: Path) -> None:
     async with opened(tmp_path, put, policy=f'@quorum("2") {ASK}') as app:
         waiting = await (await app.begin(intent())).call(put(box="a"))
         assert isinstance(waiting, hf.Waiting)
-        people.approve(app.store, waiting.request, who="eve", vouched_by="test")
+        approving.approve(app.store, waiting.request, "eve")
         with pytest.raises(ApprovalInvalid):
-            people.approve(app.store, waiting.request, who="Eve ", vouched_by="test")
+            approving.approve(app.store, waiting.request, "Eve ")
         approval = app.store.approval(waiting.request)
     assert approval is not None
     assert approval.state == "open"
@@ -226,7 +227,7 @@ async def test_approval_by_fewer_than_the_rules_ask_for_now_is_not_used(tmp_path
         waiting = await run.call(put(box="a"))
         assert isinstance(waiting, hf.Waiting)
         assert await until(lambda: run.record.deadline_ms - app.store.now_ms() < 60_000)
-        people.approve(app.store, waiting.request, who="ada", vouched_by="test")
+        approving.approve(app.store, waiting.request, "ada")
         outcome = await waiting.settled()
         assert isinstance(outcome, hf.Refused)
         view = (await app.store.read(outcome.successor)).effect
@@ -512,10 +513,10 @@ async def test_forged_file_does_not_verify(tmp_path: Path, how: str) -> None:
 
 
 FORGED_ANSWERS = {
-    "a yes that nobody gave": ("open", '{"state":"granted","yes":["eve"]}'),
+    "a yes that nobody gave": ("open", '{"state":"granted","decisions":[{"who":"eve","yes":true,"at_ms":1}]}'),
     "a granted request that nobody answered": ("open", '{"state":"granted"}'),
     "a spent request made good again": ("spent", '{"state":"granted"}'),
-    "another name under the yes": ("spent", '{"yes":["eve"]}'),
+    "another name under the yes": ("spent", '{"decisions":[{"who":"eve","yes":true,"at_ms":1}]}'),
 }
 
 
@@ -534,7 +535,7 @@ async def test_forged_answer_to_a_request_does_not_verify(tmp_path: Path, how: s
         asked = await run.call(put(box="a"))
         assert isinstance(asked, hf.Waiting)
         if which == "spent":
-            people.approve(app.store, asked.request, who="dana", vouched_by="test")
+            approving.approve(app.store, asked.request, "dana")
             assert not isinstance(await run.call(put(box="a")), hf.Waiting)
         app.store.verify()
     file = apsw.Connection(str(tmp_path / "h.db"))

@@ -59,6 +59,14 @@ def digest_of(secret: bytes, view: Effect, approval: Approval) -> str:
     )
 
 
+def proposers(seen: Seen) -> tuple[str, ...]:
+    """Who is behind a proposal and says no yes to it: its principal, and the holders of the grants it came under."""
+    view, run, approval = seen.effect, seen.run, seen.approval
+    names = [view.principal if view is not None else "", approval.proposer if approval is not None else ""]
+    names += [run.principal.name if run is not None else "", *(grant.holder for grant in seen.grants)]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
 def unsound(seen: Seen) -> str:
     """Why the answers to a request do not carry a dispatch, in words; empty if they do.
 
@@ -80,6 +88,9 @@ def unsound(seen: Seen) -> str:
     yes = [d for d in approval.decisions if d.yes]
     if len(yes) < len(approval.decisions):
         return "somebody said no"
+    behind = {spelled(name) for name in proposers(seen)}
+    if own := [d.who for d in yes if spelled(d.who) in behind]:
+        return f"{own[0]} said yes to what they proposed"
     counts = counted(approval, _Known(seen.approvers), seen.now_ms)
     if not enough(approval, counts):
         gone = ", ".join(d.who for d in yes if d not in counts)

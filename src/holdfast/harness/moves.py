@@ -254,6 +254,7 @@ class _Desk:
         self.read_now = self._face.read_now
         self.approval = self._face.approval
         self.document = self._face.document
+        self.fact = self._face.fact
         self.now_ms = self._face.now_ms
 
     def commit_now(self, change: Change) -> Verdict:

@@ -1,9 +1,10 @@
 """What a named human may record: approve, refuse, attest, abandon, halt, lift. Each with who says so, and why.
 
-Promises: nobody decides on what they proposed; a yes is for exactly the request's digest while it is open; only an
-unknown or pending effect can be attested, only an unknown one abandoned, and neither without a reason; attested is
-never verified. A decision on a request is signed with the key that the store has on record for that person; for the
-other acts the name is what the caller vouches for.
+Promises: nobody decides on what they proposed, and no planner on anything; a yes is for exactly the request's digest
+while it is open; a yes that was said alone in an emergency is owed a review by somebody else; only an unknown or
+pending effect can be attested, only an unknown one abandoned, and neither without a reason; attested is never verified.
+A decision on a request is signed with the key that the store has on record for that person; for the other acts the
+name is what the caller vouches for.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from typing import Any, Protocol
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from holdfast.gate.asking import proposers
 from holdfast.gate.signing import Signer
 from holdfast.kernel.authority import BREAK_GLASS, counted, enough, spelled
+from holdfast.kernel.canon import decode
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
 from holdfast.kernel.documents import AnyDocument, Approver
 from holdfast.kernel.errors import (
     ApprovalInvalid,
     ApproverIsProposer,
     BadValue,
+    HoldfastError,
     NotAllowedNow,
     NotAnApprover,
     ReasonMissing,
@@ -30,8 +34,11 @@ from holdfast.kernel.life import Draft
 from holdfast.kernel.model import Approval, Decision, Effect, State
 from holdfast.kernel.ports import Seen
 from holdfast.kernel.statement import act, answer
+from holdfast.runtime.approvers import SCOPE, planners
 
 RUNTIME_NEXT = {"owner": "runtime", "next": "admit"}
+REVIEWED = "reviewed:"
+"""The scope of the fact that says whether a yes in an emergency was looked at afterwards: ``no``, then ``yes``."""
 SCOPES = ("tenant", "tool", "run", "principal")
 
 
@@ -42,6 +49,7 @@ class Desk(Protocol):
     def commit_now(self, change: Change) -> Verdict: ...
     def approval(self, approval: str) -> Approval | None: ...
     def document(self, kind: str, key: str) -> AnyDocument | None: ...
+    def fact(self, scope: str) -> Fact | None: ...
     def now_ms(self) -> int: ...
 
 
@@ -74,6 +82,65 @@ def revoke(desk: Desk, request: str, *, signer: Signer, reason: str) -> Effect:
     return _done(desk, view, "revoke", _owned(view, "revoked", person.name, body))
 
 
+def review(desk: Desk, request: str, *, signer: Signer, reason: str) -> Approval:
+    """Look at a yes that was said alone in an emergency, as somebody else, and say what you found.
+
+    It changes nothing about the effect. Raises ApprovalInvalid, NotAnApprover, ReasonMissing.
+    """
+    approval, view = _asked(desk, request)
+    if not reason.strip():
+        raise ReasonMissing(effect=view.id, asked="review")
+    person = registered(desk, signer, view.id)
+    broke = [d.who for d in approval.decisions if d.yes and d.break_glass]
+    if not broke:
+        raise ApprovalInvalid(effect=view.id, approval=request, why="nobody said yes to it in an emergency")
+    if not desk_owes(desk, request):
+        raise ApprovalInvalid(effect=view.id, approval=request, why="it was reviewed already")
+    if person.id in {spelled(name) for name in (*broke, *proposers(desk.read_now(view.id)))}:
+        why = "they proposed it or said yes to it, and a review is somebody else's"
+        raise NotAnApprover(effect=view.id, name=person.name, why=why)
+    fact = Fact(scope=REVIEWED + request, value="yes", by=person.name, reason=reason)
+    body = {"approval": request, "effect": view.id, "evidence": signed_act(signer, "review", request, reason)}
+    note = Note(kind="reviewed", by=person.name, body=body)
+    desk.commit_now(Change(run=view.run, facts=(fact,), notes=(note,)))
+    return approval
+
+
+def desk_owes(desk: Desk, request: str) -> bool:
+    """Whether a yes in an emergency was said to this request and nobody else has looked at it since."""
+    fact = desk.fact(REVIEWED + request)
+    return fact is not None and fact.value == "no"
+
+
+def owed(facts: list[Fact]) -> list[Fact]:
+    """Of all facts of a store those that say: a yes in an emergency waits for its review. ``scope`` ends in its id."""
+    return [fact for fact in facts if fact.scope.startswith(REVIEWED) and fact.value == "no"]
+
+
+def not_as_shown(approval: Approval, present: str) -> str:
+    """What of the target is not as the request shows it, in words; empty if it is. ``present``: its state as read now.
+
+    A yes to a state that is gone would be refused when it is used; it is better not said. So all of a quorum saw one.
+    """
+    if not approval.fingerprint or present == approval.fingerprint:
+        return ""
+    if present.startswith("!"):
+        return f"the state of its target cannot be read: {present[1:].strip()}"
+    names = moved(approval.fingerprint, present)
+    return "its target is not as the request shows it" + (f": {', '.join(names)}" if names else "")
+
+
+def moved(then: str, now: str) -> list[str]:
+    """Which members of two states differ, by name; empty where they are no objects."""
+    try:
+        before, after = decode(then.encode()), decode(now.encode())
+    except (HoldfastError, ValueError):
+        return []
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return []
+    return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+
+
 def _asked(desk: Desk, request: str) -> tuple[Approval, Effect]:
     approval = desk.approval(request)
     if approval is None:
@@ -100,13 +167,18 @@ def signed_act(signer: Signer, kind: str, subject: str, reason: str) -> dict[str
 
 
 def _decide(desk: Desk, request: str, signer: Signer, *, yes: bool, reason: str, break_glass: bool = False) -> Effect:
+    fact = desk.fact(SCOPE)
+    epoch = fact.epoch if fact is not None else 0
     approval, view = _asked(desk, request)
     seen = desk.read_now(approval.effect)
     if (not yes or break_glass) and not reason.strip():
         raise ReasonMissing(effect=view.id, asked="break the glass" if yes else "refuse")
-    if yes and spelled(signer.name) == spelled(approval.proposer):
+    if yes and spelled(signer.name) in {spelled(name) for name in proposers(seen)}:
         raise ApproverIsProposer(effect=view.id, name=signer.name)
     person = registered(desk, signer, view.id)
+    if run := planners(desk).get(person.id):
+        why = f"that is what the planner of run {run} is called, and no planner decides"
+        raise NotAnApprover(effect=view.id, name=person.name, why=why)
     group = BREAK_GLASS if break_glass else approval.group
     if not person.holds(group, seen.now_ms):
         why = f"the request asks {group}, and they speak for {', '.join(person.groups) or 'no group'}"
@@ -130,10 +202,19 @@ def _decide(desk: Desk, request: str, signer: Signer, *, yes: bool, reason: str,
         body |= {"declined": True, "reason": f"{person.name} said no: {reason}", **RUNTIME_NEXT}
     kind = "granted" if yes else "declined"
     guard = Guard(
-        effect=view.id, states=(State.WAITING,), version=view.version, not_after=(("approval", approval.expires_ms),)
-    )
-    change = Change(run=view.run, guard=guard, drafts=(_draft(view, kind, person.name, body),))
+        effect=view.id, states=(State.WAITING,), version=view.version, not_after=_ends(approval, person, desk),
+        epochs=((SCOPE, epoch),),
+    )  # fmt: skip
+    facts = (Fact(scope=REVIEWED + request, value="no", by=person.name, reason=reason),) if break_glass else ()
+    change = Change(run=view.run, guard=guard, drafts=(_draft(view, kind, person.name, body),), facts=facts)
     return _done(desk, view, kind, change)
+
+
+def _ends(approval: Approval, person: Approver, desk: Desk) -> tuple[tuple[str, int], ...]:
+    """The instants past which what is said here would be judged otherwise: the request's end, and those of the keys."""
+    before = (desk.document("approver", spelled(decision.who)) for decision in approval.decisions)
+    keys = [p.expires_ms for p in (person, *before) if isinstance(p, Approver) and p.expires_ms > desk.now_ms()]
+    return (("approval", approval.expires_ms), *(("key", end_ms) for end_ms in keys))
 
 
 def attest(desk: Desk, effect: str, *, who: str, happened: bool, reason: str, value: Any = None) -> Effect:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 import apsw
 import msgspec
+from msgspec.structs import replace
 
 from holdfast.kernel.canon import decode, encode
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import ChainBroken
-from holdfast.kernel.model import Effect, Run
+from holdfast.kernel.model import Decision, Effect, Run
 from holdfast.store import rows
 from holdfast.store.evidence import Entry, check_chain
 from holdfast.store.folding import fold
@@ -83,10 +84,10 @@ def _paged(reading: Reading, run: str) -> Iterator[Entry]:
 
 
 class Asked(NamedTuple):
-    """What entries say of one request: who said yes, who no, and the last of those entries."""
+    """What entries say of one request: each signed answer, whether a yes was the last one needed, the last entry."""
 
-    yes: list[str]
-    no: list[str]
+    said: list[Decision]
+    met: list[bool]
     last: list[int]
 
 
@@ -151,23 +152,29 @@ class Folds:
         asked = self._asked.setdefault(approval, Asked([], [], []))
         asked.last[:] = [entry.seq]
         if entry.kind in ("granted", "declined") and entry.body is not None:
-            (asked.yes if entry.kind == "granted" else asked.no).append(str(decode(entry.body).get("who", "")))
+            body = decode(entry.body)
+            said = msgspec.convert(body.get("decision", {}), Decision)
+            asked.said.append(replace(said, at_ms=entry.at_ms))
+            asked.met.append(bool(body.get("quorum_met")))
 
     def compare_approvals(self, reading: Reading) -> None:
-        """Each request's answers and state are what the entries say: who said yes, who no, and whether it is spent."""
+        """Each request's answers and state are what the entries say: who signed what, and whether it is spent."""
         for approval, asked in self._asked.items():
             row, seq = reading.approval(approval), asked.last[0]
             if row is None:
                 _broken(self._run.id, seq, approval, "a row", "none")
                 continue
-            if (list(row.yes), list(row.no)) != (asked.yes, asked.no):
-                _broken(self._run.id, seq, f"{approval}.yes", f"{asked.yes}, no {asked.no}", f"{row.yes}, no {row.no}")
+            for number in range(max(len(asked.said), len(row.decisions))):
+                wanted, there = (list(said)[number : number + 1] for said in (asked.said, row.decisions))
+                if wanted != there:
+                    where = f"{approval}.decisions[{number}]"
+                    _broken(self._run.id, seq, where, str(wanted or "none"), str(there or "none"))
             view = self._views[row.effect]
             spent = view is not None and bool(view.attempts) and view.approval == approval
-            enough = len(set(asked.yes)) >= max(1, row.quorum)
-            wrong = row.state != "spent" if spent else row.state == "spent" or (row.state == "granted" and not enough)
-            if wrong or (row.state == "open" and (enough or asked.no)):
-                said = "spent" if spent else f"an answer of {asked.yes}, no {asked.no}"
+            met, declined = any(asked.met), any(not said.yes for said in asked.said)
+            wrong = row.state != "spent" if spent else row.state == "spent" or (row.state == "granted" and not met)
+            if wrong or (row.state == "open" and (met or declined)):
+                said = "spent" if spent else f"yes from {row.yes}, no from {row.no}"
                 _broken(self._run.id, seq, f"{approval}.state", said, row.state)
 
     def compare(self, reading: Reading) -> tuple[int, int]:

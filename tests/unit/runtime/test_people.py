@@ -9,6 +9,7 @@ from holdfast.kernel.answers import Doubt
 from holdfast.kernel.errors import ApprovalInvalid, ApproverIsProposer, NotAllowedNow, ReasonMissing
 from holdfast.kernel.model import State
 from holdfast.runtime import people
+from tests import approving
 from tests.unit.runtime.rig import Rig, Wanted
 
 LOST = Doubt("lost_reply", "the connection closed")
@@ -35,13 +36,13 @@ async def test_a_yes_lets_the_effect_go_on_once() -> None:
     """Approved by somebody else, it is sent once, and the approval is spent."""
     rig = Rig()
     request = await asked(rig)
-    view = people.approve(rig.store.face("cli"), request, who="alice", vouched_by="os")
+    view = approving.approve(rig.store.face("cli"), request, "alice")
     outcome = await (await rig.run()).carry(view.id, 1_000)
     assert isinstance(outcome, hf.Verified)
     assert len(rig.outside.sent) == 1
     assert rig.store.durable.approvals[request].state == "spent"
     with pytest.raises(ApprovalInvalid):
-        people.approve(rig.store.face("cli"), request, who="bob", vouched_by="os")
+        approving.approve(rig.store.face("cli"), request, "bob")
 
 
 @pytest.mark.req("2.6a", mutant="own-approval")
@@ -50,7 +51,7 @@ async def test_nobody_approves_what_they_proposed() -> None:
     rig = Rig()
     request = await asked(rig)
     with pytest.raises(ApproverIsProposer):
-        people.approve(rig.store.face("cli"), request, who="agent", vouched_by="os")
+        approving.approve(rig.store.face("cli"), request, "agent")
     assert rig.effects()[0].state is State.WAITING
 
 
@@ -59,8 +60,8 @@ async def test_a_no_needs_a_reason_and_ends_it() -> None:
     rig = Rig()
     request = await asked(rig)
     with pytest.raises(ReasonMissing):
-        people.refuse(rig.store.face("cli"), request, who="alice", vouched_by="os", reason=" ")
-    view = people.refuse(rig.store.face("cli"), request, who="alice", vouched_by="os", reason="a duplicate")
+        approving.refuse(rig.store.face("cli"), request, "alice", " ")
+    view = approving.refuse(rig.store.face("cli"), request, "alice", "a duplicate")
     outcome = await (await rig.run()).carry(view.id, 1_000)
     assert isinstance(outcome, hf.Refused)
     assert outcome.reason == "alice said no: a duplicate"
@@ -73,7 +74,7 @@ async def test_an_expired_request_takes_no_yes() -> None:
     request = await asked(rig)
     rig.clock.ms = rig.store.durable.approvals[request].expires_ms + 1
     with pytest.raises(ApprovalInvalid):
-        people.approve(rig.store.face("cli"), request, who="alice", vouched_by="os")
+        approving.approve(rig.store.face("cli"), request, "alice")
 
 
 @pytest.mark.req("1.1c", "1.1e", mutant=None, reason="a missing reason is an argument, nothing to plant")
