@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +26,7 @@ from holdfast.kernel.errors import BadConfig, NotOpen, SealRefused
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import DEFAULT_TENANT, Effect
 from holdfast.kernel.ports import Ports, Request, Sent
+from holdfast.runtime import review
 from holdfast.runtime.begin import Intent, begin
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.peers import Peers, my_name
@@ -55,6 +57,7 @@ class App(Desk):
         tenant: str = DEFAULT_TENANT,
         recover: bool = True,
         handle_signals: bool = False,
+        accept_contracts: bool = False,
     ) -> None:
         """Check tools and policy; nothing is opened yet."""
         registry = Registry(tools)
@@ -66,6 +69,7 @@ class App(Desk):
         self.tenant = tenant
         self._wants_recovery = recover
         self._wants_signals = handle_signals
+        self.accepts_contracts = accept_contracts
         self._recoverer: Recoverer | None = None
         self._bodies: Bodies | None = None
         self._busy: set[asyncio.Task[Any]] = set()
@@ -108,6 +112,10 @@ class App(Desk):
             secret=store.secret,
         )
         await self._put_in_force(store)
+        contracts = self.registry.contracts.values()
+        unreviewed = review.take_in(store, contracts, by=me, accept=self.accepts_contracts)
+        if unreviewed:
+            self._ports = replace(self._ports, gate=review.Unreviewed(self._ports.gate, store, unreviewed))
         self._recoverer = Recoverer(self._ports, store, self._carried.__contains__)
         if self._wants_recovery:
             self._recoverer.start()
@@ -175,9 +183,8 @@ class App(Desk):
                 part.close()
 
     async def _put_in_force(self, store: Store) -> None:
-        """Record policy and contract versions that differ from what was last in force here."""
+        """Record a policy that differs from what was last in force here; contracts are reviewed (runtime.review)."""
         wanted = {f"policy:{self.environment}": self.policy.digest}
-        wanted |= {f"contract:{name}": c.version for name, c in self.registry.contracts.items()}
         facts = []
         for scope, value in wanted.items():
             fact = store.fact(scope)
@@ -278,12 +285,14 @@ def open_app(
     tenant: str = DEFAULT_TENANT,
     recover: bool = True,
     handle_signals: bool = False,
+    accept_contracts: bool = False,
 ) -> App:
     """An application over a store: ``async with hf.open("sqlite:holdfast.db", tools=[refund]) as app``.
 
     ``url`` is ``sqlite:PATH``; ``policy`` a Cedar file, a directory of them, or policy text (default: the starter
     policy: reads pass, changes ask). ``environment`` is part of every key. With ``handle_signals`` SIGTERM and SIGINT
     let the calls under way end within a grace and then leave the block with exit code 143.
+    ``accept_contracts`` puts changed contracts in force without a review: for tests and notebooks, never sealed.
     Raises BadContract, BadPolicy or an IntegrityError.
     """
     place: object = url
@@ -299,4 +308,5 @@ def open_app(
         tenant=tenant,
         recover=recover,
         handle_signals=handle_signals,
+        accept_contracts=accept_contracts,
     )

@@ -1,11 +1,11 @@
 """The door out: the only place where a tool's body is entered.
 
-Decides the order: known tool, arguments that fit, in time (asked again immediately before the first line),
-then in; and hands what came back to `replies`. Promises never to raise (save the cancellation of the task
-that waits here) and to come back within the smaller of the request's time limit and what is left until its
-send-by, so that an async body is aborted before bytes could leave too late. Does NOT promise that for a
-plain `def` body, which no one can stop: that is what the token and the outside's own send-by are for. Its
-late reply goes to `on_late`.
+Decides the order: known tool, arguments that fit, in time and within their bounds (both asked again immediately
+before the first line, links followed), then in; and hands what came back to `replies`. Promises never to raise (save
+the cancellation of the task that waits here) and to come back within the smaller of the request's time limit and what
+is left until its send-by, so that an async body is aborted before bytes could leave too late. Does NOT promise that
+for a plain `def` body, which no one can stop: that is what the token and the outside's own send-by are for. Its late
+reply goes to `on_late`.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Bodies:
             return NeverLeft(as_text(error.message))
         except Exception as error:  # noqa: BLE001 - whatever it is, the body was not entered.
             return NeverLeft(as_text(f"the request could not be prepared: {type(error).__name__}: {error}"))
-        if why := self._too_late(request):
-            return NeverLeft(why)
+        if why := self._may_not(tool, request):
+            return NeverLeft(as_text(why))
         limit_ms = min(request.timeout_ms, left_ms)
         line = _Line(request, self._child, self._children)
         try:
@@ -75,7 +75,7 @@ class Bodies:
                 (_fx(request, limit_ms, line),),
                 args,
                 threads=self._threads,
-                may_enter=partial(self._too_late, request),
+                may_enter=partial(self._may_not, tool, request),
                 late=partial(self._late, tool, request),
             )
         finally:
@@ -85,6 +85,10 @@ class Bodies:
     def close(self) -> None:
         """Let idle threads end. One that hangs is left behind, and does not keep the process alive."""
         self._threads.close()
+
+    def _may_not(self, tool: Registered, request: Request) -> str:
+        """Why its first line must not run now: asked once before a thread is waited for, and at the door itself."""
+        return self._too_late(request) or tool.leads_out(request.args)
 
     def _too_late(self, request: Request) -> str:
         late_ms = self._clock_ms() - request.send_by_ms

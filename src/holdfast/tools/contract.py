@@ -23,10 +23,12 @@ from holdfast.kernel.amounts import MAX_DURATION_MS, Money
 from holdfast.kernel.errors import BadArguments, BadContract, BadValue, HoldfastError
 from holdfast.kernel.model import Contract, EffectClass
 from holdfast.tools.arguments import always_there, listed, nearest, schema_problems
+from holdfast.tools.bounds import bound_problems
 
 ACTS_WITH: Final = "process credentials"
 ENFORCED_AT: Final = "holdfast gate"
 MAX_COUNT: Final = 1_000
+ITEM_KINDS: Final = ("authoritative", "observed", "user claim", "cached summary", "memory", "untrusted")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
@@ -34,6 +36,9 @@ _KEPT: Final = "@"  # Beside what quote() always keeps: letters, digits and _ . 
 _SEPARATES: Final = re.compile(r"[^A-Za-z0-9_.@%-]")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _UNBINDABLE: Final = frozenset(("array", "object", "number", "null"))
+_LEADS: Final = frozenset(("string", "array", "null"))
+_WORK: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_RANK: Final = {kind: rank for rank, kind in enumerate(EffectClass)}
 
 
 def complete(contract: Contract) -> Contract:
@@ -63,8 +68,23 @@ def version_of(contract: Contract) -> str:
 
     Defaults are written out so that a later release with another default is seen as another contract.
     """
-    fields = {name: getattr(contract, name) for name in contract.__struct_fields__ if name != "version"}
-    return canon.digest(canon.encode(msgspec.to_builtins(fields)))
+    return canon.digest(text_of(contract).encode())
+
+
+def text_of(contract: Contract) -> str:
+    """The canonical JSON of every field but the version: what a store keeps of a contract, and its version is over."""
+    fields = _written_out(contract)
+    del fields["version"]
+    return canon.encode(fields).decode()
+
+
+def _written_out(value: Any) -> Any:
+    """Plain data with every field of every record in it, also those at their default."""
+    if isinstance(value, msgspec.Struct):
+        return {name: _written_out(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, Mapping):
+        return {name: _written_out(member) for name, member in value.items()}
+    return [_written_out(member) for member in value] if isinstance(value, list | tuple) else msgspec.to_builtins(value)
 
 
 def gaps(contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -84,7 +104,7 @@ def gaps(contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if unusable := schema_problems(contract.schema):
         return (*missing, *_missing(contract)), (*problems, *unusable)
     missing += _missing(contract)
-    for judge in (_of_names, _of_resource, _of_arguments, _of_companions, _of_limits):
+    for judge in (_of_names, _of_resource, _of_arguments, _of_bounds, _of_result, _of_room, _of_companions, _of_limits):
         problems += judge(contract)
     return tuple(missing), tuple(problems)
 
@@ -109,6 +129,8 @@ def _missing(contract: Contract) -> Iterator[str]:
         yield "undo: what offsets a compensable effect"
     if contract.conditional and not contract.has_state:
         yield "state: what a conditional write compares with"
+    if contract.has_preview and not contract.has_state:
+        yield "state: what a preview is compared with"
 
 
 def _of_names(contract: Contract) -> Iterator[str]:
@@ -161,9 +183,80 @@ def _of_arguments(contract: Contract) -> Iterator[str]:
         yield f"cost: {name} is volatile, so a changed amount would pass unseen"
 
 
+def _of_bounds(contract: Contract) -> Iterator[str]:
+    for name, bound in contract.bounds.items():
+        if name not in listed(contract.schema):
+            yield f"bounds: {_unknown(name, contract)}"
+        elif (kinds := _kinds(contract.schema, name)) and not kinds <= _LEADS:
+            yield f"bounds: argument {name} is no text and no list of texts"
+        yield from (f"bounds: {name}: {problem}" for problem in bound_problems(bound))
+
+
+def _of_result(contract: Contract) -> Iterator[str]:
+    """What a read yields to the planner."""
+    said = contract.yields
+    if said is None:
+        return
+    if contract.effect is not EffectClass.READ:
+        yield "yields: only what a read answers becomes something to rely on; a change is verified instead"
+    if said.item not in ITEM_KINDS:
+        yield f'yields: "{said.item}" is none of {", ".join(ITEM_KINDS)}'
+    if not 0 <= said.fresh_for_ms <= MAX_DURATION_MS:
+        yield f"yields: fresh_for: {said.fresh_for_ms} ms is not between 0 ms and 100 years"
+    if re.search(r"[{}]", _PLACEHOLDER.sub("", said.about)) or not said.about.isprintable():
+        yield f'yields: about: "{said.about}" has a stray brace or an unprintable character'
+    if not said.source.isprintable():
+        yield "yields: source has an unprintable character"
+    for name in placeholders(said.about):
+        if name not in listed(contract.schema):
+            yield f"yields: about: {_unknown(name, contract)}"
+        elif name not in always_there(contract.schema):
+            yield f"yields: about: argument {name} may be absent; require it or give it a default"
+
+
+def _of_room(contract: Contract) -> Iterator[str]:
+    """What admission may make of a call: its class of work, a smaller one, a cheaper one."""
+    if contract.work and not _WORK.fullmatch(contract.work):
+        yield f'work: "{contract.work}" is no word: small letters, digits and _ . -, at most 64'
+    if contract.splits:
+        if contract.splits not in listed(contract.schema):
+            yield f"splits: {_unknown(contract.splits, contract)}"
+        elif _kinds(contract.schema, contract.splits) != {"array"}:
+            yield f"splits: argument {contract.splits} is no list"
+        if contract.splits in contract.volatile:
+            yield f"splits: {contract.splits} is volatile, so a part would be the same call as the whole"
+    if bool(contract.instead) != bool(contract.not_done.strip()):
+        yield "instead and not_done belong together: the cheaper tool, and what it leaves undone"
+    if contract.instead and contract.instead == contract.name:
+        yield "instead names the tool itself"
+
+
+def stand_in_problems(contract: Contract, other: Contract | None) -> Iterator[str]:
+    """Why the tool that ``instead`` names cannot take this one's calls as they are."""
+    if other is None:
+        yield f"instead: there is no tool {contract.instead}"
+        return
+    if _RANK[other.effect] > _RANK[contract.effect]:
+        yield f"instead: {other.name} is {other.effect.value}, which is worse than {contract.effect.value}"
+    mine, theirs = listed(contract.schema), listed(other.schema)
+    for name, node in mine.items():
+        if name not in theirs:
+            yield f"instead: {other.name} does not take the argument {name}"
+        elif theirs[name] != node:
+            yield f"instead: {other.name} takes another kind of {name}"
+    if unfilled := sorted(set(other.schema.get("required", ())) - always_there(contract.schema)):
+        yield f"instead: {other.name} needs {', '.join(unfilled)}"
+    if unbound := sorted(name for name, bound in contract.bounds.items() if other.bounds.get(name) != bound):
+        yield f"instead: {other.name} does not keep the bounds of {', '.join(unbound)}"
+
+
 def _of_companions(contract: Contract) -> Iterator[str]:
-    if contract.effect is EffectClass.READ and (contract.keyed_ms is not None or contract.has_undo):
+    if contract.effect is not EffectClass.READ:
+        return
+    if contract.keyed_ms is not None or contract.has_undo:
         yield "a read has neither key nor undo; what leaves something outside is an effect"
+    if contract.has_preview:
+        yield "a read changes nothing that a preview could show"
 
 
 def _of_limits(contract: Contract) -> Iterator[str]:

@@ -9,7 +9,7 @@ complete contract: see `contract`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar, cast
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from holdfast.kernel.amounts import parse_duration
 from holdfast.kernel.answers import Checked, Found
 from holdfast.kernel.errors import BadContract
-from holdfast.kernel.model import Contract, Cost, EffectClass
+from holdfast.kernel.model import Bound, Contract, Cost, EffectClass, Yields
 from holdfast.tools import signature
 from holdfast.tools.arguments import always_there, listed
 from holdfast.tools.call import Call
@@ -34,7 +34,7 @@ AnyT = TypeVar("AnyT", bound=Callable[..., Any])
 Duration = str | int
 """Text such as "24h" or "1h30m", or an integer of milliseconds."""
 EffectName = Literal["read", "idempotent", "compensable", "irreversible"]
-COMPANIONS: Final = ("probe", "state", "verify", "list", "undo")
+COMPANIONS: Final = ("probe", "state", "verify", "list", "undo", "preview")
 
 
 def cost(argument: str, currency: str) -> Cost:
@@ -42,12 +42,31 @@ def cost(argument: str, currency: str) -> Cost:
     return Cost(argument=argument, currency=currency)
 
 
+def inside(folder: str) -> Bound:
+    """`hf.inside("/srv/repo")`: a relative path that stays in this folder, every link followed."""
+    return Bound(folder=folder)
+
+
+def hosts(*names: str, schemes: tuple[str, ...] = ("https",), ports: tuple[int, ...] = ()) -> Bound:
+    """`hf.hosts("api.example.com")`: an address at one of these hosts. Without `ports` only the scheme's own."""
+    return Bound(hosts=names, schemes=schemes, ports=ports)
+
+
+def yields(kind: str = "observed", *, fresh_for: Duration = 0, source: str = "", about: str = "") -> Yields:
+    """What a read's answer is to a planner: its kind, where it comes from, what it is about, how long it stays fresh.
+
+    `about` is a pattern over the arguments (the resource, where it is left out); `fresh_for` 0 is no bound.
+    """
+    fresh_for_ms = parse_duration(fresh_for, name="fresh_for")
+    return Yields(item=kind, source=source, about=about, fresh_for_ms=fresh_for_ms)
+
+
 class Tool(Generic[P, R]):
     """A body with its contract and companions. `refund(invoice_id="in_7")` builds a `Call`; nothing happens
     yet.
 
-    `body` is the function itself, for unit tests. `probe`, `state`, `verify`, `list` and `undo` are
-    decorators that attach a companion, sync or async, called as `(look, **arguments it names)`.
+    `body` is the function itself, for unit tests. `probe`, `state`, `preview`, `verify`, `list` and `undo`
+    are decorators that attach a companion, sync or async, called as `(look, **arguments it names)`.
     """
 
     __slots__ = ("_draft", "_taken_in", "body", "companions", "did_not_happen", "reading", "takes")
@@ -79,11 +98,13 @@ class Tool(Generic[P, R]):
         verify: Callable[..., Any] | None = None,
         list: Callable[..., Any] | None = None,  # noqa: A002 - the companion is called so everywhere.
         undo: Callable[..., Any] | None = None,
+        preview: Callable[..., Any] | None = None,
         did_not_happen: Iterable[type[Exception]] = (),
     ) -> Tool[..., Any]:
         """The same tool from plain data, for tools found at run time. Its body gets plain JSON."""
         tool: Tool[..., Any] = Tool(contract, body, did_not_happen=did_not_happen)
         given = {"probe": probe, "state": state, "verify": verify, "list": list, "undo": undo}
+        given["preview"] = preview
         for kind, companion in given.items():
             if companion is not None:
                 tool._attach(kind, companion)
@@ -138,6 +159,10 @@ class Tool(Generic[P, R]):
         """Attach what builds the call that offsets an effect."""
         return self._attach("undo", companion)
 
+    def preview(self, companion: AnyT) -> AnyT:
+        """Attach what reads the target's state as it would be after the call, as JSON like that of `state`."""
+        return self._attach("preview", companion)
+
     def take_in(self) -> None:
         """A registry has read this; what is attached later would never be seen, so it is refused."""
         self._taken_in = True
@@ -187,6 +212,13 @@ def tool(
     acts_with: str = "",
     enforced_at: str = "",
     side_effects: tuple[str, ...] = (),
+    bounds: Mapping[str, Bound] | None = None,
+    yields: Yields | None = None,
+    work: str = "",
+    splits: str = "",
+    instead: str = "",
+    not_done: str = "",
+    reserve: Duration | None = None,
     no_probe: str = "",
     shared: bool = False,
     independent: bool = False,
@@ -218,6 +250,13 @@ def tool(
         "acts_with": acts_with,
         "enforced_at": enforced_at,
         "side_effects": side_effects,
+        "bounds": dict(bounds or {}),
+        "yields": yields,
+        "work": work,
+        "splits": splits,
+        "instead": instead,
+        "not_done": not_done,
+        "reserve_ms": None if reserve is None else parse_duration(reserve, name="reserve"),
         "keyed_ms": None if keyed is None else parse_duration(keyed, name="keyed"),
         "fenced": fenced,
         "conditional": conditional,

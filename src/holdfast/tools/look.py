@@ -1,4 +1,4 @@
-"""The door for read-only companions: state, probe, verify, list, undo.
+"""The door for read-only companions: state, preview, probe, verify, list, undo.
 
 Decides what a companion is handed (only the arguments it names) and what its answer is worth. Promises
 never to raise: an exception, a timeout, a wrong type and a value that has no JSON form are all *cannot
@@ -46,9 +46,16 @@ class Looks:
 
     async def state(self, question: Question) -> str:
         """The target's state; a text for which `is_unreadable` holds; empty without a companion."""
-        if question.tool in self._registry and "state" not in self._registry.tool(question.tool).companions:
+        return await self._read_state("state", question)
+
+    async def preview(self, question: Question) -> str:
+        """The target's state as it would be after the call, as :meth:`state` gives it."""
+        return await self._read_state("preview", question)
+
+    async def _read_state(self, kind: str, question: Question) -> str:
+        if question.tool in self._registry and kind not in self._registry.tool(question.tool).companions:
             return ""
-        value = await self._ask("state", question, as_plain)
+        value = await self._ask(kind, question, as_plain)
         if isinstance(value, CannotTell):
             return f"{UNREADABLE}{value.why} [{secrets.token_hex(8)}]"
         written = canon.encode(value)
@@ -87,6 +94,8 @@ class Looks:
             companion = tool.companions.get(kind)
             if companion is None:
                 return CannotTell(f"{question.tool} has no {kind}")
+            if out := tool.leads_out(question.args):
+                return CannotTell(as_text(f"{where} was not asked: {out}"))
             args = tool.takes[kind].choose(tool.for_body(question.args))
             ending = await run_within(
                 tool.contract.timeout_ms, companion, (_look(question),), args, threads=self._threads

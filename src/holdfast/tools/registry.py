@@ -20,9 +20,11 @@ from holdfast.kernel.errors import BadArguments, BadContract, UnknownTool
 from holdfast.kernel.model import Contract
 from holdfast.tools import signature
 from holdfast.tools.arguments import Arguments, listed, nearest
+from holdfast.tools.bounds import not_within
 from holdfast.tools.call import Call
-from holdfast.tools.contract import bind_resource, complete, cost_of, gaps
+from holdfast.tools.contract import bind_resource, complete, cost_of, gaps, stand_in_problems
 from holdfast.tools.define import COMPANIONS, Tool
+from holdfast.tools.inside import leads_out
 from holdfast.tools.plain import as_plain, to_builtins
 
 _ONE_SPELLING: Final = (str, int, bool, float, Any, str | None, int | None, bool | None, list[str], list[int])
@@ -59,6 +61,10 @@ class Registered:
         except msgspec.ValidationError as error:
             raise BadArguments(tool=self.contract.name, problems=(str(error),)) from None
 
+    def leads_out(self, args: Mapping[str, Any]) -> str:
+        """Why nothing may be entered with these arguments now, links followed; empty if all stay in their bounds."""
+        return leads_out(self.contract.bounds, args)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
@@ -88,6 +94,11 @@ class Registry:
                 twice = ("another tool has this name",)
                 refused.append(BadContract(tool=tool.name, missing=(), problems=twice))
             found.setdefault(tool.name, registered)
+        for name, registered in found.items():
+            if registered.contract.instead:
+                other = found.get(registered.contract.instead)
+                unlike = tuple(stand_in_problems(registered.contract, other.contract if other else None))
+                refused += [BadContract(tool=name, missing=(), problems=unlike)] if unlike else []
         _raise_together(refused)
         self._tools: Mapping[str, Registered] = MappingProxyType(found)
         self.contracts: Mapping[str, Contract] = MappingProxyType({name: tool.contract for name, tool in found.items()})
@@ -116,6 +127,8 @@ class Registry:
         """
         tool = self.tool(call.tool)
         args = tool.arguments.check(call.args)
+        if tool.contract.bounds and (out := not_within(tool.contract.bounds, args)):
+            raise BadArguments(tool=call.tool, problems=out)
         # What the annotations refuse is refused now, not after the dispatch commit.
         taken = tool.for_body(args)
         if tool.spelled:

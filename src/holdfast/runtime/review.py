@@ -1,0 +1,212 @@
+"""Which version of each contract is in force in a store, and how another one gets there: by a named person.
+
+Decides at opening. A tool that the store never saw is put in force and recorded as first seen. A version that differs
+from the one in force is kept beside it as *offered* and stays out: its calls are refused, with a reason that names what
+changed, until somebody accepts exactly that version. Other tools go on. Every version's text is kept under its digest.
+
+Promises that no start of a process changes what a reviewed name means; that an acceptance counts only while the version
+it was compared with is still in force; and that one in a running process counts from the next call on. Does NOT promise
+anything about the code behind a contract: a body can change under an unchanged contract, which only a proof would show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from holdfast.kernel import canon
+from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
+from holdfast.kernel.documents import AnyDocument, Kept
+from holdfast.kernel.errors import NotAllowedNow, ReasonMissing
+from holdfast.kernel.guard import Fact, Guard, Rejected
+from holdfast.kernel.model import Contract
+from holdfast.kernel.ports import GatePort, Ruling, Seen
+from holdfast.tools.contract import text_of
+from holdfast.tools.difference import Difference, differences, said
+
+IN_FORCE = "contract:"
+OFFERED = "offered:"
+REVIEWED = "reviewed:"
+RULE = "builtin:unreviewed"
+FIRST_SEEN = "first seen"
+UNCHECKED = "accepted by the program that opened the store (accept_contracts), not by a person"
+
+
+class Store(Protocol):
+    """What a review needs of a store."""
+
+    def fact(self, scope: str) -> Fact | None:
+        """One store-wide fact."""
+        ...
+
+    def facts(self) -> list[Fact]:
+        """All of them."""
+        ...
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document."""
+        ...
+
+    def commit_now(self, change: Change) -> Verdict:
+        """A durable commit."""
+        ...
+
+    def now_ms(self) -> int:
+        """Store time."""
+        ...
+
+
+class Pending(NamedTuple):
+    """A version that is not in force: which one is, and what changed (None: the text of the former was not kept)."""
+
+    tool: str
+    before: str
+    after: str
+    changes: tuple[Difference, ...] | None
+
+    @property
+    def why(self) -> str:
+        """Why its calls are refused, and what would let them pass."""
+        changed = f"changed: {said(self.changes)}" if self.changes else "what changed cannot be shown"
+        return (
+            f"the contract of {self.tool} is not the one that is in force here ({changed}); nobody has accepted "
+            f"version {canon.short(self.after)}; look at it with: holdfast tool review {self.tool}"
+        )
+
+
+def take_in(store: Store, contracts: Iterable[Contract], *, by: str, accept: bool = False) -> tuple[Pending, ...]:
+    """Record what the tools of an opening declare; returns the versions that stay out until they are accepted.
+
+    With ``accept`` a changed version is put in force at once, which the record says and sealing refuses.
+    """
+    pending = [found for contract in contracts if (found := _recorded(store, contract, by, accept=accept)) is not None]
+    return tuple(pending)
+
+
+def _recorded(store: Store, contract: Contract, by: str, *, accept: bool) -> Pending | None:
+    """One tool. Another process may open at the same instant: then what it recorded is looked at again."""
+    name, version = contract.name, contract.version
+    fact = store.fact(IN_FORCE + name)
+    known = store.document("kept", version) is not None
+    if fact is not None and fact.value == version and known:
+        return None
+    kept = () if known else (Kept(id=version, what="contract", text=text_of(contract), at_ms=store.now_ms()),)
+    if fact is None or fact.value == version or accept:
+        said_why = FIRST_SEEN if fact is None else UNCHECKED
+        facts = () if fact is not None and fact.value == version else (_fact(IN_FORCE + name, version, by, said_why),)
+        note = Note(kind="in_force", by=by, body={"evidence": {IN_FORCE + name: version}, "reason": said_why})
+        guard = Guard(in_force=((IN_FORCE + name, fact.value if fact is not None else version),))
+        change = Change(run=STORE_RUN_ID, guard=guard, facts=facts, documents=kept, notes=(note,) if facts else ())
+        if isinstance(store.commit_now(change), Rejected):
+            return _recorded(store, contract, by, accept=accept)
+        return None
+    offered = store.fact(OFFERED + name)
+    if not known or offered is None or offered.value != version:
+        body = {"evidence": {OFFERED + name: version}, "reason": "differs from the one in force"}
+        facts = (_fact(OFFERED + name, version, by, "differs from the one in force"),)
+        notes = (Note(kind="offered", by=by, body=body),)
+        store.commit_now(Change(run=STORE_RUN_ID, facts=facts, documents=kept, notes=notes))
+    return compared(store, name, fact.value, version)
+
+
+def _fact(scope: str, value: str, by: str, reason: str) -> Fact:
+    return Fact(scope=scope, value=value, by=by, reason=reason)
+
+
+def text(store: Store, version: str) -> Mapping[str, Any] | None:
+    """The contract of a version as plain data, if the store kept it and it still is what its digest says."""
+    kept = store.document("kept", version)
+    if not isinstance(kept, Kept) or kept.what != "contract" or canon.digest(kept.text.encode()) != version:
+        return None
+    read: Mapping[str, Any] = canon.decode(kept.text)
+    return read
+
+
+def compared(store: Store, tool: str, before: str, after: str) -> Pending:
+    """What changed between two versions that the store keeps."""
+    old, new = text(store, before), text(store, after)
+    changes = differences(old, new) if old is not None and new is not None else None
+    return Pending(tool, before, after, changes)
+
+
+def pending(store: Store) -> tuple[Pending, ...]:
+    """Every version that was offered and is not in force, by the tool's name. No tool code is needed."""
+    found = {f.scope: f.value for f in store.facts() if f.scope.startswith((IN_FORCE, OFFERED))}
+    offered = ((scope.removeprefix(OFFERED), value) for scope, value in found.items() if scope.startswith(OFFERED))
+    return tuple(
+        compared(store, tool, found.get(IN_FORCE + tool, ""), value)
+        for tool, value in sorted(offered)
+        if found.get(IN_FORCE + tool) != value
+    )
+
+
+def never_reviewed(store: Store, contracts: Iterable[Contract]) -> tuple[str, ...]:
+    """The tools whose present version no person has accepted."""
+    return tuple(
+        contract.name
+        for contract in contracts
+        if (fact := store.fact(REVIEWED + contract.name)) is None or fact.value != contract.version
+    )
+
+
+def accept(
+    store: Store, tool: str, version: str, *, expected: str, who: str, reason: str, evidence: Mapping[str, Any]
+) -> None:
+    """A named person puts a version that the store keeps in force. ``expected`` is the one it was compared with.
+
+    ``evidence`` says who vouches for the name: the operating system, or a signature. Raises ReasonMissing, and
+    NotAllowedNow where the version is not kept, or where another one came in force since it was compared.
+    """
+    scope = IN_FORCE + tool
+    if not who.strip() or not reason.strip():
+        raise ReasonMissing(effect=f"the contract of {tool}", asked="accept")
+    if text(store, version) is None:
+        raise NotAllowedNow(effect=scope, state="not kept in this store", asked="accept", allowed=("look again",))
+    facts = [_fact(REVIEWED + tool, version, who, reason)]
+    if expected != version:
+        facts.append(_fact(scope, version, who, reason))
+    found = compared(store, tool, expected, version).changes or ()
+    body = {
+        "tool": tool,
+        "before": expected,
+        "after": version,
+        "changed": [f"{one.field}: {one.weight or 'no wider'}" for one in found],
+        "reason": reason,
+        "evidence": dict(evidence),
+    }
+    guard = Guard(in_force=((scope, expected),)) if expected else Guard()
+    notes = (Note(kind="reviewed", by=who, body=body),)
+    verdict = store.commit_now(Change(run=STORE_RUN_ID, guard=guard, facts=tuple(facts), notes=notes))
+    if isinstance(verdict, Rejected):
+        raise NotAllowedNow(effect=scope, state=verdict.why, asked="accept", allowed=("look again",))
+
+
+class Unreviewed:
+    """A gate before the gate: what came with a version that nobody accepted is refused, whatever the rules say.
+
+    An effect that was recorded under the version in force is left to those who run that one.
+    """
+
+    def __init__(self, gate: GatePort, store: Store, found: Iterable[Pending]) -> None:
+        """Stand before a gate, for the versions that stay out. ``store`` tells when one of them is accepted."""
+        self._gate = gate
+        self._store = store
+        self._found = {one.tool: one for one in found}
+
+    async def rule(self, seen: Seen) -> Ruling:
+        """Refuse what is not accepted; else whatever the rules say."""
+        view = seen.effect
+        found = self._found.get(view.tool) if view is not None else None
+        if view is None or found is None or self._accepted(found):
+            return await self._gate.rule(seen)
+        if view.contract == found.after:
+            return Ruling(answer="refuse", rules=(RULE,), reason=found.why)
+        return Ruling(answer="blocked", rules=(RULE,), reason=found.why)
+
+    def _accepted(self, found: Pending) -> bool:
+        fact = self._store.fact(IN_FORCE + found.tool)
+        return fact is not None and fact.value == found.after
+
+    async def renew(self, environment: str) -> str:
+        """As the gate behind it."""
+        return await self._gate.renew(environment)
