@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from holdfast.runtime.run import Item, Report, RunHandle
     from holdfast.runtime.turns import Patience
     from holdfast.tools.call import Call
-    from holdfast.tools.define import Tool, cost, tool
+    from holdfast.tools.define import Tool, cost, hosts, inside, tool, yields
     from holdfast.tools.fx import Fx, Look
+    from holdfast.tools.inside import open_inside, resolve_inside
     from holdfast.tools.signals import DidNotHappen, batch
 
 __version__ = "0.1.0"
@@ -84,9 +85,14 @@ __all__ = [
     "Waiting",
     "batch",
     "cost",
+    "hosts",
+    "inside",
     "money",
     "open",
+    "open_inside",
+    "resolve_inside",
     "tool",
+    "yields",
 ]
 
 # The names are imported when they are first used: a command that only reads a store needs none of the engine.
@@ -114,8 +120,9 @@ _WHERE: dict[str, tuple[str, ...]] = {
     "holdfast.runtime.run": ("Item", "Report", "RunHandle"),
     "holdfast.runtime.turns": ("Patience",),
     "holdfast.tools.call": ("Call",),
-    "holdfast.tools.define": ("Tool", "cost", "tool"),
+    "holdfast.tools.define": ("Tool", "cost", "hosts", "inside", "tool", "yields"),
     "holdfast.tools.fx": ("Fx", "Look"),
+    "holdfast.tools.inside": ("open_inside", "resolve_inside"),
     "holdfast.tools.signals": ("DidNotHappen", "batch"),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
