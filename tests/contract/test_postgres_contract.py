@@ -11,14 +11,20 @@ from collections.abc import Iterator
 import pytest
 
 from holdfast.kernel.model import State
-from tests.contract import test_store_contract
+from tests.contract import test_documents_contract, test_store_contract
 from tests.contract.acts import Acts, applied
 from tests.contract.postgres_server import Postgres, server
 
 __all__ = ["server"]
 
+SHARED = {
+    name: test
+    for module in (test_store_contract, test_documents_contract)
+    for name, test in vars(module).items()
+    if name.startswith("test_")
+}
 # By name and not one by one, so that a test added to the shared suite is a test of this store as well.
-globals().update({name: test for name, test in vars(test_store_contract).items() if name.startswith("test_")})
+globals().update(SHARED)
 
 
 @pytest.fixture(params=["postgres"])
@@ -46,6 +52,5 @@ async def test_later_is_seen_by_its_own_worker_before_it_is_on_disk(place: Postg
 
 def test_the_shared_suite_has_joined() -> None:
     """Every test of the shared suite is here under its own name."""
-    shared = {name for name in vars(test_store_contract) if name.startswith("test_")}
-    assert len(shared) > len("a handful")
-    assert shared <= set(globals())
+    assert len(SHARED) > 2 * len("a handful")
+    assert SHARED.keys() <= set(globals())

@@ -6,14 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
+from holdfast.kernel.amounts import Budget
 from holdfast.kernel.errors import StoreBusy
 from holdfast.kernel.model import State
+from holdfast.store import open_store
 from tests.contract.acts import Acts, applied
+from tests.contract.test_documents_contract import grant, put
+from tests.contract.test_store_contract import admitted
 
 HOLD_THE_LOCK = """
 import apsw, sys
@@ -21,6 +27,18 @@ db = apsw.Connection(sys.argv[1])
 db.execute("BEGIN IMMEDIATE")
 print("held", flush=True)
 sys.stdin.read()
+"""
+COMMIT_ONE = """
+import sys, msgspec
+from holdfast.kernel.commit import Change
+from holdfast.store import open_store
+store = open_store(sys.argv[1], state_dir=sys.argv[2])
+change = msgspec.json.decode(sys.stdin.readline(), type=Change)
+print("ready", flush=True)
+sys.stdin.readline()
+verdict = store.commit_now(change)
+store.close_now()
+print(getattr(verdict, "part", ""), flush=True)
 """
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,6 +95,41 @@ def test_a_killed_writer_loses_only_what_nobody_was_told(sqlite, after) -> None:
     assert len(store.open_effects()) == len(store.effects(state=State.DISPATCHED)) + len(
         store.effects(state=State.PROPOSED)
     ) + len(store.effects(state=State.ADMITTED))
+
+
+@pytest.mark.req(
+    "2.5a", mutant=None, reason="the racers are processes; the defect is planted in the suite of all stores"
+)
+async def test_of_four_processes_under_one_grant_exactly_one_leaves(sqlite) -> None:
+    """Four processes dispatch effects of four runs at once under a grant that has room for one."""
+    now_ms = time.time_ns() // 1_000_000
+    runs = [Acts(now_ms=now_ms, name=str(n), grants=("gr_1",), me=f"worker-{n}") for n in range(4)]
+    store = open_store(sqlite.path, state_dir=sqlite.state)
+    await store.commit(put(runs[0], grant(budget=Budget(effects=1)), run="ru_store"))
+    for acts in runs:
+        await admitted(store, acts, 1)
+    await store.close()
+    command = [sys.executable, "-c", COMMIT_ONE, str(sqlite.path), str(sqlite.state)]
+    racers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in runs
+    ]
+    for racer, acts in zip(racers, runs, strict=True):
+        assert racer.stdin is not None
+        racer.stdin.write(msgspec.json.encode(acts.leave(1, budget=True)).decode() + "\n")
+        racer.stdin.flush()
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    said = sorted(racer.communicate(timeout=60)[0].strip() for racer in racers)
+    assert said == ["", "budget", "budget", "budget"]
+    after = open_store(sqlite.path, state_dir=sqlite.state)
+    assert after.document("meter", "grant:gr_1").spent.effects == 1
+    assert after.verify().effects == 4
+    await after.close()
 
 
 async def test_a_lock_that_is_never_let_go_is_named(sqlite, acts) -> None:
