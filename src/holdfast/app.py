@@ -19,6 +19,7 @@ from holdfast.blocking import BlockingApp
 from holdfast.desk import Desk
 from holdfast.effect.observe import observe
 from holdfast.gate import Judge, PolicySet
+from holdfast.gate.granted import Granted
 from holdfast.gate.rulings import Rulings
 from holdfast.kernel.answers import Reply
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
@@ -95,12 +96,14 @@ class App(Desk):
         self._looks = Looks(self.registry)
         self._ports = Ports(
             store=store,
-            gate=Rulings(
-                Judge(self.policy, self.registry.contracts.values()),
-                self.registry.contracts,
-                store.secret,
-                proved={name: f.value for name in self.registry if (f := store.fact(f"proved:{name}")) is not None},
-                policies=Shelf(store, self.registry.contracts, self._taken_up),
+            gate=Granted(
+                Rulings(
+                    Judge(self.policy, self.registry.contracts.values()),
+                    self.registry.contracts,
+                    store.secret,
+                    proved={name: f.value for name in self.registry if (f := store.fact(f"proved:{name}")) is not None},
+                    policies=Shelf(store, self.registry.contracts, self._taken_up),
+                )
             ),
             body=self._bodies,
             look=self._looks,
@@ -197,8 +200,12 @@ class App(Desk):
 
     # -- what a user calls --
 
-    async def begin(self, intent: Intent) -> RunHandle:
-        """The open run of an intent; a known purpose gives back the recorded one, on any machine."""
+    async def begin(self, intent: Intent, *, under: RunHandle | None = None) -> RunHandle:
+        """The open run of an intent; a known purpose gives back the recorded one, on any machine.
+
+        With ``under`` it is a unit of that run's work: same purpose, under its grants, no wider in anything.
+        """
+        grants, check = await self.terms(intent, under)
         run = await begin(
             self.store,
             self.ports.secret,
@@ -206,15 +213,18 @@ class App(Desk):
             tenant=self.tenant,
             environment=self.environment,
             by=self.ports.me,
+            grants=grants,
+            under=under.record if under is not None else None,
+            check=check,
         )
-        return RunHandle(self, run)
+        return await self._taken_up(RunHandle(self, run))
 
     async def resume(self, run: str) -> RunHandle:
         """A recorded run by its id or a unique beginning of it."""
         row = await self.store.run_row(self.store.find(run))
         if row is None:
             raise NotOpen(what=f"Run {run}")
-        return RunHandle(self, row)
+        return await self._taken_up(RunHandle(self, row), asked=True)
 
     async def reload_policy(
         self, policy: str | Path | None = None, *, in_flight: str = "move", who: str, reason: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from holdfast.effect.admit import question
@@ -16,15 +16,18 @@ from holdfast.gate import PolicySet
 from holdfast.gate.policy import Rule
 from holdfast.gate.signing import Signer
 from holdfast.kernel.canon import decode
-from holdfast.kernel.errors import ApprovalInvalid, BadContract, NotOpen
+from holdfast.kernel.errors import ApprovalInvalid, BadContract, NotGranted, NotOpen
 from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
 from holdfast.kernel.outcomes import Refused
 from holdfast.kernel.ports import Ports, Request
 from holdfast.runtime import grants as held
 from holdfast.runtime import people
 from holdfast.runtime.approvers import Approvers
+from holdfast.runtime.begin import Intent, checked
 from holdfast.runtime.planner import Card
+from holdfast.runtime.resume import revalidated
 from holdfast.runtime.run import RunHandle
+from holdfast.runtime.stops import InTheWay, in_the_way
 from holdfast.runtime.view import Noted
 from holdfast.store import SqliteStore as Store
 from holdfast.tools.call import Call
@@ -47,6 +50,7 @@ class Desk:
         self._ports: Ports | None = None
         self._looks: Looks | None = None
         self._carried: Counter[str] = Counter()
+        self._handed_out: set[str] = set()
 
     @property
     def ports(self) -> Ports:
@@ -104,6 +108,22 @@ class Desk:
             raise BadContract(tool=view.tool, missing=("undo",), problems=(why,))
         return call
 
+    def in_the_way(self, run: Run) -> InTheWay:
+        """What stands over a run now: a raised halt, an assumption that no longer holds."""
+        return in_the_way(self.store, run)
+
+    def requests(self, run: str) -> dict[str, Approval]:
+        """The requests to humans that are open under a run, by id."""
+        return {a.id: a for a in self.store.approvals("open") if a.run == run}
+
+    async def _taken_up(self, handle: RunHandle, *, asked: bool = False) -> RunHandle:
+        """A run as it is handed out. One that others began, or that is gone on with, is looked over first."""
+        run, known = handle.record, handle.id in self._handed_out
+        self._handed_out.add(handle.id)
+        if run.state == "open" and (asked or (run.seq > 1 and not known)):
+            handle.resumption = await revalidated(handle, self.ports, self.store)
+        return handle
+
     @contextlib.contextmanager
     def driving(self, effect: str) -> Iterator[None]:
         """Held while a call is carried, so that a stop can wait for it."""
@@ -130,9 +150,30 @@ class Desk:
 
     # -- grants --
 
-    async def narrow(self, run: Run, above: tuple[str, ...], unit: str, less: dict[str, Any]) -> str:
+    async def terms(self, intent: Intent, under: RunHandle | None) -> tuple[tuple[str, ...], Callable[[], None] | None]:
+        """The chain of grants that a run of this intent comes under, and what is asked before it is recorded.
+
+        Raises NotGranted for a grant that is not recorded, or that did not come of those of the run above.
+        """
+        who = checked(intent).principal
+        name = who if isinstance(who, str) else who.name
+        above = under.grants if under is not None else ()
+        if not intent.grant:
+            if under is None:
+                return (), None
+            return (*above, await self.narrow(under.record, above, f"run {intent.purpose}", {}, holder=name)), None
+        chain = held.chain_of(self.store, intent.grant)
+        grants = tuple(grant.id for grant in chain)
+        if grants[: len(above)] != above:
+            raise NotGranted(grant=intent.grant, why="it does not come of the grants of the run that it is used under")
+        return grants, lambda: held.must_be_held(self.store, chain, name, self.tenant)
+
+    async def narrow(
+        self, run: Run, above: tuple[str, ...], unit: str, less: dict[str, Any], *, holder: str = ""
+    ) -> str:
         """The grant of a unit of work under these, recorded now if it is new."""
-        made, change = held.unit_of(self.store, self.ports.secret, run, above, unit, held.less(**less))
+        wanted = held.less(**less)
+        made, change = held.unit_of(self.store, self.ports.secret, run, above, unit, wanted, holder=holder)
         return made.id if change is None else held.recorded(made, await self.store.commit(change))
 
     async def grant(

@@ -88,4 +88,8 @@ def _next_generation(ports: Ports, seen: Seen, view: Effect, contract: Contract 
         body["cost"] = {"minor": view.cost.minor, "currency": view.cost.currency}
     if view.cites:
         body["cites"] = list(view.cites)
-    return body
+    # What it comes under, and whose it is, does not end with a generation.
+    if narrowed := view.grants[len(run.grants) :]:
+        body["grants"] = list(narrowed)
+    kept = {"parent": view.parent, "compensates": view.compensates, "risk": view.risk}
+    return body | {name: value for name, value in kept.items() if value}

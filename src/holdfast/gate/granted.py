@@ -10,7 +10,8 @@ Does not judge budgets, expiry at the instant of sending, or revocation: the dis
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Coroutine
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -29,7 +30,7 @@ class Granted:
         """Tighten what this gate says."""
         self.inner = inner
 
-    def rule(self, seen: Seen) -> Awaitable[Ruling]:
+    def rule(self, seen: Seen) -> Coroutine[Any, Any, Ruling]:
         """The ruling under the grants of this effect; that of the wrapped gate where it has none."""
         if seen.effect is not None and seen.effect.grants:
             return self._under_grants(seen)

@@ -90,6 +90,15 @@ def uncovered(chain: Sequence[Grant], facts: Facts) -> str:
     return next((why for grant in chain if (why := covers(grant, facts))), "")
 
 
+def offered(chain: Sequence[Grant], facts: Facts) -> bool:
+    """Whether some resource is left on which a chain allows this tool; ``facts.resource`` is not looked at."""
+    for grant in chain:
+        anywhere = replace(grant, resources=(ALL,)) if grant.resources else grant
+        if covers(anywhere, facts):
+            return False
+    return True
+
+
 def asked_by(chain: Sequence[Grant], tool: str) -> Asks | None:
     """The approvals that a chain wants for a changing call of this tool; None if it wants none."""
     asking = [grant for grant in chain if ALL in grant.asks or tool in grant.asks]

@@ -31,7 +31,10 @@ class Fact(Record, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """A raised halt in words."""
+        """A raised halt, or a revocation, in words."""
+        if self.scope.startswith("revoke:"):
+            kind, _, name = self.scope.removeprefix("revoke:").partition(":")
+            return f"the {kind} {name} was revoked by {self.by}: {self.reason}"
         return f"{self.scope.removeprefix('halt:')} is halted by {self.by}: {self.reason}"
 
 
@@ -137,7 +140,7 @@ def _world(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Reject
             return Rejected(part="epoch", why=f"{scope} moved since it was checked", effect=view)
     for what, last_ms in guard.not_after:
         if now_ms > last_ms:
-            return Rejected(part=what, why=f"the {what} passed {now_ms - last_ms} ms ago", effect=view)
+            return Rejected(part=what, why=_past(what, now_ms - last_ms), effect=view)
     for scope, value in guard.in_force:
         fact = rows.fact(scope)
         if scope.startswith(KEPT) and (fact is None or fact.value != value):
@@ -154,6 +157,12 @@ def _world(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Reject
             why = f"{guard.resource} is held for {lease.effect}"
             return Rejected(part="resource", why=why, until_ms=lease.until_ms, effect=view)
     return _room(guard, view, rows, now_ms)
+
+
+def _past(what: str, by_ms: int) -> str:
+    if what == "reserve":
+        return f"it is {by_ms} ms inside the time kept for verification before the deadline"
+    return f"the {what} passed {by_ms} ms ago"
 
 
 def _room(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Rejected | None:

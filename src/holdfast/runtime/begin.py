@@ -1,12 +1,14 @@
 """Beginning an intent: a purpose names one intent, on any machine, and a known purpose gives the recorded one back.
 
 Pure but for the store's own calls. Promises: two processes that begin one purpose at once meet in one run; the
-recorded terms stand, whatever the second beginning says.
+recorded terms stand, whatever the second beginning says. A run begun under another has its purpose, tenant and
+environment, comes under its grants, ends no later, and takes no more steps: what the other was refused it is refused.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -27,7 +29,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """The durable reason for a run. ``purpose`` names it for ever: same purpose, same work, on any machine.
 
     ``deadline`` is a span from now ("15m") or milliseconds; ``scope`` and ``done`` are texts for people in this
-    version; ``budget`` bounds effects, cost, steps and tokens.
+    version; ``budget`` bounds effects, cost, steps and tokens; ``grant`` is the id of a grant that the principal holds:
+    everything in the run comes under it. For a run begun under another ``purpose`` names the unit of its work.
     """
 
     goal: str
@@ -37,6 +40,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     budget: Budget = Budget()
     scope: tuple[str, ...] | list[str] = ()
     done: tuple[str, ...] | list[str] = ()
+    grant: str = ""
 
 
 def checked(intent: Intent) -> Intent:
@@ -57,21 +61,43 @@ def checked(intent: Intent) -> Intent:
     return msgspec.structs.replace(intent, purpose=purpose, principal=principal)
 
 
-async def begin(store: StorePort, secret: bytes, intent: Intent, *, tenant: str, environment: str, by: str) -> Run:
-    """The open run of this purpose, recorded now if it is new. Raises IntentDiffers for another principal."""
+async def begin(
+    store: StorePort,
+    secret: bytes,
+    intent: Intent,
+    *,
+    tenant: str,
+    environment: str,
+    by: str,
+    grants: tuple[str, ...] = (),
+    under: Run | None = None,
+    check: Callable[[], None] | None = None,
+) -> Run:
+    """The open run of this purpose, recorded now if it is new. Raises IntentDiffers for another principal or grant.
+
+    ``grants`` is the chain that it comes under, root first; ``under`` the run whose unit of work it is; ``check`` is
+    asked before a new run is recorded, and raises where it may not be.
+    """
     intent = checked(intent)
     assert isinstance(intent.principal, Principal)
-    intent_id = names.intent_id(secret, tenant, environment, intent.purpose)
+    # No purpose holds a line break, so no unit of another intent's work is taken for an intent of its own.
+    name = intent.purpose if under is None else f"{under.intent}\n{intent.purpose}"
+    intent_id = names.intent_id(secret, tenant, environment, name)
     for number in range(1, RUNS_LIMIT):
         run_id = names.run_id(secret, intent_id, number)
         found = await store.run_row(run_id)
         if found is None:
-            await _record(store, _new(run_id, intent_id, intent, tenant, environment, await store.time()), by)
+            if check is not None:
+                check()
+            new = _new(run_id, intent_id, intent, tenant, environment, await store.time())
+            await _record(store, _bounded(new, grants, under), by, under.id if under is not None else "")
             found = await store.run_row(run_id)
             assert found is not None
         if found.principal.name != intent.principal.name:
             raise IntentDiffers(purpose=intent.purpose, field_names=("principal",))
-        if found.state == "open":
+        if (intent.grant or under is not None) and found.grants != grants:
+            raise IntentDiffers(purpose=intent.purpose, field_names=("grant",))
+        if found.state in ("open", "blocked"):  # what was blocked goes on when it is driven; it is no new run
             return found
     raise BadPurpose(purpose=intent.purpose, why=f"it was begun {RUNS_LIMIT} times")
 
@@ -94,9 +120,34 @@ def _new(run_id: str, intent_id: str, intent: Intent, tenant: str, environment: 
     )
 
 
-async def _record(store: StorePort, run: Run, by: str) -> None:
+def _bounded(run: Run, grants: tuple[str, ...], under: Run | None) -> Run:
+    """The run under its grants, and no wider in anything than the run whose unit of work it is."""
+    run = msgspec.structs.replace(run, grants=grants)
+    if under is None:
+        return run
+    if under.budget.effects is not None or under.budget.cost is not None:
+        why = "the run above bounds effects or cost by itself and cannot share that; put it into a grant, or narrow it"
+        raise BadValue(path="under.budget", why=why, value_type="Budget")
+    steps, tokens = _least(run.budget.steps, under.budget.steps), _least(run.budget.tokens, under.budget.tokens)
+    return msgspec.structs.replace(
+        run,
+        purpose=under.purpose,
+        policy=under.policy,
+        priority=under.priority,
+        deadline_ms=_least(run.deadline_ms, under.deadline_ms),
+        budget=msgspec.structs.replace(run.budget, steps=steps, tokens=tokens),
+    )
+
+
+def _least(own: int | None, above: int | None) -> int | None:
+    bounds = [bound for bound in (own, above) if bound is not None]
+    return min(bounds) if bounds else None
+
+
+async def _record(store: StorePort, run: Run, by: str, under: str) -> None:
     """On disk at once: a second process that begins the same purpose must find it."""
     body: dict[str, Any] = msgspec.to_builtins(run)
-    note = Note(kind="intent", by=by, body={k: v for k, v in body.items() if k not in ("id", "seq", "head", "state")})
+    body = {k: v for k, v in body.items() if k not in ("id", "seq", "head", "state")}
+    note = Note(kind="intent", by=by, body=body | ({"under": under} if under else {}))
     verdict = await store.commit(Change(run=run.id, opens=run, notes=(note,)))
     assert not isinstance(verdict, Rejected) or verdict.part == "exists"

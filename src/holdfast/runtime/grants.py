@@ -27,13 +27,11 @@ from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
 from holdfast.kernel.documents import AnyDocument, Grant
 from holdfast.kernel.documents import encode as encode_document
 from holdfast.kernel.errors import BadValue, NotAnApprover, NotGranted, ReasonMissing
-from holdfast.kernel.grants import ALL, checked, classes_of, covers, facts_of, narrow, uncovered
+from holdfast.kernel.grants import ALL, Facts, checked, classes_of, narrow, offered
 from holdfast.kernel.guard import Fact, Guard, Rejected
-from holdfast.kernel.model import DEFAULT_TENANT, EffectClass, Run
+from holdfast.kernel.model import DEFAULT_TENANT, Contract, EffectClass, Run
 from holdfast.runtime.people import Desk as Signing
 from holdfast.runtime.people import registered, signed_act
-
-__all__ = ["covers", "facts_of", "uncovered"]
 
 DEEPEST = 32
 """How many grants one chain may hold."""
@@ -45,7 +43,9 @@ Span = str | int
 class Desk(Signing, Protocol):
     """What giving and revoking needs of a store."""
 
-    def documents(self, kind: str, run: str = "") -> list[AnyDocument]: ...
+    def documents(self, kind: str, run: str = "") -> list[AnyDocument]:
+        """Every document of a kind."""
+        ...
 
 
 class Less(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -154,7 +154,7 @@ def give_less(
     reason: str = "",
     key: Signer | None = None,
 ) -> Grant:
-    """Record a narrower grant under one that is good. Raises as :func:`give`, and NotGranted for a parent that is not."""
+    """Record a narrower grant under one that is good. Raises as :func:`give`; NotGranted for a parent that is not."""
     chain = chain_of(desk, parent)
     must_be_good(desk, chain)
     made = narrow(chain[-1], **facets(wanted, desk.now_ms()), **({"holder": holder} if holder else {}))
@@ -214,9 +214,17 @@ def _filled(body: dict[str, Any]) -> dict[str, Any]:
 class Shelf(Protocol):
     """What reading a chain needs of a store."""
 
-    def document(self, kind: str, key: str) -> AnyDocument | None: ...
-    def fact(self, scope: str) -> Fact | None: ...
-    def now_ms(self) -> int: ...
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document."""
+        ...
+
+    def fact(self, scope: str) -> Fact | None:
+        """One store-wide fact."""
+        ...
+
+    def now_ms(self) -> int:
+        """The store's time."""
+        ...
 
 
 def chain_of(desk: Shelf, grant: str) -> tuple[Grant, ...]:
@@ -232,6 +240,18 @@ def chain_of(desk: Shelf, grant: str) -> tuple[Grant, ...]:
         chain.insert(0, found)
         name = found.parent
     return tuple(chain)
+
+
+def known(desk: Shelf, names: Sequence[str]) -> tuple[Grant, ...]:
+    """The grants of these names that are recorded, in their order."""
+    return tuple(found for name in names if isinstance(found := desk.document("grant", name), Grant))
+
+
+def offers(chain: Sequence[Grant], whole: int, contract: Contract, environment: str, now_ms: int) -> bool:
+    """Whether a chain of ``whole`` grants leaves a tool something to do; a chain with a gap leaves nothing."""
+    tenant = chain[-1].tenant if chain else ""
+    facts = Facts(contract.name, "", environment, contract.effect.value, tenant, now_ms)
+    return len(chain) == whole and offered(chain, facts)
 
 
 def why_not(desk: Shelf, chain: Sequence[Grant]) -> str:

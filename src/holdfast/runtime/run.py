@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -26,8 +25,10 @@ from holdfast.kernel.life import LEGAL
 from holdfast.kernel.model import Effect, Run, State
 from holdfast.kernel.outcomes import Deferred, Outcome, Stopped, Unknown, Waiting, outcome_of
 from holdfast.kernel.ports import Ports, Sent
+from holdfast.runtime import items
 from holdfast.runtime.drive import Rest, pursue
 from holdfast.runtime.planner import Planner
+from holdfast.runtime.resume import Resumption
 from holdfast.runtime.turns import PATIENCE, Patience, Report, Turns
 from holdfast.runtime.turns import Desk as TurnsDesk
 from holdfast.runtime.view import Noted
@@ -92,6 +93,8 @@ class RunHandle:
         self.record = run
         self._narrowed = narrowed
         self.shown: dict[str, tuple[Noted, Any]] = {}
+        self.resumption: Resumption | None = None
+        """What was found when this run was gone on with, if it was; None for a run that was begun here."""
 
     @property
     def id(self) -> str:
@@ -115,25 +118,52 @@ class RunHandle:
         return RunHandle(self._desk, self.record, (*self._narrowed, grant))
 
     async def saw(
-        self, source: str, content: Any, *, kind: str = "observed", fresh_for: str | None = None, keep: bool = False
+        self,
+        source: str,
+        content: Any,
+        *,
+        kind: str = "observed",
+        fresh_for: str | int | None = None,
+        about: str = "",
+        rank: int | None = None,
+        owner: str = "",
+        as_of_ms: int | None = None,
+        keep: bool = False,
     ) -> Item:
         """Record an item that the planner sees: its source, kind and digest. The content stays outside the log.
 
+        ``kind``: authoritative, observed, user claim, cached summary, memory (which needs ``owner`` and ``fresh_for``) or
+        untrusted. ``about`` names what it speaks of: of two items about one thing the higher source counts (``rank``, or
+        the order given to ``hf.open``), of one source the newest. ``as_of_ms`` is when it was true (default: now).
         With ``keep`` the content is recorded too, so that a run which goes on in another process can still show it.
+        Raises BadItem.
         """
-        data = content if isinstance(content, bytes) else msgspec.json.encode(content)
-        digest = hashlib.sha256(data).hexdigest()
-        item = Item(id=f"it_{digest[:20]}", source=source, kind=kind, digest=digest)
-        body: dict[str, Any] = {"item": item.id, "source": source, "kind": kind, "digest": digest}
-        if fresh_for is not None:
-            body["fresh_for_ms"] = parse_duration(fresh_for, name="fresh_for")
-        if keep:
-            body["content"] = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
-        note = Note(kind="item", by=self.record.principal.name, body=body)
-        verdict = await self._ports.store.later(Change(run=self.id, notes=(note,)))
-        if not isinstance(verdict, Rejected):
-            self.shown[item.id] = (Noted(0, note.kind, verdict.at_ms, note.by, body), content)
-        return item
+        sight = items.Sight(source, content, kind, fresh_for, about, rank, owner, as_of_ms)
+        item = items.item_of(self.id, sight, self._ports.sources, await self._ports.store.time())
+        kept = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
+        item, note = await items.record(
+            self._ports, item, by=self.record.principal.name, content=kept if keep else None
+        )
+        name = items.named(item)
+        self.shown[name] = (Noted(0, note.kind, item.seen_ms, note.by, note.body), content)
+        return Item(id=name, source=source, kind=kind, digest=item.digest)
+
+    async def assume(
+        self, says: str, call: Call, *, equals: Any = None, fresh_for: str | int = items.ASSUMED_FOR
+    ) -> Item:
+        """Read what this run assumes; no change leaves under it unless that is fresh and still so.
+
+        It is read again when it went stale, and when the run is gone on with elsewhere; where it then differs from
+        ``equals`` (default: from what it is now) the run stops. Raises RunStopped where it is not so now, and the error
+        of the read's outcome where there was nothing to read.
+        """
+        tool, args = call.tool, self._desk.prepared(call.tool, call.args)[0]
+        item = await items.assume(self, self._ports, says, tool, args, equals, fresh_for)
+        return Item(id=items.named(item), source=item.source, kind=item.item, digest=item.digest)
+
+    async def broken_assumption(self) -> items.Doubted | None:
+        """Read again what is assumed and went stale; the first that does not hold."""
+        return await items.broken_assumption(self, self._ports)
 
     async def call(
         self,
@@ -179,13 +209,15 @@ class RunHandle:
         if risk not in ("", *RISKS):
             raise BadValue(path="$.risk", why="it is one of " + ", ".join(RISKS), value_type=type(risk).__name__)
         checked, resource, cost = self._desk.prepared(tool, args)
+        names = (c.id if isinstance(c, Item) else c for c in cites)
+        rests_on = await items.cited(self._ports.store, self.id, tool, names)
         proposal = Proposal(
             run=self.record,
             tool=tool,
             args=checked,
             resource=resource,
             cost=cost,
-            cites=tuple(c.id if isinstance(c, Item) else c for c in cites),
+            cites=rests_on,
             grants=self._narrowed,
             again=again,
             parent=parent,

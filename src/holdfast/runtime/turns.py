@@ -19,19 +19,17 @@ import msgspec
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.errors import HoldfastError, IntegrityError
 from holdfast.kernel.guard import Guard, Rejected
-from holdfast.kernel.model import Approval, Effect, Run
+from holdfast.kernel.model import Effect, Run
 from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Waiting
 from holdfast.kernel.ports import Ports
-from holdfast.runtime.ending import Report, Rest, Stopping, agreed, finished, stopping
+from holdfast.runtime.ending import Over, Report, Rest, agreed, come_to_rest, finished, stopping
+from holdfast.runtime.items import Doubted
 from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View, said, usable
-from holdfast.runtime.stopped import StopRecord, as_body, record_of
 from holdfast.runtime.stops import (
-    ELSEWHERE,
     LIMITS,
     PASSABLE,
     Course,
     Ground,
-    InTheWay,
     Limits,
     Seen,
     Stop,
@@ -56,7 +54,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 PATIENCE = Patience()
 
 
-class Desk(Protocol):
+class Desk(Over, Protocol):
     """What a drive needs of the application around it, beside what a run needs."""
 
     def prepared(self, tool: str, args: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
@@ -69,14 +67,6 @@ class Desk(Protocol):
 
     async def noted(self, run: str, after: int) -> list[Noted]:
         """The run's own entries after a sequence number, with everything recorded so far on disk."""
-        ...
-
-    def in_the_way(self, run: Run) -> InTheWay:
-        """What stands over a run now: a halt, an assumption that no longer holds."""
-        ...
-
-    def requests(self, run: str) -> dict[str, Approval]:
-        """The requests to humans that are open under a run, by id."""
         ...
 
 
@@ -113,6 +103,10 @@ class Handle(Protocol):
 
     async def resumed(self, effect: str, untold: list[Effect]) -> Outcome:
         """Carry an effect that is already recorded as far as it goes."""
+        ...
+
+    async def broken_assumption(self) -> Doubted | None:
+        """Read again what is assumed and went stale; the first that does not hold."""
         ...
 
 
@@ -186,9 +180,7 @@ class Turns:
         now_ms = await self._ports.store.time()
         over = self._desk.in_the_way(run)
         costs = bool(self._story.price_micro)
-        seen = Seen(
-            run=run, now_ms=now_ms, halted=over.halted, unheld=over.unheld, asks=asks, asking_costs=costs
-        )
+        seen = Seen(run=run, now_ms=now_ms, halted=over.halted, unheld=over.unheld, asks=asks, asking_costs=costs)
         stop = stop_of(seen, self._course, self._limits)
         if stop is not None:
             raise Rest("blocked", stop.reason, stop=stop)
@@ -196,12 +188,15 @@ class Turns:
 
     async def _view(self) -> View:
         """What the planner is shown now; comes to rest where something stops the run."""
+        if (await self._look()).assumes and (doubted := await self._handle.broken_assumption()) is not None:
+            raise stopping(Ground.ASSUMPTION, doubted.why)
         run, now_ms = await self._point(asks=True)
         effects = await self._effects()
         # What was shown through this handle is news for the course as well; counting it twice changes nothing.
         self._fold(noted for noted, _ in self._handle.shown.values())
         contents = {name: content for name, (_, content) in self._handle.shown.items()}
-        return build(run, effects, self._story, self._cards, now_ms, contents)
+        items = await self._ports.store.run_items(run.id)
+        return build(run, effects, self._story, self._cards, now_ms, contents, items)
 
     async def _effects(self) -> Effects:
         """The run's effects: all of them once, and afterwards those that were carried here or that others may move."""
@@ -385,26 +380,12 @@ class Turns:
     # -- ending --
 
     async def _rested(self, rest: Rest) -> Report:
-        """Record where the drive came to rest (unless the run had ended already), durably, and report it."""
-        run = await self._ports.store.run_row(self._handle.id)
-        assert run is not None
-        record = await self._recorded(run, rest.stop) if rest.stop is not None else None
-        if run.state == "open":
-            body: dict[str, Any] = {"reason": rest.reason} | ({"says": rest.says} if rest.says else {})
-            if rest.stop is not None and record is not None:
-                body["stop"] = as_body(rest.stop, record)
-            note = Note(kind=rest.state, by="runtime", body=body)
-            over = rest.state == "done" or (rest.stop is not None and rest.stop.code not in ELSEWHERE)
-            ends = (rest.state, rest.reason) if over else None
-            guard = Guard(run_open=run.id)
-            await self._ports.store.commit(Change(run=run.id, guard=guard, notes=(note,), ends=ends))
-        await self._ports.store.flush()
+        """Record where the drive came to rest, durably; then tell, and report it."""
+        run, stop = await come_to_rest(self._ports, self._desk, self._handle.id, rest)
         # Every outcome is on disk now: it may be told.
         untold, self._untold = self._untold, []
         for view in untold:
             await self._ports.tell.tell(view)
-        run = await self._ports.store.run_row(run.id) or run
-        stop = rest.stop
         return Report(
             run=run.id,
             state=rest.state if rest.state in ("done", "waiting") else "blocked",
@@ -412,23 +393,8 @@ class Turns:
             says=rest.says,
             steps=run.steps,
             outcomes=tuple(self._outcomes),
-            stop=Stopping(code=stop.code.value, reason=stop.reason, effect=stop.effect, record=record or StopRecord())
-            if stop is not None
-            else None,
+            stop=stop,
             late_ms=run.late_ms,
-        )
-
-    async def _recorded(self, run: Run, stop: Stop) -> StopRecord:
-        """What is open, held, asked and left at this instant."""
-        effects = await self._ports.store.run_effects(run.id)
-        return record_of(
-            run,
-            effects,
-            stop,
-            await self._ports.store.time(),
-            contracts=self._ports.contracts,
-            approvals=self._desk.requests(run.id),
-            halt=self._desk.in_the_way(run).scope,
         )
 
 
