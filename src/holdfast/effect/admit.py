@@ -1,4 +1,4 @@
-"""Admit: the planner's call becomes a recorded proposal, and the gate says allow, ask or refuse.
+"""Admit: the planner's call becomes a recorded proposal; the gate says allow, ask or refuse, and whether there is room.
 
 Promises: the proposal is in the ledger before the gate is asked; one identity is one effect, on any machine; a changed
 material argument supersedes before dispatch and is :class:`KeyReused` from dispatch on, with nothing sent.
@@ -11,10 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import to_builtins
+from msgspec.structs import replace
 
+from holdfast.gate.admission import Admission, admission, asked, looked_at, work_of
 from holdfast.gate.asking import ask_for, stop_reason
 from holdfast.gate.grounds import to_read_anew, ungrounded
 from holdfast.kernel import identity as names
+from holdfast.kernel.authority import No
 from holdfast.kernel.canon import short
 from holdfast.kernel.commit import Change
 from holdfast.kernel.errors import KeyReused, RunStopped
@@ -26,6 +29,10 @@ from holdfast.tools.look import is_unreadable
 
 RACES = 8
 """How often a proposal that lost a race to another process is looked up again before we call it our bug."""
+
+
+NO_ROOM = frozenset({"budget", "grant", "queue", "quota"})
+"""Parts of a guard without which an effect is refused: no room is left, and none is in sight."""
 
 
 class Proposal(Record, frozen=True, kw_only=True):
@@ -140,64 +147,144 @@ def _recording(proposal: Proposal, latest: Effect | None, relation: str, body: d
 
 
 async def admit(ports: Ports, effect: str) -> Blocked | None:
-    """Decide a proposed or waiting effect: admitted, waiting for a human, or refused with rules and a reason."""
+    """Decide a proposed or waiting effect: admitted, waiting for a human or for room, or refused with a reason."""
     seen = await ports.store.read(effect)
+    view = seen.effect
+    assert view is not None
+    lost: Rejected | None = None
+    for _ in range(RACES):
+        change = await _decided(ports, seen, lost)
+        if not isinstance(change, Change):
+            return change  # None: another worker asked since this was found due, and nobody has answered yet.
+        verdict = await ports.store.later(change)
+        if not isinstance(verdict, Rejected):
+            return None
+        lost = verdict
+        if lost.part not in ("queue", "quota"):
+            break  # else another took the last place: what is known of the room is read again
+    assert lost is not None
+    if lost.part in NO_ROOM:
+        verdict = await ports.store.later(_no(ports, view, f"builtin:{lost.part}", lost.why))
+        if not isinstance(verdict, Rejected):
+            return None
+        lost = verdict
+    return None if lost.part in ("state", "version") else Blocked(part=lost.part, why=lost.why)
+
+
+async def _decided(ports: Ports, seen: Seen, lost: Rejected | None) -> Change | Blocked | None:
+    """What becomes of it now. None: it waits on, for a person."""
+    view = seen.effect
+    assert view is not None
+    contract = ports.contracts.get(view.tool)
+    stop = stop_reason(seen, contract)
+    if view.state is State.WAITING and view.approval:
+        return await _answered(ports, seen, view, contract, stop, lost)
+    if stop or contract is None:
+        return _no(ports, view, "builtin:stop", stop)
+    if view.tries >= contract.attempts:
+        reason = f"it was proved absent {view.tries} times, as often as its contract allows"
+        return _no(ports, view, "builtin:attempts", reason)
+    if why := ungrounded(seen):
+        return _no(ports, view, "builtin:item", why)
+    ruling = await ports.gate.rule(seen)
+    if ruling.answer == "blocked":
+        return Blocked(part="policy", why=ruling.reason)
+    if ruling.answer == "refuse":
+        return _moved(ports, view, "refused", decision(ruling))
+    if ruling.answer == "allow":
+        return await _let_in(ports, seen, contract, decision(ruling), lost)
+    if view.state is State.WAITING:
+        # It waited for room, and the policy asks now: it is proposed anew, and asked about as it is then.
+        return _no(ports, view, "builtin:approval", "the policy asks for an approval now", again=True)
+    return await _asking(ports, seen, contract, ruling, lost)
+
+
+async def _asking(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling, lost: Rejected | None) -> Change:
+    """A request to a human, if what they are to decide on can be read and not too many wait for them already."""
+    view = seen.effect
+    assert view is not None
+    fingerprint = await ports.look.state(question(view, contract)) if contract.has_state else ""
+    if is_unreadable(fingerprint):
+        reason = f"nobody can approve what cannot be read: {fingerprint}"
+        return _moved(ports, view, "refused", {**decision(ruling), "answer": "refuse", "reason": reason})
+    change = ask_for(ports.secret, ports.me, view, contract, ruling, fingerprint, seen.now_ms)
+    if ports.room is None:
+        return change
+    load = await ports.room.load(work_of(contract), looked_at(contract, view, ports.room.limits, seen.now_ms))
+    said = asked(contract, view, load, ports.room.limits, seen.now_ms, _as_no(lost))
+    if said.answer != "accept":
+        return _turned_away(ports, view, said)
+    return carrying(change, said)
+
+
+async def _let_in(ports: Ports, seen: Seen, contract: Contract, body: dict[str, Any], lost: Rejected | None) -> Change:
+    """Allowed: it is admitted if there is room for it, and put off, proposed otherwise or refused if there is none."""
     view, run = seen.effect, seen.run
     assert view is not None
     assert run is not None
-    contract = ports.contracts.get(view.tool)
-    stop = stop_reason(seen, contract)
+    if ports.room is None:
+        return _moved(ports, view, "admitted", body)
+    limits, now_ms = ports.room.limits, await ports.store.time()
+    load = await ports.room.load(work_of(contract), looked_at(contract, view, limits, now_ms))
+    said = admission(contract, view, run, load, limits, now_ms, _as_no(lost))
+    if said.answer == "accept":
+        change = carrying(_moved(ports, view, "admitted", body), said)
+        return replace(change, guard=replace(change.guard, budget=True))
+    if said.answer == "schedule":
+        return _put_off(ports, seen, body, said)
+    return _turned_away(ports, view, said)
+
+
+def carrying(change: Change, said: Admission) -> Change:
+    """A change that also holds only while there is room, and that counts where it was found. Pure."""
+    (draft,) = change.drafts
+    body = draft.body | {"meters": list(said.scopes), "admission": said.said()}
+    guard = replace(change.guard, limits=said.limits)
+    return replace(change, guard=guard, drafts=(replace(draft, body=body),))
+
+
+def _put_off(ports: Ports, seen: Seen, body: dict[str, Any], said: Admission) -> Change:
+    """It waits for room: with an owner, what is next, and when. A request that was said yes to ends no later for it."""
+    view, approval = seen.effect, seen.approval
+    assert view is not None
+    due_ms = said.not_before_ms if approval is None else min(said.not_before_ms, approval.expires_ms + 1)
+    todo = {"owner": "runtime", "next": "admit", "due_ms": due_ms, "schedulings": view.schedulings + 1}
     if view.state is State.WAITING:
-        answered = _answered(ports, seen, view, stop)
-        if answered is None:
-            return None  # Another worker asked since this was found due, and nobody has answered yet.
-        change = answered
-    elif contract is not None and not stop and view.tries >= contract.attempts:
-        reason = f"it was proved absent {view.tries} times, as often as its contract allows"
-        change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:attempts"], "reason": reason})
-    elif stop or contract is None:
-        change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:stop"], "reason": stop})
-    elif why := ungrounded(seen):
-        change = _moved(ports, view, "refused", {"answer": "refuse", "rules": ["builtin:item"], "reason": why})
-    else:
-        ruling = await ports.gate.rule(seen)
-        if ruling.answer == "blocked":
-            return Blocked(part="policy", why=ruling.reason)
-        if ruling.answer == "ask":
-            fingerprint = await ports.look.state(question(view, contract)) if contract.has_state else ""
-            if is_unreadable(fingerprint):
-                reason = f"nobody can approve what cannot be read: {fingerprint}"
-                change = _moved(ports, view, "refused", {**decision(ruling), "answer": "refuse", "reason": reason})
-            else:
-                change = ask_for(ports.secret, ports.me, view, contract, ruling, fingerprint, seen.now_ms)
-        else:
-            kind = "admitted" if ruling.answer == "allow" else "refused"
-            change = _moved(ports, view, kind, decision(ruling))
-    verdict = await ports.store.later(change)
-    if isinstance(verdict, Rejected) and verdict.part == "budget":
-        body = {"answer": "refuse", "rules": ["builtin:budget"], "reason": verdict.why}
-        verdict = await ports.store.later(_moved(ports, view, "refused", body))
-    if isinstance(verdict, Rejected) and verdict.part not in ("state", "version"):
-        return Blocked(part=verdict.part, why=verdict.why)
-    return None
+        return _moved(ports, view, "scheduled", {"admission": said.said(), **todo})
+    reason = f"put off: {said.reason}"
+    change = _moved(ports, view, "waiting", {**body, "answer": "schedule", "reason": reason, **todo})
+    change = carrying(change, said)
+    return replace(change, guard=replace(change.guard, budget=True))
 
 
-def _answered(ports: Ports, seen: Seen, view: Effect, stop: str) -> Change | None:
+def _turned_away(ports: Ports, view: Effect, said: Admission) -> Change:
+    """Nothing waits for it: proposed smaller or cheaper, or refused."""
+    return _no(ports, view, f"admission:{said.code}", said.reason, admission=said.said())
+
+
+def _as_no(lost: Rejected | None) -> No | None:
+    return No(lost.part, lost.why, lost.until_ms) if lost is not None else None
+
+
+async def _answered(
+    ports: Ports, seen: Seen, view: Effect, contract: Contract | None, stop: str, lost: Rejected | None
+) -> Change | None:
     """A waiting effect whose human, or whose time, has spoken."""
     approval = seen.approval
-    if stop:
-        reason, rules = stop, ["builtin:stop"]
-    elif view.declined:
-        reason, rules = view.reason or "the approver said no", ["builtin:declined"]
-    elif approval is None or seen.now_ms > approval.expires_ms:
-        reason, rules = "nobody approved it before the request expired", ["builtin:expired"]
-    elif why := ungrounded(seen):
-        reason, rules = why, ["builtin:item"]
-    elif view.quorum_met:
-        return _moved(ports, view, "admitted", {})
-    else:
-        return None
-    return _moved(ports, view, "refused", {"answer": "refuse", "rules": rules, "reason": reason})
+    if stop or contract is None:
+        return _no(ports, view, "builtin:stop", stop)
+    if view.declined:
+        return _no(ports, view, "builtin:declined", view.reason or "the approver said no")
+    if approval is None or seen.now_ms > approval.expires_ms:
+        return _no(ports, view, "builtin:expired", "nobody approved it before the request expired")
+    if why := ungrounded(seen):
+        return _no(ports, view, "builtin:item", why)
+    return await _let_in(ports, seen, contract, {}, lost) if view.quorum_met else None
+
+
+def _no(ports: Ports, view: Effect, rule: str, reason: str, *, again: bool = False, **more: Any) -> Change:
+    body: dict[str, Any] = {"answer": "refuse", "rules": [rule], "reason": reason, **more}
+    return _moved(ports, view, "refused", body | ({"unsettled": "again"} if again else {}))
 
 
 def _moved(ports: Ports, view: Effect, kind: str, body: dict[str, Any]) -> Change:

@@ -97,10 +97,14 @@ class Work(Record, frozen=True, kw_only=True):
         """The promise, in milliseconds; 0: none."""
         return parse_duration(self.within, name="within")
 
-    def pause_ms(self, times: int) -> int:
-        """How long an effect is put off that was put off so many times before."""
+    def pause_ms(self, times: int, position: int) -> int:
+        """How long an effect is put off that was put off so many times before. Whoever is to have one of the next
+        places looks more often, so that a place that is freed does not stay free.
+        """
         longest_ms = parse_duration(self.longest_pause, name="longest_pause")
-        return min(longest_ms, parse_duration(self.pause, name="pause") * 2 ** min(times, 20))
+        if position <= (self.most or 1):
+            longest_ms = max(1, longest_ms // 5)
+        return min(longest_ms, parse_duration(self.pause, name="pause") * (1 << min(times, 20)))
 
 
 class Quota(Record, frozen=True, kw_only=True):
