@@ -15,6 +15,7 @@ from holdfast.gate.asking import digest_of, stop_reason, unsound
 from holdfast.gate.grounds import ungrounded
 from holdfast.kernel import identity as names
 from holdfast.kernel.commit import Applied, Change
+from holdfast.kernel.deadlines import starts_by_ms
 from holdfast.kernel.guard import KEPT, Guard, Rejected
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import Approval, Contract, Effect, Run, State
@@ -115,7 +116,7 @@ def sending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling, finger
         generation=view.generation,
         token=view.token,
         holder=ports.me,
-        not_after=(*not_after(run, approval), *rules_end(ruling)),
+        not_after=(*not_after(run, approval, contract), *rules_end(ruling)),
         approval=approval.id if approval is not None else "",
         digest=approval.digest if approval is not None else "",
         budget=True,
@@ -125,7 +126,7 @@ def sending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling, finger
         released=True,
         run_open=view.run,
     )
-    body: dict[str, Any] = {"attempt": attempt(ports, view, send_by_ms), "cause": "", "fingerprint": fingerprint}
+    body: dict[str, Any] = {"attempt": attempt(ports, view, send_by_ms, run), "cause": "", "fingerprint": fingerprint}
     if fingerprint and approval is not None:
         body["age_ms"] = seen.now_ms - approval.fingerprint_ms
     return Change(run=view.run, guard=guard, drafts=(Draft(effect=view.id, kind="dispatched", by=ports.me, body=body),))
@@ -141,11 +142,14 @@ def last_ms(send_by_ms: int, view: Effect, run: Run, approval: Approval | None) 
     return min(bounds)
 
 
-def not_after(run: Run, approval: Approval | None) -> tuple[tuple[str, int], ...]:
+def not_after(run: Run, approval: Approval | None, contract: Contract) -> tuple[tuple[str, int], ...]:
     """The instants the commit may not pass, each with its name."""
     parts: list[tuple[str, int]] = []
     if run.deadline_ms is not None:
         parts.append(("deadline", run.deadline_ms))
+        starts_ms = starts_by_ms(run.deadline_ms, contract)
+        if starts_ms < run.deadline_ms:
+            parts.append(("reserve", starts_ms))
     if approval is not None:
         parts.append(("approval", approval.expires_ms))
     return tuple(parts)
@@ -167,7 +171,7 @@ def in_force(view: Effect, contract: Contract, ruling: Ruling) -> tuple[tuple[st
     return (policy, (f"contract:{view.tool}", contract.version))
 
 
-def attempt(ports: Ports, view: Effect, send_by_ms: int, *, resend: bool = False) -> dict[str, Any]:
+def attempt(ports: Ports, view: Effect, send_by_ms: int, run: Run, *, resend: bool = False) -> dict[str, Any]:
     """The record of one physical dispatch; its time and token are the store's."""
     number = len(view.attempts) + 1
     body: dict[str, Any] = {
@@ -176,6 +180,8 @@ def attempt(ports: Ports, view: Effect, send_by_ms: int, *, resend: bool = False
         "holder": ports.me,
         "send_by_ms": send_by_ms,
     }
+    if run.deadline_ms is not None:
+        body["deadline_ms"] = run.deadline_ms
     return body | {"resend": True} if resend else body
 
 
@@ -197,6 +203,7 @@ async def deliver(ports: Ports, verdict: Applied, contract: Contract) -> Sent:
         expect=view.fingerprint,
         principal=view.principal,
         environment=view.environment,
+        deadline_ms=last.deadline_ms,
     )
     reply = await ports.body.send(request)
     return Sent(token=last.token, attempt=last.number, reply=reply)

@@ -141,7 +141,7 @@ def resending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling) -> C
         version=view.version,
         token=view.token,
         holder=ports.me,
-        not_after=(*not_after(run, seen.approval), *rules_end(ruling), ("key window", window_ms)),
+        not_after=(*not_after(run, seen.approval, contract), *rules_end(ruling), ("key window", window_ms)),
         resource="" if contract.shared else view.resource,
         items=seen.rests_on,
         epochs=seen.epochs,
@@ -149,7 +149,7 @@ def resending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling) -> C
         released=True,
         run_open=view.run,
     )
-    body = {"attempt": attempt(ports, view, send_by_ms, resend=True), "cause": "", **owner}
+    body = {"attempt": attempt(ports, view, send_by_ms, run, resend=True), "cause": "", **owner}
     return Change(run=view.run, guard=guard, drafts=(Draft(effect=view.id, kind="dispatched", by=ports.me, body=body),))
 
 

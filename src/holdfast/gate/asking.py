@@ -13,6 +13,7 @@ from holdfast.kernel import identity as names
 from holdfast.kernel.authority import counted, enough, spelled
 from holdfast.kernel.canon import keyed
 from holdfast.kernel.commit import Change
+from holdfast.kernel.deadlines import too_late
 from holdfast.kernel.documents import AnyDocument, Approver
 from holdfast.kernel.guard import Guard
 from holdfast.kernel.life import Draft
@@ -32,9 +33,7 @@ def stop_reason(seen: Seen, contract: Contract | None) -> str:
         return f"the tool {view.tool} is not registered here"
     if run.state != "open":
         return f"the run is {run.state}"
-    if run.deadline_ms is not None and seen.now_ms > run.deadline_ms:
-        return f"the deadline passed {seen.now_ms - run.deadline_ms} ms ago"
-    return ""
+    return too_late(run.deadline_ms, contract, seen.now_ms)
 
 
 def expects(contract: Contract) -> str:

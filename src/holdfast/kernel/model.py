@@ -180,6 +180,7 @@ class Attempt(Record, frozen=True, kw_only=True):
     at_ms: int
     send_by_ms: int
     resend: bool = False
+    deadline_ms: int = 0  # of its run, as it was then; 0: none
 
 
 class Run(Record, frozen=True, kw_only=True):

@@ -27,14 +27,16 @@ class Desk(Protocol):
 
 
 def cancel(desk: Desk, run: str, *, who: str, vouched_by: str, reason: str) -> Run:
-    """Stop an open run. Raises ReasonMissing without a name or a reason, RunStopped for a run that has ended."""
+    """Stop an open or blocked run. Raises ReasonMissing without name or reason, RunStopped if it has ended."""
     if not who.strip() or not reason.strip():
         raise ReasonMissing(effect=run, asked="cancel")
     said = f"{who}: {reason}"
     body = {"reason": said, "note": f"vouched for by {vouched_by}"}
+    before = desk.run(run)
+    state = "blocked" if before is not None and before.state == "blocked" else "open"
     change = Change(
         run=run,
-        guard=Guard(run_open=run),
+        guard=Guard(run_open=run, run_state=state),
         notes=(Note(kind="stopped", by=who, body=body),),
         ends=("stopped", said),
     )

@@ -26,13 +26,13 @@ from holdfast.runtime.ending import Over, Report, Rest, agreed, come_to_rest, fi
 from holdfast.runtime.items import Doubted
 from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View, said, usable
 from holdfast.runtime.stops import (
-    LIMITS,
     PASSABLE,
+    TOLERANCE,
     Course,
     Ground,
-    Limits,
     Seen,
     Stop,
+    Tolerance,
     stop_after,
     stop_of,
 )
@@ -114,11 +114,17 @@ class Turns:
     """One drive of one run by one planner."""
 
     def __init__(
-        self, handle: Handle, desk: Desk, ports: Ports, planner: Planner, patience: Patience, limits: Limits = LIMITS
+        self,
+        handle: Handle,
+        desk: Desk,
+        ports: Ports,
+        planner: Planner,
+        patience: Patience,
+        tolerance: Tolerance = TOLERANCE,
     ) -> None:
         """Nothing is asked yet."""
         self._handle, self._desk, self._ports, self._planner = handle, desk, ports, planner
-        self._patience, self._limits = patience, limits
+        self._patience, self._tolerance = patience, tolerance
         self._story = Story()
         self._course = Course()
         self._cards = desk.cards(*handle.grants)
@@ -181,7 +187,7 @@ class Turns:
         over = self._desk.in_the_way(run)
         costs = bool(self._story.price_micro)
         seen = Seen(run=run, now_ms=now_ms, halted=over.halted, unheld=over.unheld, asks=asks, asking_costs=costs)
-        stop = stop_of(seen, self._course, self._limits)
+        stop = stop_of(seen, self._course, self._tolerance)
         if stop is not None:
             raise Rest("blocked", stop.reason, stop=stop)
         return run, now_ms
@@ -361,8 +367,7 @@ class Turns:
         run = await self._ports.store.run_row(self._handle.id)
         assert run is not None
         contract = self._ports.contracts.get(view.tool)
-        independent = contract is not None and contract.independent
-        stop = stop_after(outcome, view, run, self._ports.me, independent=independent)
+        stop = stop_after(outcome, view, run, self._ports.me, contract)
         if stop is not None and not (stop.effect in self._course.let_be and stop.code in PASSABLE):
             raise Rest("blocked", stop.reason, turn.says if turn.done else "", stop=stop)
 

@@ -24,7 +24,10 @@ from holdfast.store.folding import fold
 from holdfast.store.reading import PAGE, Reading
 
 TERMS = ("tenant", "environment", "intent", "purpose", "goal", "principal", "deadline_ms", "scope", "done", "budget")
-"""What of a run never changes after it was begun."""
+"""What of a run changes after it was begun only by an entry that says so."""
+
+AMENDS = frozenset({"extended", "shortened"})
+"""Kinds of entry that set such a term anew."""
 
 
 class Audited(NamedTuple):
@@ -111,6 +114,8 @@ class Folds:
                 self._fold(entry)
             elif entry.kind == "intent" and entry.body is not None:
                 self._terms = decode(entry.body)
+            elif entry.kind in AMENDS and entry.body is not None:
+                self._terms |= decode(entry.body).get("amends", {})
 
     def compare_run(self) -> None:
         """The terms of the run (principal, budget, deadline) are those that its intent was begun with."""

@@ -140,6 +140,7 @@ def _fx(request: Request, limit_ms: int, line: _Line) -> Fx:
         run=request.run,
         principal=request.principal,
         environment=request.environment,
+        deadline_ms=request.deadline_ms,
         _child=line.propose,
         _left_s=lambda: end_s - loop.time(),
         _loop=loop,

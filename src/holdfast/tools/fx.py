@@ -34,7 +34,8 @@ class Fx:
 
     `key` is the idempotency key and `token` the fencing token to hand to the outside; `send_by_ms` (also
     `send_by`) is the last instant, in milliseconds UTC, at which bytes may leave; `expect` is the state
-    fingerprint that a conditional write compares with; `attempt` counts from 1.
+    fingerprint that a conditional write compares with; `attempt` counts from 1; `deadline_ms` is the run's
+    deadline in milliseconds UTC (0: it has none), to hand on to whoever does the work.
     """
 
     key: str = ""
@@ -46,6 +47,7 @@ class Fx:
     run: str = ""
     principal: str = ""
     environment: str = ""
+    deadline_ms: int = 0
     _child: Callable[[Call], Awaitable[Any]] = field(default=_unattached, repr=False, compare=False)
     _left_s: Callable[[], float] = field(default=_unlimited, repr=False, compare=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, repr=False, compare=False)

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from holdfast.kernel.answers import Absent, Ack, CannotTell, Checked, Found, Holds, Reply
-from holdfast.kernel.model import Contract, Effect, EffectClass
+from holdfast.kernel.model import Approval, Contract, Effect, EffectClass, Run
 from holdfast.kernel.ports import Ports, Question, Request, Ruling, Seen
 from holdfast.runtime.begin import Intent, begin
 from holdfast.runtime.planner import Card
 from holdfast.runtime.recover import Recoverer
 from holdfast.runtime.run import RunHandle
+from holdfast.runtime.stops import InTheWay, in_the_way
 from holdfast.runtime.view import Noted
 from holdfast.store.memory import MemoryStore
 
@@ -183,6 +184,12 @@ class Desk:
         await self.ports.store.flush()
         mine = [e for e in self.rig.store.durable.entries if e.run == run and e.seq > after and not e.effect]
         return [Noted(e.seq, e.kind, e.at_ms, e.by, msgspec.json.decode(e.body or b"{}")) for e in mine]
+
+    def in_the_way(self, run: Run) -> InTheWay:
+        return in_the_way(self.rig.store.face(self.ports.me), run)
+
+    def requests(self, run: str) -> dict[str, Approval]:
+        return {a.id: a for a in self.rig.store.durable.approvals.values() if a.run == run and a.state == "open"}
 
     @contextlib.contextmanager
     def driving(self, effect: str) -> Iterator[None]:
