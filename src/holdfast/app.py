@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +56,7 @@ class App(Desk):
         policy: str | Path | None = None,
         environment: str = "dev",
         tenant: str = DEFAULT_TENANT,
+        sources: Sequence[str] = (),
         recover: bool = True,
         handle_signals: bool = False,
         accept_contracts: bool = False,
@@ -68,6 +69,7 @@ class App(Desk):
         super().__init__(url, registry, rules)
         self.environment = environment
         self.tenant = tenant
+        self.sources = tuple(sources)
         self._wants_recovery = recover
         self._wants_signals = handle_signals
         self.accepts_contracts = accept_contracts
@@ -113,6 +115,7 @@ class App(Desk):
             me=me,
             contracts=self.registry.contracts,
             secret=store.secret,
+            sources=self.sources,
         )
         await self._put_in_force(store)
         contracts = self.registry.contracts.values()
@@ -217,14 +220,14 @@ class App(Desk):
             under=under.record if under is not None else None,
             check=check,
         )
-        return await self._taken_up(RunHandle(self, run))
+        return await self._handed(RunHandle(self, run))
 
     async def resume(self, run: str) -> RunHandle:
         """A recorded run by its id or a unique beginning of it."""
         row = await self.store.run_row(self.store.find(run))
         if row is None:
             raise NotOpen(what=f"Run {run}")
-        return await self._taken_up(RunHandle(self, row), asked=True)
+        return await self._handed(RunHandle(self, row), asked=True)
 
     async def reload_policy(
         self, policy: str | Path | None = None, *, in_flight: str = "move", who: str, reason: str
@@ -293,6 +296,7 @@ def open_app(
     policy: str | Path | None = None,
     environment: str = "dev",
     tenant: str = DEFAULT_TENANT,
+    sources: Sequence[str] = (),
     recover: bool = True,
     handle_signals: bool = False,
     accept_contracts: bool = False,
@@ -300,8 +304,9 @@ def open_app(
     """An application over a store: ``async with hf.open("sqlite:holdfast.db", tools=[refund]) as app``.
 
     ``url`` is ``sqlite:PATH``; ``policy`` a Cedar file, a directory of them, or policy text (default: the starter
-    policy: reads pass, changes ask). ``environment`` is part of every key. With ``handle_signals`` SIGTERM and SIGINT
-    let the calls under way end within a grace and then leave the block with exit code 143.
+    policy: reads pass, changes ask). ``environment`` is part of every key. ``sources`` are where items come from, the one
+    that counts most first. With ``handle_signals`` SIGTERM and SIGINT let the calls under way end within a grace and
+    then leave the block with exit code 143.
     ``accept_contracts`` puts changed contracts in force without a review: for tests and notebooks, never sealed.
     Raises BadContract, BadPolicy or an IntegrityError.
     """
@@ -316,6 +321,7 @@ def open_app(
         policy=policy,
         environment=environment,
         tenant=tenant,
+        sources=sources,
         recover=recover,
         handle_signals=handle_signals,
         accept_contracts=accept_contracts,

@@ -19,6 +19,7 @@ from holdfast.kernel.outcomes import Outcome, Waiting
 from holdfast.runtime.approvers import Approvers
 from holdfast.runtime.begin import Intent
 from holdfast.runtime.planner import Planner
+from holdfast.runtime.resume import Resumption
 from holdfast.runtime.run import Call, Item, Report, RunHandle
 from holdfast.runtime.turns import PATIENCE, Patience
 
@@ -195,11 +196,18 @@ class BlockingRun:
         """The run's id."""
         return self._run.id
 
-    def saw(
-        self, source: str, content: Any, *, kind: str = "observed", fresh_for: str | None = None, keep: bool = False
-    ) -> Item:
-        """As :meth:`holdfast.RunHandle.saw`."""
-        return self._app.wait(self._run.saw(source, content, kind=kind, fresh_for=fresh_for, keep=keep))
+    def saw(self, source: str, content: Any, **said: Any) -> Item:
+        """As :meth:`holdfast.RunHandle.saw`, with the same names."""
+        return self._app.wait(self._run.saw(source, content, **said))
+
+    def assume(self, says: str, call: Call, **said: Any) -> Item:
+        """As :meth:`holdfast.RunHandle.assume`, with the same names."""
+        return self._app.wait(self._run.assume(says, call, **said))
+
+    @property
+    def resumption(self) -> Resumption | None:
+        """What was found when this run was gone on with, if it was."""
+        return self._run.resumption
 
     def call(
         self,

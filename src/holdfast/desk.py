@@ -116,7 +116,7 @@ class Desk:
         """The requests to humans that are open under a run, by id."""
         return {a.id: a for a in self.store.approvals("open") if a.run == run}
 
-    async def _taken_up(self, handle: RunHandle, *, asked: bool = False) -> RunHandle:
+    async def _handed(self, handle: RunHandle, *, asked: bool = False) -> RunHandle:
         """A run as it is handed out. One that others began, or that is gone on with, is looked over first."""
         run, known = handle.record, handle.id in self._handed_out
         self._handed_out.add(handle.id)

@@ -29,6 +29,7 @@ KEYS: dict[str, str] = {
     "tenant": "text",
     "tools": "a list of texts",
     "policy": "text",
+    "sources": "a list of texts",
     "keys": "text",
 }
 
@@ -53,6 +54,7 @@ class Settings:
     tenant: str = "main"
     tools: tuple[str, ...] = ()
     policy: str | None = None
+    sources: tuple[str, ...] = ()
     keys: Path = field(default_factory=lambda: _keys(None, Path.cwd()))
     file: str = ""
     home: Path = field(default_factory=Path.cwd)
@@ -110,6 +112,7 @@ def _read(path: Path) -> Settings:
         tenant=keys.get("tenant", Settings.tenant),
         tools=tuple(keys.get("tools", ())),
         policy=str(home / policy) if policy is not None else None,
+        sources=tuple(keys.get("sources", ())),
         keys=_keys(keys.get("keys"), home),
         file=str(path),
         home=home,

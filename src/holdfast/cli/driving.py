@@ -24,6 +24,7 @@ from holdfast.cli.watching import EVERYTHING, LOOK_EVERY_S, Watch, page_of
 from holdfast.kernel.errors import BadConfig
 from holdfast.kernel.model import Principal
 from holdfast.report.page import Page
+from holdfast.report.resumption import resumption_lines
 
 if TYPE_CHECKING:
     from holdfast.adapters.models import ModelSpec
@@ -105,15 +106,20 @@ async def _driven(wanted: Wanted, handed: Callable[[App], Awaitable[RunHandle]])
         policy=settings.policy,
         environment=settings.environment,
         tenant=settings.tenant,
+        sources=settings.sources,
         handle_signals=True,
     )
     async with planner, app:
         # What a dead worker left is taken up before anything is asked or proposed.
         await app.recover()
         run = await handed(app)
+        if run.resumption is not None and not wanted.as_json:
+            printing.put_lines(resumption_lines(run.resumption), sys.stderr)
         async with _narrated(app, run.id, silent=wanted.as_json):
             report = await run.drive(planner, max_steps=wanted.max_steps)
         page = page_of(app.store, run.id, limit=EVERYTHING)
+        if run.resumption is not None and isinstance(page.data, dict):
+            page.data["resumption"] = msgspec.to_builtins(run.resumption)
     page.exit_code = _code(report, page)
     return page
 

@@ -113,6 +113,7 @@ async def working(shared: Shared, effect: str) -> AsyncIterator[tuple[App, Effec
         policy=settings.policy,
         environment=settings.environment,
         tenant=settings.tenant,
+        sources=settings.sources,
         recover=False,
     )
     with reading(shared) as store:

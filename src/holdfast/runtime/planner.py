@@ -120,7 +120,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
     """An item of the context ledger as it is shown: where it came from, what kind, how old, and whether it is stale.
 
-    ``unfit`` says why no call may rest on it now: it is stale, another one counts, or two sources contradict each other.
+    ``unfit`` says why no call may rest on it now: it is stale, another one counts, or two sources differ.
     """
 
     id: str

@@ -20,7 +20,7 @@ from holdfast.kernel.amounts import parse_duration
 from holdfast.kernel.answers import Doubt
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.errors import BadValue, NotAllowedNow, ReasonMissing, RunStopped
-from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.guard import Guard
 from holdfast.kernel.life import LEGAL
 from holdfast.kernel.model import Effect, Run, State
 from holdfast.kernel.outcomes import Deferred, Outcome, Stopped, Unknown, Waiting, outcome_of
@@ -132,9 +132,9 @@ class RunHandle:
     ) -> Item:
         """Record an item that the planner sees: its source, kind and digest. The content stays outside the log.
 
-        ``kind``: authoritative, observed, user claim, cached summary, memory (which needs ``owner`` and ``fresh_for``) or
-        untrusted. ``about`` names what it speaks of: of two items about one thing the higher source counts (``rank``, or
-        the order given to ``hf.open``), of one source the newest. ``as_of_ms`` is when it was true (default: now).
+        ``kind``: authoritative, observed, user claim, cached summary, memory (needs ``owner`` and ``fresh_for``) or
+        untrusted. ``about`` names what it speaks of: of two items about one thing the higher source counts (``rank``,
+        or the order given to ``hf.open``), of one source the newest. ``as_of_ms``: when it was true (default: now).
         With ``keep`` the content is recorded too, so that a run which goes on in another process can still show it.
         Raises BadItem.
         """

@@ -22,20 +22,11 @@ from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Effect, Run
 from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Waiting
 from holdfast.kernel.ports import Ports
+from holdfast.runtime import stops
 from holdfast.runtime.ending import Over, Report, Rest, agreed, come_to_rest, finished, stopping
 from holdfast.runtime.items import Doubted
 from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View, said, usable
-from holdfast.runtime.stops import (
-    PASSABLE,
-    TOLERANCE,
-    Course,
-    Ground,
-    Seen,
-    Stop,
-    Tolerance,
-    stop_after,
-    stop_of,
-)
+from holdfast.runtime.stops import TOLERANCE, Course, Ground, Stop, Tolerance
 from holdfast.runtime.view import Effects, Noted, Story, Turn, build, reason_of
 
 __all__ = ["PATIENCE", "Desk", "Handle", "Patience", "Report", "Turns", "agreed"]
@@ -186,8 +177,8 @@ class Turns:
         now_ms = await self._ports.store.time()
         over = self._desk.in_the_way(run)
         costs = bool(self._story.price_micro)
-        seen = Seen(run=run, now_ms=now_ms, halted=over.halted, unheld=over.unheld, asks=asks, asking_costs=costs)
-        stop = stop_of(seen, self._course, self._tolerance)
+        seen = stops.Seen(run=run, now_ms=now_ms, halted=over.halted, unheld=over.unheld, asks=asks, asking_costs=costs)
+        stop = stops.stop_of(seen, self._course, self._tolerance)
         if stop is not None:
             raise Rest("blocked", stop.reason, stop=stop)
         return run, now_ms
@@ -367,8 +358,8 @@ class Turns:
         run = await self._ports.store.run_row(self._handle.id)
         assert run is not None
         contract = self._ports.contracts.get(view.tool)
-        stop = stop_after(outcome, view, run, self._ports.me, contract)
-        if stop is not None and not (stop.effect in self._course.let_be and stop.code in PASSABLE):
+        stop = stops.stop_after(outcome, view, run, self._ports.me, contract)
+        if stop is not None and not (stop.effect in self._course.let_be and stop.code in stops.PASSABLE):
             raise Rest("blocked", stop.reason, turn.says if turn.done else "", stop=stop)
 
     async def _tell(self, number: int, outcome: Outcome) -> None:

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from holdfast.kernel.authority import not_to_rely_on
+from holdfast.kernel.documents import Item
 from holdfast.kernel.due import is_open
 from holdfast.kernel.model import Effect, Run
 from holdfast.kernel.outcomes import outcome_of
-from holdfast.runtime.planner import Card, Glimpse, Proposed, Standing, Told, View
+from holdfast.runtime.planner import Card, Conflict, Glimpse, Proposed, Standing, Told, View
 
 TOLD_LIMIT = 200
 """Outcomes that a view tells; older ones are counted."""
@@ -179,8 +181,18 @@ def build(
     cards: tuple[Card, ...],
     now_ms: int,
     contents: Mapping[str, Any] | None = None,
+    items: Iterable[Item] = (),
 ) -> View:
-    """The view of a run now. ``contents`` are items' contents that this process still has; the store keeps digests."""
+    """The view of a run now. ``contents`` are items' contents that this process still has; the store keeps digests.
+
+    ``items`` are what the run has seen, as it is recorded now: what is stale there is shown as stale.
+    """
+    standing = {item.id.rpartition("/")[2]: item for item in items}
+    held = dict(contents or {})
+    for name, item in standing.items():
+        read = effects.known.get(item.effect) if name not in held else None
+        if read is not None:  # what a read gave is in its record
+            held[name] = msgspec.to_builtins(read.value)
     permits = {card.name: card.permits for card in cards}
     limit, used = run.budget, run.spent
     return View(
@@ -194,7 +206,10 @@ def build(
         contracts=cards,
         told=tuple(_told(result, effects.known.get(result.effect), permits, story) for result in story.results),
         earlier=story.told - len(story.results),
-        items=tuple(_glimpse(name, at, body, now_ms, contents or {}) for name, (at, body) in story.items.items()),
+        items=tuple(
+            _glimpse(name, at, body, now_ms, held, standing.get(name)) for name, (at, body) in story.items.items()
+        ),
+        conflicts=tuple(conflicts(standing.values())),
         open=tuple(_standing(effects.known[name]) for name in effects.open),
         problems=tuple(story.problems),
         said=tuple(story.said),
@@ -245,6 +260,7 @@ def _told(result: Result, effect: Effect | None, permits: Mapping[str, tuple[str
         args=args,
         step=result.step,
         alternatives=permits.get(call.tool, ()) if outcome == "refused" else (),
+        item=effect.item if effect is not None else "",
     )
     story.telling[key] = (version, told)
     return told
@@ -255,17 +271,52 @@ def reason_of(outcome: Any) -> str:
     return getattr(outcome, "reason", "") or getattr(outcome, "cause", "") or getattr(outcome, "note", "")
 
 
-def _glimpse(name: str, at_ms: int, body: Mapping[str, Any], now_ms: int, contents: Mapping[str, Any]) -> Glimpse:
-    fresh_for_ms, age_ms = body.get("fresh_for_ms"), max(0, now_ms - at_ms)
+def _glimpse(
+    name: str, at_ms: int, body: Mapping[str, Any], now_ms: int, contents: Mapping[str, Any], item: Item | None
+) -> Glimpse:
+    """An item as it stands now: by its record, and by its entry alone where there is none."""
+    fresh_for_ms = body.get("fresh_for_ms")
+    seen_ms, until_ms = at_ms, at_ms + fresh_for_ms if isinstance(fresh_for_ms, int) else 0
+    if item is not None:
+        seen_ms, until_ms = item.seen_ms, item.fresh_until_ms
     return Glimpse(
         id=name,
         source=str(body.get("source", "")),
         kind=str(body.get("kind", "")),
-        age_ms=age_ms,
-        stale=isinstance(fresh_for_ms, int) and age_ms > fresh_for_ms,
+        age_ms=max(0, now_ms - seen_ms),
+        stale=bool(until_ms and now_ms > until_ms),
         content=body.get("content", contents.get(name)),
-        digest=str(body.get("digest", "")),
+        digest=item.digest if item is not None else str(body.get("digest", "")),
+        about=item.about if item is not None else "",
+        unfit=not_to_rely_on(item, item.id, now_ms) if item is not None else "",
     )
+
+
+def conflicts(items: Iterable[Item]) -> list[Conflict]:
+    """What the items of a run say differently about one thing: which of them, and which counts, if one does.
+
+    An older reading of one source is no conflict with its newer one.
+    """
+    about: dict[str, list[Item]] = {}
+    for item in items:
+        if item.about:
+            about.setdefault(item.about, []).append(item)
+    found = []
+    for thing, said in sorted(about.items()):
+        newest = {item.source: item for item in sorted(said, key=lambda item: (item.seen_ms, item.id))}
+        current = sorted(newest.values(), key=lambda item: (-item.rank, item.source))
+        if len({item.digest for item in current}) < 2:
+            continue
+        first = current[0]
+        found.append(
+            Conflict(
+                about=thing,
+                items=tuple(item.id.rpartition("/")[2] for item in current),
+                sources=tuple(item.source for item in current),
+                counts="" if first.conflicts else first.id.rpartition("/")[2],
+            )
+        )
+    return found
 
 
 def _standing(effect: Effect) -> Standing:
