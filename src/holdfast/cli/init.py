@@ -94,8 +94,10 @@ def _page(directory: Path) -> Page:
     commands = {
         "python run.py ticket-1 acme 1200": "12.00 for acme, verified in the ledger",
         "LOSE_REPLY=1 python run.py ticket-2 acme 800": "the reply is lost after the booking: still one credit",
-        "python run.py ticket-3 acme 9000": "90.00 waits for a person, who answers: holdfast approve",
+        "python run.py ticket-3 acme 9000": "90.00 waits for a person",
+        "holdfast approver add NAME": "makes that person's key; they answer: holdfast approve",
         "holdfast effect list": "what was recorded",
+        "holdfast policy test": "whether the policy answers as its examples say",
         "holdfast tool prove credit --sandbox sandbox.py": "whether the contract is true",
         "python -m pytest": "the project's own test (pip install pytest)",
         "holdfast doctor": "whether anything is wrong here",

@@ -40,7 +40,9 @@ NOUNS = {
     "approval": ("holdfast.cli.approval:app", "Requests: what waits for whom."),
     "approve": ("holdfast.cli.approval:approve", "Say yes to exactly what a request shows."),
     "refuse": ("holdfast.cli.approval:refuse", "Say no to a request, with a reason."),
+    "approver": ("holdfast.cli.approver:app", "Approvers: who may decide requests, under which key."),
     "tool": ("holdfast.cli.tool:app", "Tools: what each declares, and what of it is proved."),
+    "policy": ("holdfast.cli.policy:app", "Policy: what may happen, why, and from when on."),
     "evidence": ("holdfast.cli.evidence:app", "The record itself: show it, verify it."),
     "store": ("holdfast.cli.store:app", "The store: show it, release it after a restore."),
 }

@@ -72,13 +72,13 @@ class ToolRules:
         self._policy = policy
         self._ends = sorted({rule.until_ms for rule in self.rules if rule.until_ms})
         self._unproved = frozenset(rule.id for rule in self.rules if rule.needs_proof)
-        self._reads_risk = "risk" in self._context
+        self.reads_risk = "risk" in self._context
         self._standing: dict[frozenset[str], _Standing] = {}
         self._conditions: cedarpy.PolicySet | None = None
 
     def key(self, question: Question, effect_class: str, args: Any) -> tuple[Any, ...]:
         """Everything the decision can depend on; hashable. `args` are typed by `shape`. Raises Unfit."""
-        risk = question.risk if self._reads_risk else None
+        risk = question.risk if self.reads_risk else None
         read = self._question_key(question), self._args_key(args)
         return (question.tool, effect_class, *read, risk, self.absent(question))
 
@@ -97,7 +97,7 @@ class ToolRules:
         absent = self.absent(question)
         case = self.case(question, effect_class, args)
         said = self._said(case, absent)
-        if question.risk is not None and self._reads_risk:
+        if question.risk is not None and self.reads_risk:
             case.facts["risk"] = question.risk
             said = stricter(said, self._said(case, absent))
         return msgspec.structs.replace(said, policy_digest=self.digest)
@@ -176,6 +176,8 @@ class ToolRules:
         names = _ids((*forbids, *broken))
         if forbids:
             reason = "forbidden by " + " and ".join(map(_forbids, forbids)) + "; an approval does not lift it"
+            if instead := self._instead(case, standing):
+                reason += "; permitted is: " + "; ".join(instead)
         elif verdict.unjudged:
             reason = "the policy engine did not accept the question, so nothing permits it"
         elif broken:
@@ -204,12 +206,10 @@ class ToolRules:
     def _instead(self, case: Case, standing: _Standing) -> list[str]:
         """What the permits of this tool permit: the conditions that this call does not meet, the nearest first."""
         permits = [rule for rule in standing.rules if not rule.forbids]
-        if not permits:
-            return []
-        holding = self.holding(case)
-        lacking = [(unmet(rule, holding), rule) for rule in permits]
+        holding = self.holding(case) if permits else NONE
+        lacking = [(words, rule) for rule in permits if (words := unmet(rule, holding))]
         nearest = sorted(lacking, key=lambda pair: len(pair[0]))[:SHOWN]
-        return [f"{rule} when {' and '.join(words) or 'asked differently'}" for words, rule in nearest]
+        return [f"{rule} when {' and '.join(words)}" for words, rule in nearest]
 
 
 class _Standing:

@@ -15,7 +15,7 @@ from holdfast.gate.policy import PolicySet
 from holdfast.gate.question import REQUEST_OPEN_MS, Principal, Question
 from holdfast.kernel.canon import encode, keyed
 from holdfast.kernel.errors import HoldfastError, NotOpen
-from holdfast.kernel.model import Contract
+from holdfast.kernel.model import Contract, Run
 from holdfast.kernel.ports import Ruling, Seen
 
 MINUTE_MS = 60_000
@@ -98,7 +98,7 @@ class Rulings:
         digest = view.args_digest
         if contract is not None and contract.volatile:  # Rules may read volatile arguments too.
             digest = keyed(self._secret, "inputs", encode(view.args))
-        left = (run.deadline_ms - now_ms) // MINUTE_MS if run.deadline_ms is not None else None
+        left = minutes_left(run, now_ms)
         # Dispatch asks again what admission was told. The record, the run's principal, the day and the minutes left
         # are all that the question is made of, so the same of these under the same policy is the same ruling.
         day, kept = now_ms // DAY_MS, bool(run.policy)
@@ -106,7 +106,7 @@ class Rulings:
         known = self._last.pop(view.id, None)
         if known is not None and known[0] == asked:
             return known[1]
-        ruling = self._judged(judge, seen, digest, left)
+        ruling = self._judged(judge, seen, digest)
         if len(self._last) >= LAST_KEPT:
             self._last.clear()
         self._last[view.id] = (asked, ruling)
@@ -120,32 +120,12 @@ class Rulings:
             self._kept[digest] = Judge(self._policies.kept(digest), self._contracts.values())
         return self._kept[digest]
 
-    def _judged(self, judge: Judge, seen: Seen, digest: str, left: int | None) -> Ruling:
+    def _judged(self, judge: Judge, seen: Seen, digest: str) -> Ruling:
         view, run = seen.effect, seen.run
         assert view is not None
         assert run is not None
-        who = run.principal
-        said = judge.decide(
-            Question(
-                tool=view.tool,
-                contract_version=view.contract,
-                args=view.args,
-                resource=view.resource,
-                principal=Principal(who.name, who.kind, who.groups),
-                environment=view.environment,
-                tenant=view.tenant,
-                purpose=view.purpose,
-                generation=view.generation,
-                attempt=len(view.attempts) + 1,
-                proved=self._proved.get(view.tool) == view.contract,
-                cost_minor=view.cost.minor if view.cost is not None else None,
-                currency=view.cost.currency if view.cost is not None else None,
-                minutes_to_deadline=left,
-                now_ms=seen.now_ms,
-                risk=view.risk or None,
-                args_digest=digest,
-            )
-        )
+        proved = self._proved.get(view.tool) == view.contract
+        said = judge.decide(question_of(seen, proved=proved, digest=digest))
         return Ruling(
             answer=said.answer,
             rules=said.rules,
@@ -158,3 +138,35 @@ class Rulings:
             kept=bool(run.policy),
             until_ms=said.until_ms,
         )
+
+
+def question_of(seen: Seen, *, proved: bool, digest: str = "") -> Question:
+    """What a recorded effect asks of the rules now. ``digest`` is that of its arguments; computed if empty."""
+    view, run = seen.effect, seen.run
+    assert view is not None
+    assert run is not None
+    who = run.principal
+    return Question(
+        tool=view.tool,
+        contract_version=view.contract,
+        args=view.args,
+        resource=view.resource,
+        principal=Principal(who.name, who.kind, who.groups),
+        environment=view.environment,
+        tenant=view.tenant,
+        purpose=view.purpose,
+        generation=view.generation,
+        attempt=len(view.attempts) + 1,
+        proved=proved,
+        cost_minor=view.cost.minor if view.cost is not None else None,
+        currency=view.cost.currency if view.cost is not None else None,
+        minutes_to_deadline=minutes_left(run, seen.now_ms),
+        now_ms=seen.now_ms,
+        risk=view.risk or None,
+        args_digest=digest,
+    )
+
+
+def minutes_left(run: Run, now_ms: int) -> int | None:
+    """Whole minutes to the deadline; None where there is none."""
+    return (run.deadline_ms - now_ms) // MINUTE_MS if run.deadline_ms is not None else None

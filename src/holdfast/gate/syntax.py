@@ -185,7 +185,9 @@ def _words(expr: pst.Expr) -> str:
     rule = pst.Template("rule", "permit", anyone, anyone, anyone, (pst.When(expr=expr),), {})
     text = str(cedarpy.PolicySet.from_pst(pst.PolicySet({}, {"rule": rule}, ())))
     said = text[text.index("{") + 1 : text.rindex("}")]
-    return " ".join(_BRACKETED.sub(lambda m: m[1] or m[0], said).split())
+    while (bare := _BRACKETED.sub(lambda m: m[1] or m[0], said)) != said:
+        said = bare
+    return " ".join(said.split())
 
 
 def misspelt(rule: pst.Template, contexts: Mapping[str, Shape]) -> Misspelt | None:

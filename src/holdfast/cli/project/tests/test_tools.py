@@ -65,4 +65,4 @@ def test_declined_credit_did_not_happen(begin: Any) -> None:
 def test_policy_answers_as_its_examples_say(begin: Any, example: dict[str, Any]) -> None:
     """Every example beside the policy gets the answer that it names."""
     outcome = begin("example").call(hf.Call(example["tool"], example["args"]))
-    assert isinstance(outcome, ANSWERS[example["answer"]]), outcome
+    assert isinstance(outcome, ANSWERS[example["expect"]]), outcome
