@@ -363,8 +363,13 @@ async def test_a_done_that_was_not_verified_ends_blocked(tmp_path: Path) -> None
     WORLD.mood = lie
     async with opened(tmp_path, put) as app:
         run = await app.begin(intent())
-        planner = hf.Scripted([hf.Proposed("put", {"box": "a"})], says="All done, verified!")
-        report = await run.drive(planner)
+
+        class Liar:
+            async def propose(self, view: hf.View) -> hf.Answer:
+                calls = (hf.Proposed("put", {"box": "a"}),)
+                return hf.Answer(calls=calls, done=True, says="All done, verified!")
+
+        report = await run.drive(Liar())
     assert report.state == "blocked"
     assert "unconfirmed" in report.reason
     assert report.says == "All done, verified!"

@@ -189,7 +189,6 @@ class Turns:
             raise stopping(Ground.ASSUMPTION, doubted.why)
         run, now_ms = await self._point(asks=True)
         effects = await self._effects()
-        # What was shown through this handle is news for the course as well; counting it twice changes nothing.
         self._fold(noted for noted, _ in self._handle.shown.values())
         contents = {name: content for name, (_, content) in self._handle.shown.items()}
         items = await self._ports.store.run_items(run.id)

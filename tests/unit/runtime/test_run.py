@@ -97,13 +97,23 @@ async def test_a_caller_that_stops_listening_leaves_an_unknown() -> None:
     assert rig.effects()[0].cause.startswith("caller_timeout")
 
 
+class Claims:
+    """Calls, and claims in the same breath that it is done."""
+
+    def __init__(self, says: str, *calls: hf.Proposed) -> None:
+        self.says, self.calls = says, calls
+
+    async def propose(self, view: hf.View) -> hf.Answer:
+        return hf.Answer(calls=self.calls, done=True, says=self.says)
+
+
 @pytest.mark.req("2.5b", mutant="verified-unread")
 async def test_a_difference_outside_is_unconfirmed_and_never_done() -> None:
     """Acknowledged, and not so outside: the run ends blocked, whatever the planner says."""
     rig = Rig()
     rig.outside.checked = [Differs("nothing listed")]
     run = await rig.run()
-    report = await run.drive(hf.Scripted([hf.Proposed("refund", {"invoice": "in_1"})], says="all done"))
+    report = await run.drive(Claims("all done", hf.Proposed("refund", {"invoice": "in_1"})))
     assert isinstance(report.outcomes[0], hf.Committed)
     assert report.outcomes[0].note.startswith("unconfirmed")
     assert (report.state, report.says) == ("blocked", "all done")
