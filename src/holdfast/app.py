@@ -25,6 +25,7 @@ from holdfast.kernel.answers import Reply
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.errors import BadConfig, NotOpen, SealRefused
 from holdfast.kernel.guard import Fact
+from holdfast.kernel.limits import Limits
 from holdfast.kernel.model import DEFAULT_TENANT, Effect
 from holdfast.kernel.ports import Ports, Request, Sent
 from holdfast.runtime import review
@@ -33,6 +34,7 @@ from holdfast.runtime.clock import WallClock
 from holdfast.runtime.peers import Peers, my_name
 from holdfast.runtime.policies import Reloaded, Shelf, reload, texts
 from holdfast.runtime.recover import Recoverer
+from holdfast.runtime.room import Room, kept_limits
 from holdfast.runtime.run import RunHandle
 from holdfast.store import SqliteStore as Store
 from holdfast.store import open_store
@@ -57,6 +59,7 @@ class App(Desk):
         environment: str = "dev",
         tenant: str = DEFAULT_TENANT,
         sources: Sequence[str] = (),
+        limits: Limits | None = None,
         recover: bool = True,
         handle_signals: bool = False,
         accept_contracts: bool = False,
@@ -70,6 +73,7 @@ class App(Desk):
         self.environment = environment
         self.tenant = tenant
         self.sources = tuple(sources)
+        self.limits = limits
         self._wants_recovery = recover
         self._wants_signals = handle_signals
         self.accepts_contracts = accept_contracts
@@ -116,6 +120,7 @@ class App(Desk):
             contracts=self.registry.contracts,
             secret=store.secret,
             sources=self.sources,
+            room=Room(store, self.limits) if self.limits is not None else None,
         )
         await self._put_in_force(store)
         contracts = self.registry.contracts.values()
@@ -191,12 +196,17 @@ class App(Desk):
     async def _put_in_force(self, store: Store) -> None:
         """Record a policy that differs from what was last in force here; contracts are reviewed (runtime.review)."""
         wanted = {f"policy:{self.environment}": self.policy.digest}
+        limits = kept_limits(self.limits) if self.limits is not None else None
+        if limits is not None:
+            wanted |= {f"limits:{self.environment}": limits.id}
         facts = []
         for scope, value in wanted.items():
             fact = store.fact(scope)
             if fact is None or fact.value != value:
                 facts.append(Fact(scope=scope, value=value, by=self.ports.me, reason="opened"))
         kept = texts(store, self.policy)
+        if limits is not None and any(fact.value == limits.id for fact in facts):
+            kept = (*kept, limits)
         if facts or kept:
             note = Note(kind="in_force", by=self.ports.me, body={"evidence": {f.scope: f.value for f in facts}})
             await store.commit(Change(run=STORE_RUN_ID, facts=tuple(facts), notes=(note,), documents=kept))
@@ -297,6 +307,7 @@ def open_app(
     environment: str = "dev",
     tenant: str = DEFAULT_TENANT,
     sources: Sequence[str] = (),
+    limits: Limits | None = None,
     recover: bool = True,
     handle_signals: bool = False,
     accept_contracts: bool = False,
@@ -304,9 +315,9 @@ def open_app(
     """An application over a store: ``async with hf.open("sqlite:holdfast.db", tools=[refund]) as app``.
 
     ``url`` is ``sqlite:PATH``; ``policy`` a Cedar file, a directory of them, or policy text (default: the starter
-    policy: reads pass, changes ask). ``environment`` is part of every key. ``sources`` are where items come from, the one
-    that counts most first. With ``handle_signals`` SIGTERM and SIGINT let the calls under way end within a grace and
-    then leave the block with exit code 143.
+    policy: reads pass, changes ask). ``environment`` is part of every key. ``sources`` are where items come from, the
+    one that counts most first; ``limits`` bound how much there may be at a time. With ``handle_signals`` SIGTERM and
+    SIGINT let the calls under way end within a grace and then leave the block with exit code 143.
     ``accept_contracts`` puts changed contracts in force without a review: for tests and notebooks, never sealed.
     Raises BadContract, BadPolicy or an IntegrityError.
     """
@@ -322,6 +333,7 @@ def open_app(
         environment=environment,
         tenant=tenant,
         sources=sources,
+        limits=limits,
         recover=recover,
         handle_signals=handle_signals,
         accept_contracts=accept_contracts,

@@ -160,8 +160,7 @@ def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
     if run is not None and change.ends is not None:
         late_ms = max(0, now_ms - run.deadline_ms) if run.deadline_ms is not None else 0
         rows.put_run(replace(run, state=change.ends[0], reason=change.ends[1], late_ms=late_ms))
-        if run.state == "open":
-            _runs_place(run, rows, -1)
+        _runs_place(run, rows, int(change.ends[0] == "open") - int(run.state == "open"))
     for fact in change.facts:
         before = rows.fact(fact.scope)
         rows.put_fact(replace(fact, epoch=(before.epoch if before is not None else 0) + 1))
@@ -311,7 +310,7 @@ def _queues(guard: Guard, before: Effect | None, after: Effect, rows: Tables, no
 
 def _runs_place(run: Run, rows: Tables, step: int) -> None:
     """A run takes a place in its scopes while it is open."""
-    for scope in run.meters:
+    for scope in run.meters if step else ():
         meter = meter_of(rows, scope)
         rows.put_document(replace(meter, open=max(0, meter.open + step)))
 

@@ -79,12 +79,18 @@ class Waiting(Outcome, frozen=True):
 
 
 class Refused(Outcome, frozen=True):
-    """Nothing was sent. ``successor`` is the fresh proposal, where the world moved and not the wish."""
+    """Nothing was sent. ``successor`` is the fresh proposal, where the world moved and not the wish.
+
+    ``instead`` are calls (``{"tool": …, "args": …}``) for which there may be room: the same work in smaller pieces, or
+    a cheaper call, and then ``not_done`` says what that one leaves undone. None of them is proposed by itself.
+    """
 
     reason: str
     effect: str = ""
     rules: tuple[str, ...] = ()
     successor: str = ""
+    instead: tuple[dict[str, Any], ...] = ()
+    not_done: str = ""
 
     def unwrap(self) -> Never:
         """Raises :class:`EffectRefused`."""
@@ -129,11 +135,23 @@ class Stopped(Outcome, frozen=True):
 
 
 class Deferred(Outcome, frozen=True):
-    """Admitted, and not before ``not_before`` (ms UTC): something is in the way until then."""
+    """Accepted, and not before ``not_before`` (ms UTC): something is in the way until then.
+
+    It is on record with its owner and its time, and is carried on by whoever runs then.
+    """
 
     not_before: int
     effect: str = ""
     why: str = ""
+    _settle: Callable[[], Awaitable[Outcome]] | None = None
+
+    def __repr__(self) -> str:
+        """Without the way in which it settles."""
+        return f"Deferred(not_before={self.not_before!r}, effect={self.effect!r}, why={self.why!r})"
+
+    async def settled(self) -> Outcome:
+        """Wait until there is room for it, or there is not, carry it on, and give the outcome then."""
+        return self if self._settle is None else await self._settle()
 
     def unwrap(self) -> Never:
         """Raises :class:`EffectDeferred`."""
@@ -157,6 +175,8 @@ def outcome_of(view: Effect, approval: Approval | None = None) -> Outcome:
         case State.VERIFIED | State.COMMITTED | State.UNCONFIRMED | State.COMPENSATED:
             return _happened(view)
         case State.WAITING:
+            if view.schedulings:
+                return Deferred(view.due_ms, view.id, f"{view.admission.get('code')}: {view.reason or 'no room'}")
             return _asked(view, approval)
         case State.PENDING:
             return Waiting(
@@ -168,7 +188,7 @@ def outcome_of(view: Effect, approval: Approval | None = None) -> Outcome:
                 "accepted, not yet done",
             )
         case State.REFUSED:
-            return Refused(view.reason, view.id, view.rules, view.successor)
+            return Refused(view.reason, view.id, view.rules, view.successor, *proposals(view))
         case State.SUPERSEDED:
             return Refused(view.reason, view.id, ("builtin:superseded",), view.successor)
         case State.UNKNOWN:
@@ -181,6 +201,24 @@ def outcome_of(view: Effect, approval: Approval | None = None) -> Outcome:
             return Unknown(view.id, "sent, nothing recorded yet", view.holder, "observe", view.lease_until_ms)
         case _:
             return Deferred(view.lease_until_ms or view.due_ms, view.id, f"it is {view.state.value}")
+
+
+PROPOSALS_LIMIT = 100
+"""Smaller calls that are proposed at once; what is left over is said."""
+
+
+def proposals(view: Effect) -> tuple[tuple[dict[str, Any], ...], str]:
+    """What admission proposed instead of a refused effect, and what that leaves undone. Pure over the record."""
+    said = view.admission
+    if splits := said.get("splits"):
+        items, most = view.args[splits], said["most"]
+        pieces = [items[at : at + most] for at in range(0, min(len(items), most * PROPOSALS_LIMIT), most)]
+        rest = len(items) - sum(len(piece) for piece in pieces)
+        calls = tuple({"tool": view.tool, "args": view.args | {splits: piece}} for piece in pieces)
+        return calls, f"{rest} more items of {splits}" if rest else ""
+    if tool := said.get("instead"):
+        return ({"tool": tool, "args": view.args},), str(said.get("not_done", ""))
+    return (), ""
 
 
 def _happened(view: Effect) -> Outcome:

@@ -6,15 +6,33 @@ the guard of the commit, which reads the same meters in its own transaction.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Protocol
 
+import msgspec
+
 from holdfast.gate.admission import LOST_MS, share_of
-from holdfast.kernel.documents import AnyDocument, Meter
-from holdfast.kernel.limits import UNDER_WAY, Limits, Load, Queued
+from holdfast.kernel.documents import AnyDocument, Kept, Meter
+from holdfast.kernel.limits import NO_LIMITS, UNDER_WAY, Limits, Load, Queued
 from holdfast.kernel.model import Effect, Run, State
 
 KEPT_MS = 50
 """How long the list of those who wait is good for, while no count of the class has moved."""
+
+
+LIMITS = "limits:"
+"""The fact that names the limits last in force in an environment, by the digest of their text."""
+
+
+def kept_limits(limits: Limits) -> Kept:
+    """Limits as a text that the store keeps, so that whoever reads it knows what was promised."""
+    text = msgspec.json.encode(limits, order="deterministic")
+    return Kept(id=hashlib.sha256(text).hexdigest(), what="limits", text=text.decode())
+
+
+def limits_in_force(document: AnyDocument | None) -> Limits:
+    """The limits that such a text says; none where nothing is kept."""
+    return msgspec.json.decode(document.text, type=Limits) if isinstance(document, Kept) else NO_LIMITS
 
 
 class Books(Protocol):

@@ -293,7 +293,7 @@ class RunHandle:
             return Stopped(rest.blocked.why, view.id, self.id)
         approval = rest.approval if view.state is State.WAITING else None
         outcome = outcome_of(view, approval)
-        if isinstance(outcome, Waiting):
+        if isinstance(outcome, Waiting | Deferred):
             return msgspec.structs.replace(outcome, _settle=lambda: self._settled(view.id))
         return outcome
 

@@ -21,7 +21,7 @@ from holdfast.kernel.authority import not_to_rely_on
 from holdfast.kernel.documents import Item
 from holdfast.kernel.due import is_open
 from holdfast.kernel.model import Effect, Run
-from holdfast.kernel.outcomes import outcome_of
+from holdfast.kernel.outcomes import outcome_of, proposals
 from holdfast.runtime.planner import Card, Conflict, Glimpse, Proposed, Standing, Told, View
 
 TOLD_LIMIT = 200
@@ -259,11 +259,18 @@ def _told(result: Result, effect: Effect | None, permits: Mapping[str, tuple[str
         reason=reason,
         args=args,
         step=result.step,
-        alternatives=permits.get(call.tool, ()) if outcome == "refused" else (),
+        alternatives=(*_instead(effect), *permits.get(call.tool, ())) if outcome == "refused" else (),
         item=effect.item if effect is not None else "",
     )
     story.telling[key] = (version, told)
     return told
+
+
+def _instead(effect: Effect | None) -> tuple[str, ...]:
+    """The calls that admission proposes instead of one for which there was no room, as a planner reads them."""
+    calls, not_done = proposals(effect) if effect is not None else ((), "")
+    short = f"; this leaves undone: {not_done}" if not_done else ""
+    return tuple(f"propose instead: {msgspec.json.encode(call).decode()}{short}" for call in calls)
 
 
 def reason_of(outcome: Any) -> str:
