@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from holdfast.runtime.turns import Patience
     from holdfast.tools.call import Call
     from holdfast.tools.define import Tool, cost, hosts, inside, tool, yields
+    from holdfast.tools.folders import open_inside, resolve_inside
     from holdfast.tools.fx import Fx, Look
-    from holdfast.tools.inside import open_inside, resolve_inside
     from holdfast.tools.signals import DidNotHappen, batch
 
 __version__ = "0.1.0"
@@ -122,7 +122,7 @@ _WHERE: dict[str, tuple[str, ...]] = {
     "holdfast.tools.call": ("Call",),
     "holdfast.tools.define": ("Tool", "cost", "hosts", "inside", "tool", "yields"),
     "holdfast.tools.fx": ("Fx", "Look"),
-    "holdfast.tools.inside": ("open_inside", "resolve_inside"),
+    "holdfast.tools.folders": ("open_inside", "resolve_inside"),
     "holdfast.tools.signals": ("DidNotHappen", "batch"),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}

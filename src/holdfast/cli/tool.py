@@ -1,7 +1,8 @@
-"""``holdfast tool list|show|prove``: what is registered, what it declares, and what of that is true.
+"""``holdfast tool list|show|prove|review``: what is registered, what it declares, what of it is true, what is accepted.
 
-All three import the tools that ``holdfast.toml`` names; only ``prove`` enters their bodies, against the sandbox that it
-is given and nothing else. It writes nothing but the proof.
+They import the tools that ``holdfast.toml`` names; only ``prove`` enters their bodies, against the sandbox that it
+is given and nothing else, and writes nothing but the proof. ``review`` also knows what was offered by a process that
+made its tools at run time; it writes only what a named person accepts.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from holdfast.cli.config import Settings, load_tools
-from holdfast.cli.shared import NO_OPTIONS, Misused, Shared, reading, translated, vouched
+from holdfast.cli.shared import NO_OPTIONS, As, Misused, Reason, Shared, deciding, reading, translated, vouched
 from holdfast.kernel.errors import BadConfig
 from holdfast.report.page import Page
 
 if TYPE_CHECKING:
     from holdfast.harness.prove import Proof
+    from holdfast.kernel.model import Contract
+    from holdfast.report.review import Reviewed
+    from holdfast.store import SqliteStore
     from holdfast.tools.registry import Registry
 
 app = App(name="tool", help="Tools: what each declares, and what of it is proved.", help_format="plaintext")
@@ -85,6 +89,108 @@ async def prove(
     _record(settings, proof)
     body = msgspec.to_builtins(proof) | {"verdict": proof.verdict.value}
     return proof_page(body)
+
+
+@app.command
+def review(
+    tool: str = "",
+    /,
+    *,
+    accept: Annotated[bool, Parameter(name="--accept", negative="")] = False,
+    as_: As = "",
+    reason: Reason = "",
+    key: Annotated[str | None, Parameter(name="--key")] = None,
+    shared: Shared = NO_OPTIONS,
+) -> Page:
+    """Show what changed in contracts since they were put in force here, and accept a change.
+
+    A changed version is refused until it is accepted. Exit code 5: something changed is not accepted yet.
+
+    Parameters
+    ----------
+    tool
+        One tool; without it every tool that is named or was offered.
+    accept
+        Put the version that is shown in force. Names one tool.
+    as_
+        Your name. It is signed with your key if one is at hand, else vouched for by the operating-system user.
+    reason
+        Why it is accepted, for whoever asks later.
+    key
+        Your private key (PEM) instead of the one among your keys. You must be registered as an approver then.
+    """
+    from holdfast.report.review import review_page
+    from holdfast.runtime import review as reviews
+
+    settings = shared.settings()
+    named = {c.name: c for c in _registry(settings).contracts.values()} if settings.tools else {}
+    if not accept:
+        with reading(shared) as store:
+            return review_page(_reviewed(store, named, tool))
+    if not (tool and as_.strip() and reason.strip()):
+        raise Misused("to accept, name one tool, yourself (--as) and why (--reason)")
+    with deciding(shared) as store:
+        (row,) = _reviewed(store, named, tool)
+        if tool in named:
+            reviews.take_in(store, [named[tool]], by=vouched())
+        evidence = _said_by(store, settings, as_, key, f"contract:{tool}:{row.after}", reason)
+        expected = row.before or row.after
+        reviews.accept(store, tool, row.after, expected=expected, who=as_, reason=reason, evidence=evidence)
+        return review_page(_reviewed(store, named, tool))
+
+
+def _reviewed(store: SqliteStore, named: Mapping[str, Contract], tool: str) -> list[Reviewed]:
+    """Every tool that is asked about: those that are named here, and what else was offered or is in force."""
+    from holdfast.kernel import canon
+    from holdfast.report import review as pages
+    from holdfast.runtime import review as reviews
+    from holdfast.tools.contract import text_of
+    from holdfast.tools.difference import differences
+
+    facts = {f.scope: f for f in store.facts()}
+    known = {
+        scope.removeprefix(p) for p in (reviews.IN_FORCE, reviews.OFFERED) for scope in facts if scope.startswith(p)
+    }
+    rows = []
+    for name in sorted(known | named.keys()) if not tool else [tool]:
+        in_force = facts.get(reviews.IN_FORCE + name)
+        offered = facts.get(reviews.OFFERED + name)
+        before = in_force.value if in_force is not None else ""
+        after = named[name].version if name in named else offered.value if offered is not None else before
+        if not after:
+            raise Misused(f"no tool {name} is named in {store.path}, nor in holdfast.toml")
+        accepted = facts.get(reviews.REVIEWED + name)
+        if before in ("", after):
+            by = accepted if accepted is not None and accepted.value == after else None
+            sign = pages.REVIEWED if by is not None else pages.FIRST_SEEN
+            rows.append(pages.Reviewed(name, before, after, (), sign, by.by if by else "", by.reason if by else ""))
+            continue
+        old = reviews.text(store, before)
+        new = canon.decode(text_of(named[name])) if name in named else reviews.text(store, after)
+        changes = differences(old, new) if old is not None and new is not None else None
+        rows.append(pages.Reviewed(name, before, after, changes, pages.UNREVIEWED))
+    return rows
+
+
+def _said_by(
+    store: SqliteStore, settings: Settings, who: str, key: str | None, subject: str, reason: str
+) -> dict[str, str]:
+    """Who says so: a signature where a registered key is at hand, else the operating-system user."""
+    from holdfast.gate.signing import Key
+    from holdfast.kernel.errors import NotAnApprover
+    from holdfast.runtime.people import registered, signed_act
+
+    place = Path(key) if key is not None else settings.keys / f"{who}.key"
+    if key is None and not place.is_file():
+        return {"vouched_by": vouched()}
+    signer = Key.load(who, place)
+    try:
+        registered(store, signer, subject)
+    except NotAnApprover:
+        if key is not None:
+            raise
+        return {"vouched_by": vouched()}
+    return signed_act(signer, "review", subject, reason)
 
 
 def _record(settings: Settings, proof: Proof) -> None:

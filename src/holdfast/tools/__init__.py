@@ -4,7 +4,7 @@ The doors themselves (`body`, out; `look`, read-only) are not imported here: onl
 """
 
 from holdfast.tools.call import Call
-from holdfast.tools.define import Tool, cost, tool
+from holdfast.tools.define import Tool, cost, hosts, inside, tool, yields
 from holdfast.tools.fx import Fx, Look
 from holdfast.tools.registry import Bound, Registered, Registry
 from holdfast.tools.signals import DidNotHappen, batch
@@ -20,5 +20,8 @@ __all__ = [
     "Tool",
     "batch",
     "cost",
+    "hosts",
+    "inside",
     "tool",
+    "yields",
 ]

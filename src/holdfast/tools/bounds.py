@@ -3,7 +3,7 @@
 Decides by the text alone, and only by what is allowed: a path is plain names joined by single slashes, an address is
 one spelling of RFC 3986, and whatever two readers could understand differently is refused rather than mended.
 Promises that an accepted path has no way up, and that every parser of an accepted address sees the same listed host.
-Does NOT see the file system (:mod:`holdfast.tools.inside` does, just before a body is entered), and does NOT promise
+Does NOT see the file system (:mod:`holdfast.tools.folders` does, just before a body is entered), and does NOT promise
 where a listed host sends a client that follows redirects.
 """
 

@@ -201,6 +201,8 @@ def _of_result(contract: Contract) -> Iterator[str]:
         yield "yields: only what a read answers becomes something to rely on; a change is verified instead"
     if said.item not in ITEM_KINDS:
         yield f'yields: "{said.item}" is none of {", ".join(ITEM_KINDS)}'
+    if said.item == "memory" and not (said.fresh_for_ms and contract.owner):
+        yield "yields: a memory needs fresh_for, and its tool an owner"
     if not 0 <= said.fresh_for_ms <= MAX_DURATION_MS:
         yield f"yields: fresh_for: {said.fresh_for_ms} ms is not between 0 ms and 100 years"
     if re.search(r"[{}]", _PLACEHOLDER.sub("", said.about)) or not said.about.isprintable():

@@ -24,7 +24,7 @@ from holdfast.tools.bounds import not_within
 from holdfast.tools.call import Call
 from holdfast.tools.contract import bind_resource, complete, cost_of, gaps, stand_in_problems
 from holdfast.tools.define import COMPANIONS, Tool
-from holdfast.tools.inside import leads_out
+from holdfast.tools.folders import leads_out
 from holdfast.tools.plain import as_plain, to_builtins
 
 _ONE_SPELLING: Final = (str, int, bool, float, Any, str | None, int | None, bool | None, list[str], list[int])
