@@ -145,7 +145,7 @@ def _asked(desk: Desk, request: str) -> tuple[Approval, Effect]:
     approval = desk.approval(request)
     if approval is None:
         raise ApprovalInvalid(effect="", approval=request, why="it is not recorded")
-    return approval, _view(desk, approval.effect)
+    return approval, view_of(desk, approval.effect)
 
 
 def registered(desk: Desk, signer: Signer, effect: str) -> Approver:
@@ -219,7 +219,7 @@ def _ends(approval: Approval, person: Approver, desk: Desk) -> tuple[tuple[str, 
 
 def attest(desk: Desk, effect: str, *, who: str, happened: bool, reason: str, value: Any = None) -> Effect:
     """A named human states what an unknown effect did. Recorded as attested, never as verified."""
-    view = _view(desk, effect)
+    view = view_of(desk, effect)
     _need(view, "attest", who, reason, (State.UNKNOWN, State.PENDING))
     body: dict[str, Any] = {"attested_by": who, "reason": reason, "basis": "attested"}
     if happened:
@@ -231,7 +231,7 @@ def attest(desk: Desk, effect: str, *, who: str, happened: bool, reason: str, va
 
 def abandon(desk: Desk, effect: str, *, who: str, reason: str) -> Effect:
     """A named human gives up on an unknown effect; it still counts as spent, and its key is never reused."""
-    view = _view(desk, effect)
+    view = view_of(desk, effect)
     _need(view, "abandon", who, reason, (State.UNKNOWN,))
     return _done(desk, view, "abandon", _owned(view, "abandoned", who, {"attested_by": who, "reason": reason}))
 
@@ -248,21 +248,39 @@ def halt(desk: Desk, scope: str, *, who: str, reason: str) -> None:
     _set_halt(desk, scope, who, reason, raised=True)
 
 
-def lift(desk: Desk, scope: str, *, who: str, reason: str) -> None:
-    """Lift a halt. What was checked before it was raised is checked again."""
-    _set_halt(desk, scope, who, reason, raised=False)
+def lift(desk: Desk, scope: str, *, who: str, reason: str, signer: Signer | None = None) -> None:
+    """Lift a halt. What was checked before it was raised is checked again.
+
+    Where approvers are registered the lift is signed by one of them, who is then the one who lifts; a name alone lifts
+    only in a store that knows no approvers. Raises BadValue where nothing is halted, NotAnApprover, ReasonMissing.
+    """
+    fact = desk.fact(f"halt:{scope}")
+    if fact is None or not fact.raised:
+        raise BadValue(path="scope", why=f"{scope} is not halted", value_type="str")
+    known = desk.fact("approvers") is not None
+    if known and signer is None:
+        why = "approvers are registered here, so a lift is signed with the key of one of them"
+        raise NotAnApprover(effect=f"halt of {scope}", name=who, why=why)
+    evidence: dict[str, str] = {}
+    if signer is not None:
+        person = registered(desk, signer, f"halt of {scope}")
+        who, evidence = person.name, signed_act(signer, "lift", scope, reason)
+    _set_halt(desk, scope, who, reason, raised=False, evidence=evidence)
 
 
-def _set_halt(desk: Desk, scope: str, who: str, reason: str, *, raised: bool) -> None:
+def _set_halt(
+    desk: Desk, scope: str, who: str, reason: str, *, raised: bool, evidence: dict[str, str] | None = None
+) -> None:
     word = "halt" if raised else "lift"
     if not who.strip() or not reason.strip():
         raise ReasonMissing(effect=scope, asked=word)
     fact = Fact(scope=f"halt:{scope}", raised=raised, by=who, reason=reason)
-    note = Note(kind=word, by=who, body={"scope": scope, "reason": reason})
-    desk.commit_now(Change(run=STORE_RUN_ID, facts=(fact,), notes=(note,)))
+    body: dict[str, Any] = {"scope": scope, "reason": reason} | ({"evidence": evidence} if evidence else {})
+    desk.commit_now(Change(run=STORE_RUN_ID, facts=(fact,), notes=(Note(kind=word, by=who, body=body),)))
 
 
-def _view(desk: Desk, effect: str) -> Effect:
+def view_of(desk: Desk, effect: str) -> Effect:
+    """An effect as it is recorded. Raises NotAllowedNow where it is not."""
     view = desk.read_now(effect).effect
     if view is None:
         raise NotAllowedNow(effect=effect, state="not recorded", asked="this", allowed=())
