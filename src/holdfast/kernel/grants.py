@@ -225,11 +225,11 @@ def _in_one(unit: str) -> bool:
 
 def within(child: str, parent: str) -> bool:
     """Whether everything that one pattern covers is provably covered by the other; a doubt is a no."""
-    if parent in (ALL, child):
+    if child == ALL:  # it covers the names too that no pattern speaks of
+        return parent == ALL
+    smaller, larger = compiled(child), compiled(parent) if parent != ALL else (_ANY,)
+    if parent == ALL or smaller == larger:
         return True
-    if child == ALL:
-        return compiled(parent) == (_ANY,)
-    smaller, larger = compiled(child), compiled(parent)
     places = _past(larger, {0})
     for unit in smaller:
         step: set[int] = set()
@@ -286,7 +286,8 @@ def narrow(parent: Grant, **less: Any) -> Grant:
     expires_ms = less.pop("expires_ms", 0) or parent.expires_ms
     if parent.expires_ms:
         expires_ms = min(expires_ms, parent.expires_ms)
-    fresh: dict[str, Any] = {"asks": (), "quorum": 1, "group": "", "budget": parent.budget}
+    fresh: dict[str, Any] = {"asks": (), "quorum": 1, "group": ""}
+    less["budget"] = _bounded(less.get("budget", parent.budget), parent.budget)
     child = checked(replace(parent, **(fresh | less), parent=parent.id, expires_ms=expires_ms))
     for facet in ("tools", "environments", "classes"):
         above: tuple[str, ...] = getattr(parent, facet)
@@ -300,6 +301,12 @@ def narrow(parent: Grant, **less: Any) -> Grant:
         raise _wider("tenant", [child.tenant], (parent.tenant,))
     _no_more(child.budget, parent.budget)
     return child
+
+
+def _bounded(child: Budget, parent: Budget) -> Budget:
+    """The child's budget, with the parent's bound for each part that it leaves open."""
+    parts = ("effects", "cost", "steps", "tokens")
+    return Budget(**{p: own if (own := getattr(child, p)) is not None else getattr(parent, p) for p in parts})
 
 
 def _no_more(child: Budget, parent: Budget) -> None:
