@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from holdfast import sealing
 from holdfast.blocking import BlockingApp
 from holdfast.desk import Desk
 from holdfast.effect.observe import observe
@@ -23,19 +24,20 @@ from holdfast.gate.granted import Granted
 from holdfast.gate.rulings import Rulings
 from holdfast.kernel.answers import Reply
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
-from holdfast.kernel.errors import BadConfig, NotOpen, SealRefused
+from holdfast.kernel.errors import BadConfig, NotOpen
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.limits import Limits
 from holdfast.kernel.model import DEFAULT_TENANT, Effect
 from holdfast.kernel.ports import Ports, Request, Sent
 from holdfast.runtime import review
-from holdfast.runtime.begin import Intent, begin
+from holdfast.runtime.begin import Intent, Place, begin
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.peers import Peers, my_name
 from holdfast.runtime.policies import Reloaded, Shelf, reload, texts
 from holdfast.runtime.recover import Recoverer
 from holdfast.runtime.room import Room, kept_limits
 from holdfast.runtime.run import RunHandle
+from holdfast.runtime.submit import Submitted, submit
 from holdfast.store import SqliteStore as Store
 from holdfast.store import open_store
 from holdfast.tools.body import Bodies
@@ -213,7 +215,13 @@ class App(Desk):
 
     # -- what a user calls --
 
-    async def begin(self, intent: Intent, *, under: RunHandle | None = None) -> RunHandle:
+    async def submit(self, intent: Intent, *, priority: int = 0, work: str = "") -> Submitted:
+        """Ask for a run: accept, shape, schedule, degrade or refuse, as ``limits.runs`` say (:mod:`runtime.submit`)."""
+        return await submit(self, intent, priority=priority, work=work)
+
+    async def begin(
+        self, intent: Intent, *, under: RunHandle | None = None, place: Place | None = None
+    ) -> RunHandle:
         """The open run of an intent; a known purpose gives back the recorded one, on any machine.
 
         With ``under`` it is a unit of that run's work: same purpose, under its grants, no wider in anything.
@@ -229,6 +237,7 @@ class App(Desk):
             grants=grants,
             under=under.record if under is not None else None,
             check=check,
+            place=place,
         )
         return await self._handed(RunHandle(self, run))
 
@@ -265,22 +274,25 @@ class App(Desk):
             raise NotOpen(what=f"The application on {self.url}")
         return await self._recoverer.round()
 
-    def seal(self) -> None:
-        """Refuse production with anything incomplete. Raises SealRefused naming every problem."""
-        problems = list(self._seal_problems())
-        if problems:
-            raise SealRefused(problems=tuple(problems))
+    def seal(self, profile: str = "embedded", *, planner_user: str = "") -> tuple[str, ...]:
+        """Refuse production with anything incomplete, or in another profile than the one found; record who sealed.
 
-    def _seal_problems(self) -> Iterable[str]:
-        if self.store.restored():
-            yield "the store is in restored mode: holdfast store release"
-        if not self.registry.contracts:
-            yield "no tool is registered"
-        for name, contract in self.registry.contracts.items():
-            if contract.effect != "read" and not contract.owner:
-                yield f"{name} has no owner"
-            if not self.policy.rules_for(name):
-                yield f"no rule speaks of {name}: every call would be refused"
+        ``separated`` needs the operating-system user that planners run as. Returns what should be known and does not
+        stand in the way. Raises SealRefused naming every problem.
+        """
+        source = self._policy_source
+        return sealing.seal(
+            sealing.Sealed(
+                store=self.store,
+                contracts=self.registry.contracts,
+                policy=self.policy,
+                policy_at=Path(source) if isinstance(source, Path) or (source and Path(source).exists()) else None,
+                accepts_contracts=self.accepts_contracts,
+                profile=profile,
+                planner_user=planner_user,
+            ),
+            by=self.ports.me,
+        )
 
     def _on_late(self, request: Request, reply: Reply) -> None:
         """A body that had been given up came back after all: a late yes is evidence."""

@@ -66,6 +66,11 @@ class Desk:
             raise NotOpen(what=f"The application on {self.url}")
         return self._store
 
+    @property
+    def papers(self) -> Store:
+        """The store's documents."""
+        return self.store
+
     def prepared(self, tool: str, args: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
         """Complete checked arguments, resource and cost of a call; raises UsageError."""
         bound = self.registry.bind(Call(tool, args))

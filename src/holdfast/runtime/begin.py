@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from holdfast.kernel import identity as names
 from holdfast.kernel.amounts import Budget, parse_duration
 from holdfast.kernel.commit import Change, Note
+from holdfast.kernel.documents import Limit
 from holdfast.kernel.errors import BadPurpose, BadValue, IntentDiffers
-from holdfast.kernel.guard import Rejected
+from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Principal, Run
 from holdfast.kernel.ports import StorePort
 
@@ -41,6 +42,23 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     scope: tuple[str, ...] | list[str] = ()
     done: tuple[str, ...] | list[str] = ()
     grant: str = ""
+
+
+class Place(NamedTuple):
+    """Where a new run stands among others: its priority, what it counts in, and the bounds its commit carries."""
+
+    priority: int = 0
+    meters: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+
+
+class NoRoom(Exception):  # noqa: N818  # it says what is the case
+    """A new run was not recorded: no place is left for it."""
+
+    def __init__(self, why: str) -> None:
+        """In the words of the store."""
+        super().__init__(why)
+        self.why = why
 
 
 def checked(intent: Intent) -> Intent:
@@ -72,11 +90,12 @@ async def begin(
     grants: tuple[str, ...] = (),
     under: Run | None = None,
     check: Callable[[], None] | None = None,
+    place: Place | None = None,
 ) -> Run:
     """The open run of this purpose, recorded now if it is new. Raises IntentDiffers for another principal or grant.
 
     ``grants`` is the chain that it comes under, root first; ``under`` the run whose unit of work it is; ``check`` is
-    asked before a new run is recorded, and raises where it may not be.
+    asked before a new run is recorded, and raises where it may not be. ``place``: raises NoRoom where none is left.
     """
     intent = checked(intent)
     assert isinstance(intent.principal, Principal)
@@ -90,7 +109,11 @@ async def begin(
             if check is not None:
                 check()
             new = _new(run_id, intent_id, intent, tenant, environment, await store.time())
-            await _record(store, _bounded(new, grants, under), by, under.id if under is not None else "")
+            new = _bounded(new, grants, under)
+            if place is not None:
+                new = msgspec.structs.replace(new, priority=place.priority, meters=place.meters)
+            limits = place.limits if place is not None else ()
+            await _record(store, new, by, under.id if under is not None else "", limits)
             found = await store.run_row(run_id)
             assert found is not None
         if found.principal.name != intent.principal.name:
@@ -144,10 +167,12 @@ def _least(own: int | None, above: int | None) -> int | None:
     return min(bounds) if bounds else None
 
 
-async def _record(store: StorePort, run: Run, by: str, under: str) -> None:
+async def _record(store: StorePort, run: Run, by: str, under: str, limits: tuple[Limit, ...]) -> None:
     """On disk at once: a second process that begins the same purpose must find it."""
     body: dict[str, Any] = msgspec.to_builtins(run)
     body = {k: v for k, v in body.items() if k not in ("id", "seq", "head", "state")}
     note = Note(kind="intent", by=by, body=body | ({"under": under} if under else {}))
-    verdict = await store.commit(Change(run=run.id, opens=run, notes=(note,)))
-    assert not isinstance(verdict, Rejected) or verdict.part == "exists"
+    verdict = await store.commit(Change(run=run.id, guard=Guard(limits=limits), opens=run, notes=(note,)))
+    if isinstance(verdict, Rejected) and verdict.part in ("queue", "quota") and await store.run_row(run.id) is None:
+        raise NoRoom(verdict.why)
+    assert not isinstance(verdict, Rejected) or verdict.part in ("exists", "queue", "quota")
