@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from holdfast.kernel.amounts import Budget, Money, money
     from holdfast.kernel.answers import Absent, Accepted, CannotTell, Differs, Happened, Holds
     from holdfast.kernel.errors import EffectError, HoldfastError, IntegrityError, KeyReused, UsageError
+    from holdfast.kernel.limits import Limits, Quota, Retries, Runs, Work
     from holdfast.kernel.model import Contract, EffectClass, Principal
     from holdfast.kernel.outcomes import (
         Batch,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.begin import Intent
     from holdfast.runtime.planner import Answer, NoAnswer, Planner, Proposed, Scripted, View
     from holdfast.runtime.run import Item, Report, RunHandle
+    from holdfast.runtime.submit import Submitted
     from holdfast.runtime.turns import Patience
     from holdfast.tools.call import Call
     from holdfast.tools.define import Tool, cost, hosts, inside, tool, yields
@@ -64,6 +66,7 @@ __all__ = [
     "Item",
     "Key",
     "KeyReused",
+    "Limits",
     "Look",
     "Money",
     "NoAnswer",
@@ -72,17 +75,22 @@ __all__ = [
     "Planner",
     "Principal",
     "Proposed",
+    "Quota",
     "Refused",
     "Report",
+    "Retries",
     "RunHandle",
+    "Runs",
     "Scripted",
     "Stopped",
+    "Submitted",
     "Tool",
     "Unknown",
     "UsageError",
     "Verified",
     "View",
     "Waiting",
+    "Work",
     "batch",
     "cost",
     "hosts",
@@ -102,6 +110,7 @@ _WHERE: dict[str, tuple[str, ...]] = {
     "holdfast.kernel.amounts": ("Budget", "Money", "money"),
     "holdfast.kernel.answers": ("Absent", "Accepted", "CannotTell", "Differs", "Happened", "Holds"),
     "holdfast.kernel.errors": ("EffectError", "HoldfastError", "IntegrityError", "KeyReused", "UsageError"),
+    "holdfast.kernel.limits": ("Limits", "Quota", "Retries", "Runs", "Work"),
     "holdfast.kernel.model": ("Contract", "EffectClass", "Principal"),
     "holdfast.kernel.outcomes": (
         "Batch",
@@ -118,6 +127,7 @@ _WHERE: dict[str, tuple[str, ...]] = {
     "holdfast.runtime.begin": ("Intent",),
     "holdfast.runtime.planner": ("Answer", "NoAnswer", "Planner", "Proposed", "Scripted", "View"),
     "holdfast.runtime.run": ("Item", "Report", "RunHandle"),
+    "holdfast.runtime.submit": ("Submitted",),
     "holdfast.runtime.turns": ("Patience",),
     "holdfast.tools.call": ("Call",),
     "holdfast.tools.define": ("Tool", "cost", "hosts", "inside", "tool", "yields"),
