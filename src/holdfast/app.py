@@ -280,13 +280,12 @@ class App(Desk):
         ``separated`` needs the operating-system user that planners run as. Returns what should be known and does not
         stand in the way. Raises SealRefused naming every problem.
         """
-        source = self._policy_source
         return sealing.seal(
             sealing.Sealed(
                 store=self.store,
                 contracts=self.registry.contracts,
                 policy=self.policy,
-                policy_at=Path(source) if isinstance(source, Path) or (source and Path(source).exists()) else None,
+                policy_from=self._policy_source,
                 accepts_contracts=self.accepts_contracts,
                 profile=profile,
                 planner_user=planner_user,

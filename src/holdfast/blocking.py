@@ -54,7 +54,7 @@ class Asynchronous(Protocol):
         """One round of recovery."""
         ...
 
-    def seal(self) -> None:
+    def seal(self, profile: str = "embedded", *, planner_user: str = "") -> tuple[str, ...]:
         """Refuse anything incomplete."""
         ...
 
@@ -137,9 +137,9 @@ class BlockingApp:
         """As :meth:`holdfast.App.recover`."""
         return self.wait(self._app.recover())
 
-    def seal(self) -> None:
+    def seal(self, profile: str = "embedded", *, planner_user: str = "") -> tuple[str, ...]:
         """As :meth:`holdfast.App.seal`."""
-        self._app.seal()
+        return self._app.seal(profile, planner_user=planner_user)
 
     @property
     def approvers(self) -> Approvers:
@@ -236,6 +236,14 @@ class BlockingRun:
     def stop(self, reason: str) -> None:
         """As :meth:`holdfast.RunHandle.stop`."""
         self._app.wait(self._run.stop(reason))
+
+    def extend(self, deadline: str | int, *, who: str, reason: str) -> int:
+        """As :meth:`holdfast.RunHandle.extend`."""
+        return self._app.wait(self._run.extend(deadline, who=who, reason=reason))
+
+    def unblock(self, *, who: str, reason: str, effect: str = "") -> None:
+        """As :meth:`holdfast.RunHandle.unblock`."""
+        self._app.wait(self._run.unblock(who=who, reason=reason, effect=effect))
 
 
 async def _settled(waiting: Waiting) -> Outcome:
