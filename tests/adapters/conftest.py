@@ -58,4 +58,5 @@ def served() -> Iterator[Callable[[Speaks, Mind], Loopback]]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in which heads are remembered too, so that nothing is left elsewhere."""
     monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("HOLDFAST_KEYS", str(tmp_path / "keys"))
     return tmp_path

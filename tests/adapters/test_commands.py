@@ -189,6 +189,7 @@ def test_waiting_for_a_person_is_watched_approved_and_gone_on_with(
     assert any("steps 1, " in line for line in lines)
     with stage.store() as store:
         [request] = store.approvals("open")
+    assert stage.start("approver", "add", "--store", "sqlite:h.db", "maria", "--group", "billing").wait() == 0
     approve = ("approve", "--store", "sqlite:h.db", request.id, "--as", "maria")
     assert stage.start(*approve).wait() == 0
     resumed = stage.planned(WAYS[0], server, "run", "resume", run, "--file", "agent.toml")

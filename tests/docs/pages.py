@@ -69,6 +69,7 @@ class Folder:
         paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
         self._env = os.environ | {
             "HOLDFAST_STATE_DIR": str(place / "state"),
+            "HOLDFAST_KEYS": str(place / "keys"),
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             "COLUMNS": "160",
             "NO_COLOR": "1",

@@ -22,6 +22,7 @@ class Project:
         """Made by ``holdfast init`` under ``place``."""
         self.home = place / "project"
         self._env = {**os.environ, "HOLDFAST_STATE_DIR": str(place / "state"), "NO_COLOR": "1"}
+        self._env["HOLDFAST_KEYS"] = str(place / "keys")
         self._env.pop("HOLDFAST_CONFIG", None)
         self.holdfast("init", str(self.home), cwd=place)
 
@@ -69,6 +70,7 @@ def test_the_project_runs_as_the_printed_commands_say(project: Project) -> None:
     waits = project.python("run.py", "ticket-3", "acme", "9000", code=4).stdout
     request = next(word for word in waits.split() if word.startswith("ap_"))
     assert len(project.booked()) == 2
+    project.holdfast("approver", "add", "maria")
     project.holdfast("approve", request, "--as", "maria")
     project.python("run.py", "ticket-3", "acme", "9000")
     assert project.booked()[2:] == [("acme", 9000)]

@@ -42,6 +42,7 @@ def at_home(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     def go(home: Path) -> None:
         monkeypatch.chdir(home)
         monkeypatch.setenv("HOLDFAST_STATE_DIR", str(home / "state"))
+        monkeypatch.setenv("HOLDFAST_KEYS", str(home / "keys"))
         monkeypatch.delenv("HOLDFAST_CONFIG", raising=False)
         monkeypatch.setenv("NO_COLOR", "1")
 

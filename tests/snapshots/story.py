@@ -8,6 +8,7 @@ from pathlib import Path
 
 import holdfast as hf
 from holdfast.cli.config import load, load_tools
+from tests import approving
 
 CONFIG = """store = "holdfast.db"
 environment = "test"
@@ -84,4 +85,7 @@ async def _tell(home: Path) -> dict[str, str]:
             # Without patience nothing is asked twice: what comes next is left for the commands.
             outcome = await run.call(call, cites=[seen], patience=0)
             found[name] = outcome.effect
+        for name in ("ann", "bob", "eve"):
+            approving.register(app.store, name, groups=() if name == "eve" else ("finance",))
+            approving.key_of(name).save(home / "keys" / f"{name}.key")
     return found

@@ -1,6 +1,7 @@
 """Keys of people, and their signatures: Ed25519 (RFC 8032), as `ssh-keygen` and OpenSSL know it.
 
-A private key is a PEM file (PKCS #8) that its owner alone may read; the store holds public keys. Promises that a key
+A private key is a PEM file (PKCS #8, or OpenSSH's own) without a passphrase that its owner alone may read; the store
+holds public keys. Promises that a key
 file somebody else could read or write is refused, and that a signature is checked over exactly the bytes that
 :mod:`holdfast.kernel.statement` gives. Does not decide whose key counts: the store's approvers do.
 """
@@ -9,19 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec.structs import replace
 
 from holdfast.kernel.errors import BadConfig
 from holdfast.kernel.model import Decision
 
 RAW = serialization.Encoding.Raw, serialization.PublicFormat.Raw
+HEX = re.compile(r"[0-9a-fA-F]{64}")
+OPENSSH = b"BEGIN OPENSSH PRIVATE KEY"
 
 
 class Signer(Protocol):
@@ -78,9 +83,10 @@ class Key:
             raise _bad(file, f"the key of {name} cannot be read: {error.strerror}") from None
         if stat.S_IMODE(mode.st_mode) & 0o077 or mode.st_uid not in (os.geteuid(), 0):
             raise _bad(file, f"the key of {name} can be read by others; chmod 600 it, and think about who read it")
+        ours = serialization.load_ssh_private_key if OPENSSH in data else serialization.load_pem_private_key
         try:
-            private = serialization.load_pem_private_key(data, None)
-        except (ValueError, TypeError) as error:
+            private = ours(data, None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise _bad(file, f"it is no private key in PEM form without a passphrase: {error}") from None
         if not isinstance(private, Ed25519PrivateKey):
             raise _bad(file, f"it is a key of another kind than Ed25519: {type(private).__name__}")
@@ -103,6 +109,33 @@ class Key:
         return self._private.sign(message).hex()
 
 
+def public_key_of(given: str) -> str:
+    """A public key as 64 hexadecimal digits, or the file that holds one: those digits, PEM, or ``ssh-ed25519 …``.
+
+    Raises BadConfig.
+    """
+    if HEX.fullmatch(given.strip()):
+        return given.strip().lower()
+    file = Path(given)
+    try:
+        data = file.read_bytes().strip()
+    except OSError as error:
+        why = f"it is neither 64 hexadecimal digits nor a file that can be read: {error.strerror}"
+        raise _bad(file, why) from None
+    if HEX.fullmatch(data.decode("ascii", "replace")):
+        return data.decode().lower()
+    if b"PRIVATE KEY" in data:
+        raise _bad(file, "it is a private key; nobody but its owner should have it, and nobody needs it here")
+    read = serialization.load_ssh_public_key if data.startswith(b"ssh-") else serialization.load_pem_public_key
+    try:
+        public = read(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _bad(file, f"it is no public key: {error}") from None
+    if not isinstance(public, Ed25519PublicKey):
+        raise _bad(file, f"it is a key of another kind than Ed25519: {type(public).__name__}")
+    return public.public_bytes(*RAW).hex()
+
+
 def _bad(file: Path, why: str) -> BadConfig:
     return BadConfig(file=str(file), key="key", nearest=None, why=why)
 
@@ -119,12 +152,4 @@ def good(public_key: str, message: bytes, signature: str) -> bool:
 
 def signed(signer: Signer, decision: Decision, message: bytes) -> Decision:
     """The decision with its signature."""
-    return Decision(
-        who=decision.who,
-        yes=decision.yes,
-        at_ms=decision.at_ms,
-        key_id=decision.key_id,
-        signature=signer.sign(message),
-        reason=decision.reason,
-        break_glass=decision.break_glass,
-    )
+    return replace(decision, signature=signer.sign(message))

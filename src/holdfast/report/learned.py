@@ -1,9 +1,10 @@
-"""What a probe by hand has shown: an answer, what it is good for, and that nothing was recorded."""
+"""What a command has just learned or recorded: the answer of a probe by hand, and a person's signed decision."""
 
 from __future__ import annotations
 
 import msgspec
 
+from holdfast.gate.signing import Signer
 from holdfast.kernel.answers import Absent, CannotTell, Found, Happened
 from holdfast.kernel.finality import final_absence
 from holdfast.kernel.model import Approval, Contract, Effect
@@ -47,24 +48,39 @@ def probe_page(view: Effect, answer: Found, now_ms: int, contract: Contract) -> 
     return page
 
 
-def decided_page(word: str, view: Effect, approval: Approval, who: str, now_ms: int) -> Page:
-    """A person's yes or no, as it was recorded, and who moves next."""
-    yes = word == "approve"
+WORDS = {
+    "approve": ("✓ yes recorded", "good"),
+    "refuse": ("⊘ no recorded", "quiet"),
+    "revoke": ("⊘ taken back", "quiet"),
+    "review": ("✓ review recorded", "good"),
+}
+
+
+def decided_page(
+    word: str, view: Effect, approval: Approval, signer: Signer, now_ms: int, *, unread: str = "", alone: bool = False
+) -> Page:
+    """A person's answer, as it was recorded and signed, and who moves next. ``unread``: why no state was read."""
     page = Page(
         data={
             "decided": word,
-            "by": who,
+            "by": signer.name,
+            "key": signer.key_id,
+            "break_glass": alone,
+            "state_not_read_because": unread,
             "effect": msgspec.to_builtins(view),
             "approval": msgspec.to_builtins(approval),
         }
     )
-    page.head(
-        f"request {approval.id}  ",
-        Span("✓ yes recorded" if yes else "⊘ no recorded", "good" if yes else "quiet"),
-    )
+    said, role = WORDS[word]
+    page.head(f"request {approval.id}  ", Span(said, role))
     page.fact("effect", f"{view.id}  {escaped(view.tool)}  {framed(view.resource)}")
-    page.fact("by", f"{escaped(who)}, as vouched for by the operating-system user")
-    if yes and not view.quorum_met:
+    page.fact("by", f"{escaped(signer.name)}, signed with key {signer.key_id}")
+    if unread:
+        page.fact("state", f"not read before this yes: {escaped(unread)}; it is read before anything is sent")
+    if alone:
+        page.fact("! alone", Span("said in an emergency; somebody else must look at it afterwards", "bad"))
+        page.fact("", f"holdfast approval review {approval.id} --as NAME --reason TEXT")
+    if word == "approve" and not view.quorum_met:
         page.fact("still", f"{approval.quorum - len(approval.yes)} more yes needed")
     page.gap()
     stand_lines(page, standing(view, now_ms, approval=approval))

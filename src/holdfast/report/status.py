@@ -6,9 +6,11 @@ from typing import Any
 
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Effect, State
+from holdfast.report.approval import owed_lines
 from holdfast.report.lists import effect_lines
 from holdfast.report.page import Page, Span, counted
 from holdfast.report.text import escaped, framed, iso, span
+from holdfast.runtime.people import owed
 
 SHOWN = 10
 
@@ -22,6 +24,8 @@ def status_code(status: dict[str, Any], facts: list[Fact]) -> int:
     ):
         return 5
     states = status["states"]
+    if any(fact.scope.startswith("reviewed:") and fact.value == "no" for fact in facts):
+        states = {"waiting": 1, **states}
     if states.get("unknown") or states.get("dispatched") or states.get("unconfirmed"):
         return 3
     return 4 if states.get("waiting") else 0
@@ -57,6 +61,7 @@ def status_page(status: dict[str, Any], facts: list[Fact], open_effects: list[Ef
         page.fact("? in doubt", f"{status['unknown']} unknown, the oldest for {span(status['oldest_unknown_ms'])}")
     if waiting:
         page.fact("… waiting", f"{waiting} for a human: holdfast approval list")
+    owed_lines(page, owed(facts))
     if owned:
         page.gap()
         page.head("needs somebody")

@@ -96,7 +96,7 @@ def add(
     """
     asked = "added"
     people = everybody(desk)
-    _nameable(name, asked)
+    nameable(name, asked)
     if any(person.id == spelled(name) for person in people):
         raise _no(name, asked, "somebody of that name is registered, in this or another spelling")
     if run := planners(desk, open_only=False).get(spelled(name)):
@@ -153,7 +153,7 @@ def registered(desk: Desk, name: str, asked: str) -> Approver:
     return person
 
 
-def _nameable(name: str, asked: str) -> None:
+def nameable(name: str, asked: str) -> None:
     """A name is short, is a word that a file can be called by, and does not mix alphabets that look alike."""
     bare = spelled(name)
     if not bare or len(name) > LONGEST_NAME:

@@ -20,6 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a story in its store."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("HOLDFAST_KEYS", str(tmp_path / "keys"))
     monkeypatch.delenv("HOLDFAST_CONFIG", raising=False)
     lay_out(tmp_path)
     tell(tmp_path)

@@ -63,6 +63,7 @@ class Stage:
         self.folder = folder
         self.bank = client
         self._env = {**os.environ, "PAYMENTS_URL": url, "HOLDFAST_STATE_DIR": str(folder / "state")}
+        self._env["HOLDFAST_KEYS"] = str(folder / "keys")
 
     def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
         """Start a worker process."""

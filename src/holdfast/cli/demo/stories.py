@@ -82,6 +82,7 @@ def approval_outlives_its_world(stage: Stage, say: Say) -> dict[str, Any]:
     say(f"    ✗ the agent resumes on its old approval and says {said!r}: 160.00 EUR went back")
     say("  with holdfast")
     asked = stage.agent("ticket-992", "in_4", 80_00)
+    stage.holdfast("approver", "add", "dana", "--group", "billing")
     code, _ = stage.holdfast("approve", asked["request"], "--as", "dana")
     say(f"    … {asked['effect']} waits; dana approves exactly these bytes on exactly this state (exit {code})")
     bank.refund("in_4", 80_00, note="by hand, a colleague")
