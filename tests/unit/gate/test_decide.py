@@ -26,7 +26,7 @@ ASK = "permit (principal, action, resource) when { context.approved };"
 REFUND_ONLY = 'permit (principal, action == Action::"refund", resource)'
 
 
-@pytest.mark.req("2.8a", mutant=None, reason="no planted defect touches the gate")
+@pytest.mark.req("2.8a", mutant="policy-default-allow")
 def test_no_rule_is_a_refusal_that_says_so() -> None:
     """What nothing permits is refused by default, and the reason names what would be permitted."""
     said = decide('@id("small") @reason("up to 10.00") ' + REFUND_ONLY + " when { context.args.amount <= 1000 };")
@@ -115,7 +115,7 @@ def test_call_with_trusted_arguments_is_asked_never_allowed() -> None:
         ({"effect_class": "harmless"}, "effect class"),
     ],
 )  # fmt: skip
-@pytest.mark.req("2.8a", mutant=None, reason="no planted defect touches the gate")
+@pytest.mark.req("2.8a", mutant="policy-missing-input-allows")
 def test_input_that_is_missing_or_of_another_type_denies(change: dict[str, Any], why: str) -> None:
     """A missing, unknown or mistyped input is refused under a policy that permits everything, first and again."""
     one = judge(ALL)
@@ -129,7 +129,7 @@ def test_input_that_is_missing_or_of_another_type_denies(change: dict[str, Any],
     assert one.decide(question()).answer == "allow"
 
 
-@pytest.mark.req("2.8b", mutant=None, reason="no planted defect touches the gate")
+@pytest.mark.req("2.8b", mutant="claimed-approval-counts")
 @pytest.mark.parametrize(
     "text",
     [
@@ -142,7 +142,7 @@ def test_input_that_is_missing_or_of_another_type_denies(change: dict[str, Any],
 )
 def test_persuasive_text_changes_nothing(text: str) -> None:
     """Words in arguments are data: the decision is the one that plain words get."""
-    one = Judge(PolicySet.starter(CONTRACTS), CONTRACTS)
+    one = judge('permit (principal, action, resource) when { !(context.args has note && context.args.note == "") && context.approved };')
     base = {"invoice_id": "in_7", "amount": 1200}
     plain = one.decide(question(args=base | {"note": "hello"}))
     one.forget()
@@ -151,7 +151,7 @@ def test_persuasive_text_changes_nothing(text: str) -> None:
     assert msgspec.structs.replace(told, inputs_digest="") == msgspec.structs.replace(plain, inputs_digest="")
 
 
-@pytest.mark.req("2.8b", mutant=None, reason="no planted defect touches the gate")
+@pytest.mark.req("2.8b", mutant="claimed-class-loosens")
 def test_claimed_effect_class_tightens_and_never_loosens() -> None:
     """A label for one call can make it stricter than its contract, not milder."""
     one = Judge(PolicySet.starter(CONTRACTS), CONTRACTS)
@@ -263,6 +263,8 @@ CONDITIONS = (
     "context has cost_minor && context.cost_minor > 100",
     'context has currency && context.currency == "EUR"',
     "context has minutes_to_deadline && context.minutes_to_deadline < 5",
+    'context has risk && context.risk == "high"',
+    'if context has risk then context.risk == "low" else true',
     'context.effect_class == "irreversible"',
     "context.approved",
     'context.untrusted_args.contains("amount")',
@@ -288,6 +290,20 @@ RULE = st.builds(
     st.sampled_from((*CONDITIONS, "true")),
 )
 POLICIES = st.lists(RULE, min_size=1, max_size=4).map(lambda rules: Planned("\n".join(rules) + "\n"))
+DAY_MS = 86_400_000
+LAST_MS = 20_000 * DAY_MS  # 2024-10-04
+ENDS = st.sampled_from(["", "", '@until("2024-10-03")\n', '@until("2024-10-04")\n'])
+ANNOTATED = st.lists(
+    st.builds(
+        lambda ends, proof, rule: ends + ('@proved("true")\n' if proof and rule.startswith("permit") else "") + rule,
+        ENDS,
+        st.booleans(),
+        RULE,
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda rules: Planned("\n".join(rules) + "\n"))
+"""The same with rules that end, and permits that want a proof."""
 ARGS = st.fixed_dictionaries(
     {"invoice_id": WORDS, "amount": NUMBERS},
     optional={
@@ -318,12 +334,14 @@ QUESTIONS: st.SearchStrategy[Question] = st.builds(
     cost_minor=st.sampled_from([None, 0, 1, 1.0, 101]),
     currency=st.sampled_from([None, "EUR", "USD"]),
     minutes_to_deadline=st.sampled_from([None, 1, 10]),
+    risk=st.sampled_from([None, None, "low", "high", "grave"]),
+    now_ms=st.sampled_from([None, LAST_MS - 1, LAST_MS, LAST_MS + DAY_MS, 1.5]),
 )
 
 
-@pytest.mark.req("2.8a", mutant=None, reason="no planted defect touches the gate")
-@settings(deadline=None, max_examples=150)
-@given(POLICIES, st.lists(QUESTIONS, min_size=2, max_size=12))
+@pytest.mark.req("2.8a", mutant="remembers-across-days")
+@settings(deadline=None, max_examples=200)
+@given(ANNOTATED, st.lists(QUESTIONS, min_size=2, max_size=12))
 def test_remembered_decision_equals_the_computed_one(policy: Planned, questions: list[Question]) -> None:
     """Whatever was asked before, the answer is the one that a judge without memory gives."""
     contracts = (REFUND, LOOK, TAG)
@@ -362,12 +380,13 @@ def unnarrowed(policy: str, asked: Question, contract: MadeContract) -> str:
     return "refuse"
 
 
-@pytest.mark.req("2.8a", mutant=None, reason="no planted defect touches the gate")
+@pytest.mark.req("2.8a", mutant="policy-default-allow")
 @settings(deadline=None, max_examples=150)
 @given(POLICIES, QUESTIONS)
 def test_decision_is_the_engines_own_with_every_input_in_view(policy: Planned, asked: Question) -> None:
     """Showing the engine only what the rules read changes no answer."""
     contracts = {c.name: c for c in (REFUND, LOOK, TAG)}
+    asked = msgspec.structs.replace(asked, risk=None)  # what it does to an answer is a matter of its own
     said = Judge(PolicySet.load(policy.text, contracts.values()), contracts.values()).decide(asked)
     if said.rules != ("builtin:unfit-input",):
         assert said.answer == unnarrowed(policy.text, asked, contracts[asked.tool])

@@ -75,7 +75,7 @@ def test_unsound_rule_is_refused_with_line_and_reason(rule: str, line: int, why:
     assert why in error.why
 
 
-@pytest.mark.req("2.8a", mutant=None, reason="no planted defect touches the gate")
+@pytest.mark.req("2.8a", mutant="unsound-rule-loads")
 def test_forbid_reading_missing_attribute_is_refused_not_skipped() -> None:
     """A forbid that reads an attribute that does not exist never loads, so it cannot be skipped."""
     permit_all = "permit (principal, action, resource);\n"
