@@ -128,7 +128,8 @@ class App(Desk):
         contracts = self.registry.contracts.values()
         unreviewed = review.take_in(store, contracts, by=me, accept=self.accepts_contracts)
         if unreviewed:
-            self._ports = replace(self._ports, gate=review.Unreviewed(self._ports.gate, store, unreviewed))
+            gate = review.Unreviewed(self._ports.gate, store, unreviewed)
+            self._ports, self._stays_out = replace(self._ports, gate=gate), gate.stays_out
         self._recoverer = Recoverer(self._ports, store, self._carried.__contains__)
         if self._wants_recovery:
             self._recoverer.start()

@@ -50,6 +50,7 @@ class Desk:
         self._ports: Ports | None = None
         self._looks: Looks | None = None
         self._carried: Counter[str] = Counter()
+        self._stays_out: Callable[[str], bool] = lambda _tool: False
         self._handed_out: set[str] = set()
 
     @property

@@ -29,6 +29,7 @@ OFFERED = "offered:"
 REVIEWED = "reviewed:"
 RULE = "builtin:unreviewed"
 FIRST_SEEN = "first seen"
+DIFFERS = "differs from the one in force"
 UNCHECKED = "accepted by the program that opened the store (accept_contracts), not by a person"
 
 
@@ -79,34 +80,44 @@ def take_in(store: Store, contracts: Iterable[Contract], *, by: str, accept: boo
 
     With ``accept`` a changed version is put in force at once, which the record says and sealing refuses.
     """
-    pending = [found for contract in contracts if (found := _recorded(store, contract, by, accept=accept)) is not None]
-    return tuple(pending)
+    contracts = tuple(contracts)
+    while (change := _recording(store, contracts, by, accept=accept)) is not None:
+        if not isinstance(store.commit_now(change), Rejected):
+            break
+        # Another process opened at the same instant: what it put in force is looked at.
+    return tuple(
+        compared(store, contract.name, fact.value, contract.version)
+        for contract in contracts
+        if (fact := store.fact(IN_FORCE + contract.name)) is not None and fact.value != contract.version
+    )
 
 
-def _recorded(store: Store, contract: Contract, by: str, *, accept: bool) -> Pending | None:
-    """One tool. Another process may open at the same instant: then what it recorded is looked at again."""
-    name, version = contract.name, contract.version
-    fact = store.fact(IN_FORCE + name)
-    known = store.document("kept", version) is not None
-    if fact is not None and fact.value == version and known:
+def _recording(store: Store, contracts: tuple[Contract, ...], by: str, *, accept: bool) -> Change | None:
+    """One change for all of them, good only while nobody else puts another version in force; None if all is known."""
+    facts: list[Fact] = []
+    texts: list[Kept] = []
+    standing: list[tuple[str, str]] = []
+    for contract in contracts:
+        name, version = contract.name, contract.version
+        fact = store.fact(IN_FORCE + name)
+        if store.document("kept", version) is None:
+            texts.append(Kept(id=version, what="contract", text=text_of(contract), at_ms=store.now_ms()))
+        standing.append((IN_FORCE + name, fact.value if fact is not None else version))
+        if fact is None or (accept and fact.value != version):
+            facts.append(_fact(IN_FORCE + name, version, by, FIRST_SEEN if fact is None else UNCHECKED))
+        elif fact.value != version:
+            offered = store.fact(OFFERED + name)
+            if offered is None or offered.value != version:
+                facts.append(_fact(OFFERED + name, version, by, DIFFERS))
+    if not facts and not texts:
         return None
-    kept = () if known else (Kept(id=version, what="contract", text=text_of(contract), at_ms=store.now_ms()),)
-    if fact is None or fact.value == version or accept:
-        said_why = FIRST_SEEN if fact is None else UNCHECKED
-        facts = () if fact is not None and fact.value == version else (_fact(IN_FORCE + name, version, by, said_why),)
-        note = Note(kind="in_force", by=by, body={"evidence": {IN_FORCE + name: version}, "reason": said_why})
-        guard = Guard(in_force=((IN_FORCE + name, fact.value if fact is not None else version),))
-        change = Change(run=STORE_RUN_ID, guard=guard, facts=facts, documents=kept, notes=(note,) if facts else ())
-        if isinstance(store.commit_now(change), Rejected):
-            return _recorded(store, contract, by, accept=accept)
-        return None
-    offered = store.fact(OFFERED + name)
-    if not known or offered is None or offered.value != version:
-        body = {"evidence": {OFFERED + name: version}, "reason": "differs from the one in force"}
-        facts = (_fact(OFFERED + name, version, by, "differs from the one in force"),)
-        notes = (Note(kind="offered", by=by, body=body),)
-        store.commit_now(Change(run=STORE_RUN_ID, facts=facts, documents=kept, notes=notes))
-    return compared(store, name, fact.value, version)
+    notes = tuple(
+        Note(kind=kind, by=by, body={"evidence": {f.scope: f.value for f in of}, "reason": reason})
+        for kind, reason in (("in_force", FIRST_SEEN), ("in_force", UNCHECKED), ("offered", DIFFERS))
+        if (of := [f for f in facts if f.reason == reason])
+    )
+    guard = Guard(in_force=tuple(standing))
+    return Change(run=STORE_RUN_ID, guard=guard, facts=tuple(facts), documents=tuple(texts), notes=notes)
 
 
 def _fact(scope: str, value: str, by: str, reason: str) -> Fact:
@@ -202,6 +213,11 @@ class Unreviewed:
         if view.contract == found.after:
             return Ruling(answer="refuse", rules=(RULE,), reason=found.why)
         return Ruling(answer="blocked", rules=(RULE,), reason=found.why)
+
+    def stays_out(self, tool: str) -> bool:
+        """Whether the version of a tool that is here is not accepted."""
+        found = self._found.get(tool)
+        return found is not None and not self._accepted(found)
 
     def _accepted(self, found: Pending) -> bool:
         fact = self._store.fact(IN_FORCE + found.tool)
