@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.kernel.errors import BadConfig
+from holdfast.kernel.errors import BadConfig, BadValue
 
 if TYPE_CHECKING:
+    from holdfast.kernel.limits import Limits
     from holdfast.tools.define import Tool
 
 FILE = "holdfast.toml"
@@ -30,6 +31,7 @@ KEYS: dict[str, str] = {
     "tools": "a list of texts",
     "policy": "text",
     "sources": "a list of texts",
+    "limits": "a table",
     "keys": "text",
 }
 
@@ -55,6 +57,7 @@ class Settings:
     tools: tuple[str, ...] = ()
     policy: str | None = None
     sources: tuple[str, ...] = ()
+    limits: Limits | None = None
     keys: Path = field(default_factory=lambda: _keys(None, Path.cwd()))
     file: str = ""
     home: Path = field(default_factory=Path.cwd)
@@ -113,10 +116,22 @@ def _read(path: Path) -> Settings:
         tools=tuple(keys.get("tools", ())),
         policy=str(home / policy) if policy is not None else None,
         sources=tuple(keys.get("sources", ())),
+        limits=_limits(path, text, keys["limits"]) if "limits" in keys else None,
         keys=_keys(keys.get("keys"), home),
         file=str(path),
         home=home,
     )
+
+
+def _limits(path: Path, text: str, table: dict[str, Any]) -> Limits:
+    """The ``[limits]`` tables. Raises BadConfig naming the key and what is wrong with it."""
+    from holdfast.kernel.limits import read_limits
+
+    try:
+        return read_limits(table)
+    except BadValue as error:
+        where = _line_of(text, error.path.rpartition(".")[2])
+        raise BadConfig(file=str(path), key=error.path, nearest=None, why=f"{where}{error.why}") from None
 
 
 def _keys(given: str | None, home: Path) -> Path:

@@ -107,6 +107,7 @@ async def _driven(wanted: Wanted, handed: Callable[[App], Awaitable[RunHandle]])
         environment=settings.environment,
         tenant=settings.tenant,
         sources=settings.sources,
+        limits=settings.limits,
         handle_signals=True,
     )
     async with planner, app:

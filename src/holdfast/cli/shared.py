@@ -114,6 +114,7 @@ async def working(shared: Shared, effect: str) -> AsyncIterator[tuple[App, Effec
         environment=settings.environment,
         tenant=settings.tenant,
         sources=settings.sources,
+        limits=settings.limits,
         recover=False,
     )
     with reading(shared) as store:

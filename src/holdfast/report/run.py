@@ -9,8 +9,9 @@ import msgspec
 from holdfast.kernel.model import Effect, Run, State
 from holdfast.report.lists import effect_lines, run_sign
 from holdfast.report.page import Page, Span, counted
+from holdfast.report.stop import last_stop, stop_lines
 from holdfast.report.story import Told, story
-from holdfast.report.text import escaped, framed, iso, seen_from, when
+from holdfast.report.text import escaped, framed, iso, seen_from, span, when
 
 IN_DOUBT = frozenset({State.UNKNOWN, State.DISPATCHED, State.ABANDONED, State.UNCONFIRMED})
 FOR_A_HUMAN = frozenset({State.WAITING})
@@ -20,7 +21,7 @@ def run_code(run: Run, views: list[Effect]) -> int:
     """0 done or under way, 3 something is in doubt, 4 something waits for a human, 5 stopped."""
     if any(view.state in IN_DOUBT for view in views):
         return 3
-    if any(view.state in FOR_A_HUMAN for view in views):
+    if any(view.state in FOR_A_HUMAN and not view.schedulings for view in views):
         return 4
     return 0 if run.state in ("open", "done") else 5
 
@@ -55,6 +56,9 @@ def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int, entries:
     page.fact("opened", when(run.opened_ms))
     if run.deadline_ms is not None:
         page.fact("deadline", f"{when(run.deadline_ms)} ({seen_from(run.deadline_ms, now_ms)})")
+    if run.late_ms:
+        broken = "a broken promise, whatever came of it"
+        page.fact("✗ late", f"it ended {span(run.late_ms)} after its deadline: {broken}")
     if run.reason:
         page.fact("reason", framed(run.reason))
     for label, texts in (("scope", run.scope), ("done when", run.done)):
@@ -68,6 +72,10 @@ def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int, entries:
     if page.truncated:
         page.line(Span(f"  — only the first {limit} of {len(views)} are shown; --limit shows more", "quiet"))
     told = story(entries)
+    stop = last_stop(entries) if run.state in ("blocked", "stopped") else None
+    if stop is not None:
+        data["stop"] = dict(stop)
+        stop_lines(page, stop, now_ms)
     if told:
         page.gap()
         page.head("story  ", Span("what the planner says is its own word; nobody has checked it", "quiet"))

@@ -53,7 +53,7 @@ def _stands(view: Effect, now_ms: int, approval: Approval | None, contract: Cont
         case State.PROPOSED | State.ADMITTED | State.CLAIMED:
             return _before(view, now_ms)
         case State.WAITING:
-            return _waiting(view, now_ms, approval)
+            return _put_off(view, now_ms) if view.schedulings else _waiting(view, now_ms, approval)
         case State.DISPATCHED:
             return _in_flight(view, now_ms)
         case State.PENDING | State.UNKNOWN:
@@ -98,6 +98,25 @@ def _before(view: Effect, now_ms: int) -> Standing:
         safe=("leaving it to the workers", SAME_PURPOSE, f"stopping: holdfast run show {view.run}"),
         not_safe=(BY_HAND,),
         next=moves[view.state],
+    )
+
+
+def _put_off(view: Effect, now_ms: int) -> Standing:
+    """It waits for room: whose turn it is, and when it is looked at again."""
+    code = escaped(str(view.admission.get("code", "")))
+    return Standing(
+        known=(
+            f"waiting since {when(view.moved_ms)} for room in {escaped(str(view.admission.get('work', '')))}: {code}",
+            f"put off {view.schedulings} time(s); {NOTHING_LEFT}",
+        ),
+        not_known=("when there is room for it",),
+        safe=(
+            "holdfast status",
+            f"holdfast run cancel {view.run} --as NAME --reason TEXT",
+            "leaving it: it is looked at again in its time, and refused if there is no room before its deadline",
+        ),
+        not_safe=(BY_HAND,),
+        next=f"the runtime looks for room at {when(view.due_ms)} ({seen_from(view.due_ms, now_ms)})",
     )
 
 

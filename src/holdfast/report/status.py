@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.kernel.guard import Fact
+from holdfast.kernel.limits import Limits
 from holdfast.kernel.model import Effect, State
 from holdfast.report.approval import owed_lines
 from holdfast.report.lists import effect_lines
 from holdfast.report.page import Page, Span, counted
+from holdfast.report.queues import put_off, queue_data, queue_lines, queues_of
 from holdfast.report.text import escaped, framed, iso, span
 from holdfast.runtime.people import owed
 
 SHOWN = 10
 
 
-def status_code(status: dict[str, Any], facts: list[Fact]) -> int:
-    """5 nothing is dispatched (restored, halted), 3 something is in doubt, 4 a human is waited for."""
+def status_code(status: dict[str, Any], facts: list[Fact], put_off: int = 0) -> int:
+    """5 nothing is dispatched (restored, halted), 3 something is in doubt, 4 a human is waited for.
+
+    ``put_off`` of those that wait do so for room, and for nobody.
+    """
     if (
         status["mode"] != "normal"
         or status["clock_jumped_ms"]
@@ -28,19 +34,27 @@ def status_code(status: dict[str, Any], facts: list[Fact]) -> int:
         states = {"waiting": 1, **states}
     if states.get("unknown") or states.get("dispatched") or states.get("unconfirmed"):
         return 3
-    return 4 if states.get("waiting") else 0
+    return 4 if states.get("waiting", 0) > put_off else 0
 
 
-def status_page(status: dict[str, Any], facts: list[Fact], open_effects: list[Effect], waiting: int) -> Page:
+def status_page(
+    status: dict[str, Any],
+    facts: list[Fact],
+    open_effects: list[Effect],
+    waiting: int,
+    limits: Mapping[str, Limits] | None = None,
+) -> Page:
     """One screen: what needs somebody comes first."""
     now_ms: int = status["now_ms"]
     halts = [fact for fact in facts if fact.raised]
+    queues = queues_of(open_effects, limits or {}, now_ms)
     owned = [v for v in open_effects if v.escalated or v.state in (State.UNKNOWN, State.UNCONFIRMED)]
     page = Page(
         data=store_data(status) | {"waiting_for_a_human": waiting, "halts": [_halt(fact) for fact in halts]},
         counts=dict(status["states"]),
-        exit_code=status_code(status, facts),
+        exit_code=status_code(status, facts, sum(put_off(v) for v in open_effects)),
     )
+    page.data["queues"] = queue_data(queues)
     page.head("store  ", mode_sign(status), Span(f"  {escaped(status['path'])}"))
     if status["mode"] != "normal":
         page.fact("why", framed(status.get("why", "it was marked restored when it was opened")))
@@ -61,6 +75,7 @@ def status_page(status: dict[str, Any], facts: list[Fact], open_effects: list[Ef
         page.fact("? in doubt", f"{status['unknown']} unknown, the oldest for {span(status['oldest_unknown_ms'])}")
     if waiting:
         page.fact("… waiting", f"{waiting} for a human: holdfast approval list")
+    queue_lines(page, queues)
     owed_lines(page, owed(facts))
     if owned:
         page.gap()
