@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -113,6 +113,59 @@ def cancel(run: str, /, *, who: As, reason: Reason, shared: Shared = NO_OPTIONS)
     with deciding(shared) as store:
         row = cancelled(store, store.find(run, "run"), who=who, vouched_by=vouched(), reason=reason)
         return run_page(row, store.effects(run=row.id, limit=1_000_000), store.now_ms(), limit=200)
+
+
+@app.command
+def extend(run: str, deadline: str, /, *, who: As, reason: Reason, shared: Shared = NO_OPTIONS) -> Page:
+    """Set the deadline of a run anew, later or earlier. It is recorded with what it was before.
+
+    Parameters
+    ----------
+    deadline
+        From now on, such as 15m or 1h30m.
+    who
+        The person who decides.
+    reason
+        Why; it is recorded.
+    """
+    from holdfast.runtime.deadlines import extending, record
+
+    with deciding(shared) as store:
+        full, now_ms = store.find(run, "run"), store.now_ms()
+        record(store, extending(store.run(full), full, deadline, who, vouched(), reason, now_ms))
+        return _page(store, full)
+
+
+@app.command
+def unblock(run: str, /, *, who: As, reason: Reason, shared: Shared = NO_OPTIONS) -> Page:
+    """Let a run that was stopped go on: what was counted against it is counted anew. Then: holdfast run resume.
+
+    It may go on past the effect it was stopped for, if that is an expired approval or a failed verification; it is
+    never done with it. An unknown is attested or abandoned instead.
+
+    Parameters
+    ----------
+    who
+        The person who decides.
+    reason
+        Why; it is recorded.
+    """
+    from holdfast.cli.watching import told_of
+    from holdfast.report.stop import last_stop
+    from holdfast.runtime.deadlines import record, unblocking
+
+    with deciding(shared) as store:
+        full = store.find(run, "run")
+        stop = last_stop(told_of([e for e in store.entries(full) if not e.effect]))
+        effect = str(stop.get("effect", "")) if stop is not None else ""
+        record(store, unblocking(store.run(full), full, who, vouched(), reason, effect))
+        return _page(store, full)
+
+
+def _page(store: Any, run: str) -> Page:
+    from holdfast.cli.watching import page_of
+
+    return page_of(store, run, limit=200)
 
 
 @app.command(name="list")

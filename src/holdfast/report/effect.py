@@ -15,7 +15,7 @@ from holdfast.kernel.life import MOVES, VERBS
 from holdfast.kernel.model import AFTER_COMMIT, ENDS, Approval, Contract, Effect, Run, State
 from holdfast.report.page import SIGNS, Page, Sign, Span, exit_code, sign
 from holdfast.report.standing import Standing, standing
-from holdfast.report.text import amount, escaped, framed, framed_json, iso, when
+from holdfast.report.text import amount, escaped, framed, framed_json, iso, span, when
 
 
 class Fact(NamedTuple):
@@ -164,6 +164,9 @@ def describe(page: Page, view: Effect, run: Run | None) -> None:
     page.fact("purpose", framed(view.purpose))
     page.fact("principal", f"{escaped(view.principal)} in {escaped(view.environment)}")
     page.fact("proposed", when(view.proposed_ms))
+    if view.late_ms:
+        late = f"its outcome came {span(view.late_ms)} after the deadline"
+        page.fact("✗ late", f"{late}: a broken promise, whatever it was")
     page.fact("identity", f"generation {view.generation}, key {escaped(view.key)}")
     for label, other in (("previous", view.previous), ("successor", view.successor), ("parent", view.parent)):
         if other:

@@ -8,7 +8,7 @@ from holdfast.kernel.model import Approval, Effect, Run, State
 from holdfast.report.page import SIGNS, Page, Span, exit_code, sign
 from holdfast.report.text import escaped, framed, iso, seen_from, when
 
-RUN_SIGNS = {"open": "▶ open", "done": "✓ done", "stopped": "⊘ stopped"}
+RUN_SIGNS = {"open": "▶ open", "done": "✓ done", "blocked": "⊘ blocked", "stopped": "⊘ stopped"}
 
 
 def run_sign(run: Run) -> Span:

@@ -9,6 +9,7 @@ from holdfast.kernel.guard import Fact
 from holdfast.kernel.limits import Limits
 from holdfast.kernel.model import Effect, State
 from holdfast.report.approval import owed_lines
+from holdfast.report.halt import named, raised
 from holdfast.report.lists import effect_lines
 from holdfast.report.page import Page, Span, counted
 from holdfast.report.queues import put_off, queue_data, queue_lines, queues_of
@@ -46,7 +47,7 @@ def status_page(
 ) -> Page:
     """One screen: what needs somebody comes first."""
     now_ms: int = status["now_ms"]
-    halts = [fact for fact in facts if fact.raised]
+    halts = raised(facts)
     queues = queues_of(open_effects, limits or {}, now_ms)
     owned = [v for v in open_effects if v.escalated or v.state in (State.UNKNOWN, State.UNCONFIRMED)]
     page = Page(
@@ -67,8 +68,9 @@ def status_page(
     for fact in halts:
         page.fact(
             "⊘ halted",
-            f"{escaped(fact.scope.removeprefix('halt:'))} by {escaped(fact.by)}: {framed(fact.reason)}",
+            Span(f"{escaped(named(fact))} by {escaped(fact.by)}: {framed(fact.reason)}", "bad"),
         )
+        page.fact("", f'holdfast halt lift {escaped(named(fact))} --as NAME --reason "…"')
     page.fact("effects", "  ".join(counted(status["states"])) or "— none")
     page.fact("open", f"{status['open']}")
     if status["unknown"]:

@@ -113,6 +113,10 @@ def _about(entry: Told) -> list[Line]:
         case "item":
             source, kind = escaped(str(body.get("source", ""))), escaped(str(body.get("kind", "")))
             return [(_at(entry), Span(f"— saw {escaped(str(body.get('item', '')))}  {kind}, from {source}", "quiet"))]
+        case "extended" | "shortened" | "unblocked" | "reopened":
+            who = f"by {escaped(entry.by)}: "
+            why = framed(body.get("reason", ""), SAID_CHARS)
+            return [(_at(entry), Span(f"— {entry.kind} ", "quiet"), Span(who + why))]
         case "done" | "blocked" | "waiting" | "stopped":
             symbol, word, role = RESTS[entry.kind]
             return [(_at(entry), Span(f"{symbol} {word} ", role), Span(framed(body.get("reason", ""), SAID_CHARS)))]

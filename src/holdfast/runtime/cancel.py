@@ -6,12 +6,14 @@ transaction. What has left is still reconciled, by whoever recovers. Identity is
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from holdfast.kernel.commit import Change, Note, Verdict
 from holdfast.kernel.errors import ReasonMissing, RunStopped
 from holdfast.kernel.guard import Guard, Rejected
-from holdfast.kernel.model import Run
+from holdfast.kernel.model import Effect, Run
+from holdfast.runtime.stopped import as_body, record_of
+from holdfast.runtime.stops import Ground, Stop
 
 
 class Desk(Protocol):
@@ -19,6 +21,14 @@ class Desk(Protocol):
 
     def run(self, run: str) -> Run | None:
         """The run."""
+        ...
+
+    def effects(self, *, run: str | None = None) -> list[Effect]:
+        """Its effects."""
+        ...
+
+    def now_ms(self) -> int:
+        """The store's time."""
         ...
 
     def commit_now(self, change: Change) -> Verdict:
@@ -31,8 +41,12 @@ def cancel(desk: Desk, run: str, *, who: str, vouched_by: str, reason: str) -> R
     if not who.strip() or not reason.strip():
         raise ReasonMissing(effect=run, asked="cancel")
     said = f"{who}: {reason}"
-    body = {"reason": said, "note": f"vouched for by {vouched_by}"}
+    body: dict[str, Any] = {"reason": said, "note": f"vouched for by {vouched_by}"}
     before = desk.run(run)
+    if before is not None:
+        stop = Stop(code=Ground.HALT, reason=said)
+        record = record_of(before, desk.effects(run=run), stop, desk.now_ms(), contracts={}, approvals={})
+        body["stop"] = as_body(stop, record)
     state = "blocked" if before is not None and before.state == "blocked" else "open"
     change = Change(
         run=run,

@@ -1,8 +1,8 @@
-"""Moving a run's deadline: an explicit act of a named person, recorded with what it was before and why.
+"""Moving a run's deadline, and letting a stopped run go on: explicit acts of a named person, each recorded with why.
 
-Promises that a deadline moves only so, later or earlier, and that every dispatch commit from then on is judged by the
-new one. Does not reopen a run that was stopped for its time: driving it on does. Identity is what the caller vouches
-for.
+Promises that a deadline moves only so, later or earlier, that every dispatch commit from then on is judged by the new
+one, and that the entry says what it was before. Neither act drives a run: whoever drives it on reopens it. Identity is
+what the caller vouches for.
 """
 
 from __future__ import annotations
@@ -14,37 +14,58 @@ from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Run
 from holdfast.runtime.cancel import Desk
 
+GOES_ON = frozenset({"open", "blocked"})
+"""States of a run that has not ended."""
 
-def extend(desk: Desk, run: str, deadline: str | int, *, who: str, vouched_by: str, reason: str, now_ms: int) -> Run:
-    """Set the deadline of an open or blocked run: a span from now ("15m"), or milliseconds UTC.
 
-    An earlier one is set as readily as a later one. Raises BadValue for an instant that has passed, ReasonMissing
-    without a name or a reason, RunStopped for a run that has ended.
+def extending(
+    row: Run | None, run: str, deadline: str | int, who: str, vouched_by: str, reason: str, now_ms: int
+) -> Change:
+    """The change that sets a deadline: a span from now ("15m"), or milliseconds UTC. Earlier as readily as later.
+
+    Raises BadValue for an instant that has passed, ReasonMissing without a name or a reason, RunStopped for a run that
+    has ended.
     """
-    if not who.strip() or not reason.strip():
-        raise ReasonMissing(effect=run, asked="extend")
+    row = _goes_on(row, run, "extend", who, reason)
     at_ms = now_ms + parse_duration(deadline, name="deadline") if isinstance(deadline, str) else deadline
     if at_ms <= now_ms:
         raise BadValue(path="deadline", why=f"{at_ms} has passed; it is {now_ms}", value_type="int")
-    row = desk.run(run)
-    if row is None or row.state not in ("open", "blocked"):
-        raise RunStopped(run=run, reason=f"it has ended as {row.state}" if row is not None else "it is not recorded")
     was_ms = row.deadline_ms
     word = "shortened" if was_ms is None or at_ms < was_ms else "extended"
-    body = {
-        "amends": {"deadline_ms": at_ms},
-        "was_ms": was_ms,
-        "reason": reason,
-        "note": f"vouched for by {vouched_by}",
-    }
-    change = Change(
+    vouched = f"vouched for by {vouched_by}"
+    body = {"amends": {"deadline_ms": at_ms}, "was_ms": was_ms, "reason": reason, "note": vouched}
+    return Change(
         run=run,
         guard=Guard(run_open=run, run_state=row.state),
         notes=(Note(kind=word, by=who, body=body),),
         amends=(("deadline_ms", at_ms),),
     )
-    if isinstance(verdict := desk.commit_now(change), Rejected):
-        raise RunStopped(run=run, reason=verdict.why)
-    after = desk.run(run)
-    assert after is not None
-    return after
+
+
+def unblocking(row: Run | None, run: str, who: str, vouched_by: str, reason: str, effect: str = "") -> Change:
+    """The change that lets a stopped run go on: what was counted against it is counted anew from here.
+
+    ``effect``: one whose expired approval or failed verification the run may go on past; it is never done with it.
+    Raises ReasonMissing, RunStopped.
+    """
+    row = _goes_on(row, run, "unblock", who, reason)
+    body = {"reason": reason, "note": f"vouched for by {vouched_by}"} | ({"effect": effect} if effect else {})
+    guard = Guard(run_open=run, run_state=row.state)
+    return Change(run=run, guard=guard, notes=(Note(kind="unblocked", by=who, body=body),))
+
+
+def record(desk: Desk, change: Change) -> Run:
+    """Commit one of these; the run as it is then. Raises RunStopped if it ended meanwhile."""
+    verdict = desk.commit_now(change)
+    row = desk.run(change.run)
+    if isinstance(verdict, Rejected) or row is None:
+        raise RunStopped(run=change.run, reason=verdict.why if isinstance(verdict, Rejected) else "it is not recorded")
+    return row
+
+
+def _goes_on(row: Run | None, run: str, asked: str, who: str, reason: str) -> Run:
+    if not who.strip() or not reason.strip():
+        raise ReasonMissing(effect=run, asked=asked)
+    if row is None or row.state not in GOES_ON:
+        raise RunStopped(run=run, reason=f"it has ended as {row.state}" if row is not None else "it is not recorded")
+    return row

@@ -136,3 +136,22 @@ async def come_to_rest(ports: Ports, over: Over, run_id: str, rest: Rest) -> tup
         await store.commit(change)
     await store.flush()
     return await store.run_row(run.id) or run, stopping_now
+
+
+async def stop_now(ports: Ports, over: Over, run_id: str, reason: str, *, by: str, state: str = "stopped") -> None:
+    """End an open run on somebody's word, with the record of what is open. Harmless where it has ended."""
+    run = await ports.store.run_row(run_id)
+    if run is None or run.state != "open":
+        return
+    stop = Stop(code=Ground.HALT, reason=reason)
+    record = record_of(
+        run,
+        await ports.store.run_effects(run_id),
+        stop,
+        await ports.store.time(),
+        contracts=ports.contracts,
+        approvals=over.requests(run_id),
+    )
+    note = Note(kind=state, by=by, body={"reason": reason, "stop": as_body(stop, record)})
+    change = Change(run=run_id, guard=Guard(run_open=run_id), notes=(note,), ends=(state, reason))
+    await ports.store.commit(change)

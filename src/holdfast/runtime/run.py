@@ -18,15 +18,15 @@ from holdfast.effect.observe import observe
 from holdfast.gate.schema import RISKS
 from holdfast.kernel.amounts import parse_duration
 from holdfast.kernel.answers import Doubt
-from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.errors import BadValue, NotAllowedNow, ReasonMissing, RunStopped
-from holdfast.kernel.guard import Guard
+from holdfast.kernel.guard import Rejected
 from holdfast.kernel.life import LEGAL
 from holdfast.kernel.model import Effect, Run, State
 from holdfast.kernel.outcomes import Deferred, Outcome, Stopped, Unknown, Waiting, outcome_of
 from holdfast.kernel.ports import Ports, Sent
-from holdfast.runtime import items
+from holdfast.runtime import deadlines, items
 from holdfast.runtime.drive import Rest, pursue
+from holdfast.runtime.ending import stop_now
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.resume import Resumption
 from holdfast.runtime.turns import PATIENCE, Patience, Report, Turns
@@ -308,13 +308,27 @@ class RunHandle:
 
     async def stop(self, reason: str, *, state: str = "stopped") -> None:
         """End the run: nothing is dispatched under it from here on; what had left is still reconciled."""
-        change = Change(
-            run=self.id,
-            guard=Guard(run_open=self.id),
-            notes=(Note(kind=state, by=self.record.principal.name, body={"reason": reason}),),
-            ends=(state, reason),
-        )
-        await self._ports.store.commit(change)
+        await stop_now(self._ports, self._desk, self.id, reason, by=self.record.principal.name, state=state)
+
+    async def extend(self, deadline: str | int, *, who: str, reason: str) -> int:
+        """Set the deadline anew, later or earlier: a span from now ("15m") or milliseconds UTC. Returns it.
+
+        Raises BadValue for an instant that has passed, ReasonMissing, RunStopped for a run that has ended.
+        """
+        store = self._ports.store
+        row, now_ms = await store.run_row(self.id), await store.time()
+        change = deadlines.extending(row, self.id, deadline, who, "embedding program", reason, now_ms)
+        if isinstance(verdict := await store.commit(change), Rejected):
+            raise RunStopped(run=self.id, reason=verdict.why)
+        self.record = await store.run_row(self.id) or self.record
+        return self.record.deadline_ms or 0
+
+    async def unblock(self, *, who: str, reason: str, effect: str = "") -> None:
+        """Say that a stopped run may go on; driving it reopens it. Raises ReasonMissing, RunStopped."""
+        row = await self._ports.store.run_row(self.id)
+        change = deadlines.unblocking(row, self.id, who, "embedding program", reason, effect)
+        if isinstance(verdict := await self._ports.store.commit(change), Rejected):
+            raise RunStopped(run=self.id, reason=verdict.why)
 
     async def resumed(self, effect: str, untold: list[Effect]) -> Outcome:
         """Take up an effect that an earlier process left, as far as it goes within its patience."""

@@ -176,8 +176,12 @@ class Turns:
         run = run or await self._look()
         now_ms = await self._ports.store.time()
         over = self._desk.in_the_way(run)
+        unheld = over.unheld
+        if run.assumes and run.state == "open" and not unheld:
+            doubted = await self._handle.broken_assumption()
+            unheld = doubted.why if doubted is not None else ""
         costs = bool(self._story.price_micro)
-        seen = stops.Seen(run=run, now_ms=now_ms, halted=over.halted, unheld=over.unheld, asks=asks, asking_costs=costs)
+        seen = stops.Seen(run=run, now_ms=now_ms, halted=over.halted, unheld=unheld, asks=asks, asking_costs=costs)
         stop = stops.stop_of(seen, self._course, self._tolerance)
         if stop is not None:
             raise Rest("blocked", stop.reason, stop=stop)
@@ -185,8 +189,6 @@ class Turns:
 
     async def _view(self) -> View:
         """What the planner is shown now; comes to rest where something stops the run."""
-        if (await self._look()).assumes and (doubted := await self._handle.broken_assumption()) is not None:
-            raise stopping(Ground.ASSUMPTION, doubted.why)
         run, now_ms = await self._point(asks=True)
         effects = await self._effects()
         self._fold(noted for noted, _ in self._handle.shown.values())
