@@ -22,9 +22,6 @@ from holdfast.kernel.model import Contract, Effect, EffectClass
 from holdfast.kernel.ports import Seen
 from holdfast.tools.contract import bind_resource
 
-KINDS = ("authoritative", "observed", "user claim", "cached summary", "memory", "untrusted")
-"""What an item may be. Memory is what was brought along from another run: it has an owner, and an expiry."""
-
 NO_RANK = 0
 """The rank of a source that is not in the order of precedence: every source that is in it comes before."""
 

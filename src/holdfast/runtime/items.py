@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from holdfast.gate.grounds import KINDS, digest_of, name_of, note_of, rank_of, settled, with_new
+from holdfast.gate.grounds import digest_of, name_of, note_of, rank_of, settled, with_new
 from holdfast.kernel.amounts import parse_duration
 from holdfast.kernel.authority import not_to_rely_on
 from holdfast.kernel.commit import Change, Note
@@ -27,6 +27,7 @@ from holdfast.kernel.outcomes import Committed, Outcome, Verified
 from holdfast.kernel.ports import Ports, StorePort
 from holdfast.runtime.view import reason_of
 from holdfast.tools.arguments import nearest
+from holdfast.tools.contract import ITEM_KINDS as KINDS
 
 RACES = 8
 """How often recording is gone over again because another process saw something about the same thing meanwhile."""

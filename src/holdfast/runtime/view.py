@@ -207,7 +207,7 @@ def build(
         told=tuple(_told(result, effects.known.get(result.effect), permits, story) for result in story.results),
         earlier=story.told - len(story.results),
         items=tuple(
-            _glimpse(name, at, body, now_ms, held, standing.get(name)) for name, (at, body) in story.items.items()
+            _glimpse(name, at, body, now_ms, held, standing.get(name)) for name, at, body in _seen(story, standing)
         ),
         conflicts=tuple(conflicts(standing.values())),
         open=tuple(_standing(effects.known[name]) for name in effects.open),
@@ -276,6 +276,15 @@ def _instead(effect: Effect | None) -> tuple[str, ...]:
 def reason_of(outcome: Any) -> str:
     """The reason, cause or note that an outcome carries, if any."""
     return getattr(outcome, "reason", "") or getattr(outcome, "cause", "") or getattr(outcome, "note", "")
+
+
+def _seen(story: Story, standing: Mapping[str, Item]) -> list[tuple[str, int, dict[str, Any]]]:
+    """Everything that the run has seen, in the order in which it was seen last: by entry, by record, or by both."""
+    seen = {name: (at_ms, body) for name, (at_ms, body) in story.items.items()}
+    for name, item in standing.items():
+        body = {"source": item.source, "kind": item.item, "digest": item.digest}
+        seen[name] = (item.seen_ms, seen[name][1] if name in seen else body)
+    return sorted(((name, at_ms, body) for name, (at_ms, body) in seen.items()), key=lambda one: one[1])
 
 
 def _glimpse(

@@ -127,6 +127,7 @@ class Rig:
         self.ears = Ears()
         self.contracts = {contract.name: contract for contract in contracts or (REFUND, BARE, LOOKUP)}
         self.carried: dict[str, set[str]] = defaultdict(set)
+        self.sources: tuple[str, ...] = ()
 
     def ports(self, me: str = "w1") -> Ports:
         """The ports of one worker."""
@@ -141,6 +142,7 @@ class Rig:
             me=me,
             contracts=self.contracts,
             secret=self.store.secret,
+            sources=self.sources,
         )
 
     def recoverer(self, me: str = "w1") -> Recoverer:

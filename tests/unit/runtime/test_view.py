@@ -96,7 +96,6 @@ async def test_the_view_of_another_process_is_the_same() -> None:
     assert shown.items[0].content == "hello"
 
 
-@pytest.mark.req("2.9b", mutant=None, reason="a fold of entries; the entries themselves are the store's to keep")
 def test_an_item_is_stale_when_its_time_is_over_and_fresh_again_when_seen_again() -> None:
     """Age is reckoned from the record; seeing the same content again makes it as fresh as the last time."""
     run = Run(
@@ -250,3 +249,17 @@ async def test_a_refused_call_of_a_dead_process_is_not_decided_once_more() -> No
     assert report.state == "blocked", "nothing that was asked for took place"
     assert [e.generation for e in rig.effects()] == [1]
     assert [n["outcome"] for n in rig.notes("told")] == ["refused"]
+
+
+@pytest.mark.req("2.9b", mutant="stale-is-shown-as-fresh")
+async def test_another_process_shows_stale_items_as_stale_before_anything_is_proposed() -> None:
+    """What went stale meanwhile is shown as stale, with the source to read again, in the first view after a resume."""
+    rig = Rig()
+    await (await rig.run()).saw("calendar", "free", kind="authoritative", fresh_for="1m", keep=True)
+    rig.clock.ms += 60_001
+    planner = Attentive(DONE)
+    await (await rig.run(me="w2")).drive(planner)
+    [shown] = planner.views[0].items
+    assert (shown.stale, shown.content) == (True, "free")
+    assert "read calendar again" in shown.unfit
+    assert rig.outside.sent == []
