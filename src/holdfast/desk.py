@@ -81,7 +81,8 @@ class Desk:
     def cards(self, *grants: str) -> tuple[Card, ...]:
         """The contracts that a planner may use: those of which some rule permits something. Plain data, no handle.
 
-        Under grants, only those that all of them cover on some resource, with the resources they cover.
+        Under grants, only those that all of them cover on some resource, with the resources they cover. Of a version
+        that nobody accepted nothing is shown: its description may be what was changed.
         """
         chain = held.known(self.store, grants) if grants else ()
         now_ms = self.store.now_ms() if grants else 0
@@ -95,6 +96,7 @@ class Desk:
             )
             for name, contract in sorted(self.registry.contracts.items())
             if (permits := _permits(self.policy.rules_for(name)))
+            and not self._stays_out(name)
             and (not grants or held.offers(chain, len(grants), contract, self.environment, now_ms))
         )
 
