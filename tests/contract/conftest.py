@@ -24,12 +24,18 @@ class Clock:
     def __init__(self) -> None:
         self.wall_ms = START_MS
         self.boot_ms = 50_000
+        self.boots = 1
 
     def wall(self) -> int:
         return self.wall_ms
 
     def boot(self) -> int:
         return self.boot_ms
+
+    def reboot(self) -> None:
+        """The machine starts again: another boot, and its time counts from 0."""
+        self.boot_ms = 0
+        self.boots += 1
 
     def advance(self, by_ms: int) -> None:
         self.wall_ms += by_ms
@@ -41,10 +47,22 @@ class InMemory:
 
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
-        self._store = MemoryStore(self.clock.wall)
+        self._store = MemoryStore(self.clock.wall, boot=self.clock.boot)
 
     def open(self, worker: str = "first") -> Any:
         return self._store.face(worker)
+
+    def leave(self) -> None:
+        """The process ends; what it had on disk stays."""
+        self._store = MemoryStore(self.clock.wall, boot=self.clock.boot, books=self._store.durable)
+
+    def reopen(self, *, same_boot: bool = True) -> Any:
+        self.leave()
+        if not same_boot:
+            self.clock.reboot()
+            books = self._store.durable
+            self._store.durable = self._store.current = books._replace(clock=books.clock._replace(boot="before"))
+        return self.open()
 
     def mark_restored(self) -> None:
         self._store.flush()
@@ -67,9 +85,24 @@ class Sqlite:
     def open(self, worker: str = "first", **more: Any) -> SqliteStore:
         if worker not in self._open:
             self._open[worker] = open_store(
-                self.path, wall=self.clock.wall, boot=self.clock.boot, state_dir=self.state, **more
+                self.path,
+                wall=self.clock.wall,
+                boot=self.clock.boot,
+                boot_named=f"boot {self.clock.boots}",
+                state_dir=self.state,
+                **more,
             )
         return self._open[worker]
+
+    def leave(self) -> None:
+        """Every process ends."""
+        self.close()
+
+    def reopen(self, *, same_boot: bool = True) -> SqliteStore:
+        self.close()
+        if not same_boot:
+            self.clock.reboot()
+        return self.open()
 
     def mark_restored(self) -> None:
         """As after a restore: the file is a copy, under another inode."""

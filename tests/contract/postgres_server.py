@@ -78,6 +78,7 @@ class ServerClock(Clock):
             f" AS $$ SELECT ms FROM {schema}.test_clock $$"
         )
         # The store was made at the real time, which may be later than the time of the tests.
+        admin.execute(f"DELETE FROM {schema}.witness")
         admin.execute(f"ALTER TABLE {schema}.meta DISABLE TRIGGER meta_rises")
         admin.execute(f"UPDATE {schema}.meta SET base_ms = 0")
         admin.execute(f"ALTER TABLE {schema}.meta ENABLE TRIGGER meta_rises")
@@ -101,6 +102,7 @@ class Postgres:
         self.schema = f"hf_test_{os.getpid()}_{next(NUMBERS)}"
         self.admin = psycopg.connect(dsn, autocommit=True)
         self._open: dict[str, PostgresStore] = {}
+        self.clock: ServerClock | None = None
         self.open()
         # Opened anew under the clock of the test, or the store would see a clock that jumped.
         self._open.popitem()[1].close_now()
@@ -108,8 +110,21 @@ class Postgres:
 
     def open(self, worker: str = "first") -> PostgresStore:
         if worker not in self._open:
-            self._open[worker] = open_postgres(self.dsn, schema=self.schema)
+            boot, named = (self.clock.boot, f"boot {self.clock.boots}") if self.clock is not None else (lambda: 0, "")
+            self._open[worker] = open_postgres(self.dsn, schema=self.schema, boot=boot, boot_named=named)
         return self._open[worker]
+
+    def leave(self) -> None:
+        """Every process ends."""
+        for store in self._open.values():
+            store.close_now()
+        self._open.clear()
+
+    def reopen(self, *, same_boot: bool = True) -> PostgresStore:
+        self.leave()
+        if not same_boot:
+            self.clock.reboot()
+        return self.open()
 
     def mark_restored(self) -> None:
         self.open().restore("the operator restored a backup")

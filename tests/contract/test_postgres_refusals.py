@@ -365,7 +365,7 @@ async def test_a_server_clock_that_jumps_stops_dispatches_until_it_is_accepted(
     place.clock.wall_ms += by_ms
     assert rejected(await store.commit(acts.leave(1))) == "clock"
     assert isinstance(await store.commit(Change(run=acts.run.id, notes=(Note(kind="item", by="p"),))), Applied)
-    store.accept_clock()
+    assert store.accept_clock("carol", "looked at the clock on the wall") == by_ms
     assert applied(await store.commit(acts.leave(1))).state is State.DISPATCHED
 
 

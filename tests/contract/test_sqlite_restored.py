@@ -217,7 +217,7 @@ def test_a_jump_of_the_clock_stops_dispatch_and_asks(sqlite, acts, by_ms) -> Non
     assert store.clock_jumped_ms() == by_ms
     assert rejected(store.commit_now(acts.leave(1))) == "clock"
     assert applied(store.commit_now(acts.propose(2))).state is State.PROPOSED
-    store.accept_clock()
+    assert store.accept_clock("carol", "looked at the clock on the wall") == by_ms
     left = acts.change(1, acts.claimed(1, store.now_ms() + 1_000), acts.dispatched(1))
     assert applied(store.commit_now(left)).state is State.DISPATCHED
 

@@ -97,6 +97,22 @@ async def test_a_spent_approval_stays_spent(sqlite, acts) -> None:
     raw.close()
 
 
+async def test_a_doubted_clock_is_not_talked_out_of_it(sqlite, acts) -> None:
+    """No statement ends a doubt of the clock, or moves the instant from which time counts; a recorded act does."""
+    store = sqlite.open()
+    await store.commit(acts.begin())
+    sqlite.clock.wall_ms += 1_200_000
+    await store.commit(acts.propose(1))
+    raw = apsw.Connection(str(sqlite.path))
+    assert raw.execute("SELECT leapt_ms FROM meta").get == 1_200_000
+    for lie in ("leapt_ms = 0", "leapt_ms = 0, steady_ms = 7", "steady_ms = 7", "leapt_ms = 1"):
+        with pytest.raises(apsw.ConstraintError):
+            raw.execute(f"UPDATE meta SET {lie}")
+    store.accept_clock("ada", "compared with the wall")
+    assert raw.execute("SELECT leapt_ms, steady_ms FROM meta").fetchall() == [(0, store.now_ms())]
+    raw.close()
+
+
 def test_the_table_of_moves_in_the_file_is_the_kernels(sqlite) -> None:
     """The transitions that the triggers allow are exactly those of the state table."""
     sqlite.open()

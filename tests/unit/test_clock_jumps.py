@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,49 @@ async def test_a_leap_of_the_clock_does_not_make_a_pending_landing_absent(
         shift[0] = 20 * 60_000
         assert app.store.clock_jumped_ms()
         doubted = await run.call(put(box="a"), patience="200ms")
-        app.store.accept_clock()
+        app.store.accept_clock("ada", "looked at the clock on the wall")
         accepted = await run.call(put(box="a"), patience="200ms")
     assert not isinstance(doubted, hf.Failed)
     assert isinstance(accepted, hf.Unknown)
+    assert len(SENT) == 1
+
+
+@pytest.mark.req("1.4d", mutant="leaps-do-not-last")
+@pytest.mark.parametrize(
+    "noticed", ["by the next process", "by the first process", "and accepted, then the process died"]
+)
+async def test_a_leap_makes_nothing_final_in_the_process_that_comes_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noticed: str
+) -> None:
+    """Ten minutes must pass; the clock leaps by twenty, and the process dies: the next ones do not count the leap."""
+
+    async def dead(ports: Ports, view: Any) -> bool:
+        return True
+
+    for module in (claim, observe, reconcile):
+        monkeypatch.setattr(module, "senders_dead", dead)
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    SENT.clear()
+    real, shift_ns = time.time_ns, [0]
+    monkeypatch.setattr(time, "time_ns", lambda: real() + shift_ns[0])
+    given: dict[str, Any] = {"tools": [put], "policy": "permit (principal, action, resource);", "recover": False}
+    store = f"sqlite:{tmp_path / 'h.db'}"
+    intent = hf.Intent(goal="g", purpose="p", principal="me")
+    async with hf.open(store, **given) as app:
+        run = await app.begin(intent)
+        assert isinstance(await run.call(put(box="a"), patience="100ms"), hf.Unknown)
+        if noticed != "by the next process":
+            shift_ns[0] = 20 * 60_000_000_000
+            assert isinstance(await run.call(put(box="a"), patience="100ms"), hf.Unknown)
+        if noticed.startswith("and accepted"):
+            assert app.store.accept_clock("ada", "looked at the clock on the wall")
+    shift_ns[0] = 20 * 60_000_000_000
+    for opened in range(2):
+        async with hf.open(store, **given) as app:
+            doubted = not noticed.startswith("and accepted") and not opened
+            assert bool(app.store.clock_jumped_ms()) is doubted
+            run = await app.begin(intent)
+            assert isinstance(await run.call(put(box="a"), patience="300ms"), hf.Unknown)
+            if doubted:
+                assert app.store.accept_clock("ada", "looked at the clock on the wall")
     assert len(SENT) == 1

@@ -18,11 +18,11 @@ from holdfast.kernel.commit import Change, Line, Verdict, needs_a_sound_clock
 from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.documents import encode as encode_document
 from holdfast.kernel.due import is_open
-from holdfast.kernel.guard import Fact, Rejected
+from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
 from holdfast.store import rows
 from holdfast.store.carried import Carried, Left
-from holdfast.store.clock import StoreClock
+from holdfast.store.clock import StoreClock, refusal
 from holdfast.store.evidence import LEAF_VERSION, Leaf
 from holdfast.store.source import SqliteSource
 from holdfast.store.unit import Source, Unit
@@ -129,6 +129,7 @@ class Batch:
         self._last_run = 0
         self._last_effect = 0
         clock.seen(source.meta[4])
+        clock.learn(source.measure)
 
     def __len__(self) -> int:
         """How many changes it carries."""
@@ -139,9 +140,8 @@ class Batch:
         was.
         """
         now_ms = self._clock.now_ms()
-        if needs_a_sound_clock(change) and self._clock.jumped_ms():
-            why = f"the clock jumped by {self._clock.jumped_ms()} ms; what rests on time cannot be judged"
-            return Rejected(part="clock", why=why, effect=self.unit.effect(change.guard.effect))
+        if needs_a_sound_clock(change) and (jumped_ms := self._clock.jumped_ms()):
+            return refusal(jumped_ms, self.unit.effect(change.guard.effect))
         try:
             verdict = self.unit.do(change, now_ms)
         except Exception:
@@ -163,7 +163,9 @@ class Batch:
     def write(self) -> None:
         """Write every row. Raises what SQLite raises; the transaction is then to be rolled back."""
         unit = self.unit
-        if unit.untouched and self.mode is None:
+        measure = self._clock.measure
+        unmarked = measure != self.source.measure
+        if unit.untouched and self.mode is None and not unmarked:
             return
         self.wrote = True
         if unit.lines:
@@ -174,6 +176,8 @@ class Batch:
         self._db.execute(rows.MOVE_META, (unit.now_ms, unit.token or 0))
         if self.mode is not None:
             self._db.execute(rows.MOVE_MODE, self.mode)
+        if unmarked:  # with the entries of this batch: no time that leapt is recorded before the leap is
+            self._db.execute(rows.MARK_CLOCK, measure)
 
     def _write_entries(self) -> None:
         """Seal the lines, run by run, and write them: each hash covers the one before it in its run."""

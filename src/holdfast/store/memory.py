@@ -12,14 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from holdfast.kernel.canon import keyed
-from holdfast.kernel.commit import Change, Verdict
+from holdfast.kernel.commit import Change, Note, Verdict, needs_a_sound_clock
 from holdfast.kernel.documents import AnyDocument, Item
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import UnknownId
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Principal, Run
 from holdfast.kernel.ports import Seen
+from holdfast.store.clock import Measure, StoreClock, refusal
 from holdfast.store.evidence import Entry
 from holdfast.store.seen import Standings, look
 from holdfast.store.unit import Unit
@@ -48,6 +51,7 @@ class Books(NamedTuple):
     high_ms: int
     restored: bool
     documents: dict[tuple[str, str], AnyDocument] = {}
+    clock: Measure = Measure()
 
 
 EMPTY = Books({}, {STORE_RUN.id: STORE_RUN}, {}, {}, {}, (), 0, 0, restored=False)
@@ -56,10 +60,18 @@ EMPTY = Books({}, {STORE_RUN.id: STORE_RUN}, {}, {}, {}, (), 0, 0, restored=Fals
 class MemoryStore:
     """A store whose books are a frozen value. ``face(worker)`` gives one worker's view of it as a port."""
 
-    def __init__(self, clock: Callable[[], int], *, secret: bytes = b"memory", books: Books = EMPTY) -> None:
-        """Start from ``books`` under ``clock`` (ms UTC; may go back, the store's time does not)."""
+    def __init__(
+        self, clock: Callable[[], int], *, secret: bytes = b"memory", books: Books = EMPTY,
+        boot: Callable[[], int] | None = None,
+    ) -> None:  # fmt: skip
+        """Start from ``books`` under ``clock`` (ms UTC; may go back, the store's time does not). With ``boot``, a clock
+        that nobody can set, a leap of the first is noticed, as in the other stores.
+        """
         self._clock = clock
+        self._boot = boot
         self.secret = secret
+        if boot is not None and not books.clock.boot:
+            books = books._replace(clock=StoreClock(clock, boot, "memory").measure)
         self.durable = books
         self.current = books
         self.writer = ""
@@ -80,6 +92,21 @@ class MemoryStore:
         """The store's time: never earlier than anything recorded."""
         return max(self.current.high_ms, self._clock())
 
+    def judged(self) -> StoreClock | None:
+        """The clock as the books remember it; what it notices is in the books from then on. None: not judged."""
+        if self._boot is None:
+            return None
+        clock = StoreClock(self._clock, self._boot, "memory")
+        clock.opened(self.current.high_ms, self.current.clock)
+        clock.jumped_ms()
+        self.mark(clock.measure)
+        return clock
+
+    def mark(self, measure: Measure) -> None:
+        """Remember what was noticed or accepted of the clock."""
+        if measure != self.current.clock:
+            self.current = self.current._replace(clock=measure)
+
     def seen_by(self, worker: str) -> Books:
         """The books as this worker sees them: its own open transaction included."""
         return self.current if worker == self.writer else self.durable
@@ -89,7 +116,10 @@ class MemoryStore:
         if worker != self.writer:
             self.flush()
             self.writer = worker
+        clock = self.judged()
         books = self.current
+        if clock is not None and (jumped_ms := clock.jumped_ms()) and needs_a_sound_clock(change):
+            return refusal(jumped_ms, books.effects.get(change.guard.effect))
         unit = Unit(_Shelf(books, self.secret))
         now_ms = self.now_ms()
         verdict = unit.do(change, now_ms)
@@ -162,8 +192,11 @@ class MemoryFace:
 
     def read_now(self, effect: str) -> Seen:
         """:meth:`read` without a wait."""
-        books = self.books
-        return look(effect, _Rows(books), self._store.now_ms(), self._store.standings(books.facts))
+        clock = self._store.judged()
+        books, now_ms = self.books, self._store.now_ms()
+        seen = look(effect, _Rows(books), now_ms, self._store.standings(books.facts))
+        steady_ms = clock.counts_from_ms(now_ms) if clock is not None else books.clock.steady_ms
+        return replace(seen, steady_ms=steady_ms) if steady_ms else seen
 
     def latest_now(self, identity: str) -> Effect | None:
         """:meth:`latest` without a wait."""
@@ -179,6 +212,22 @@ class MemoryFace:
     def later_now(self, change: Change) -> Verdict:
         """:meth:`later` without a wait."""
         return self._store.apply(self.worker, change)
+
+    def clock_jumped_ms(self) -> int:
+        """By how much the clock jumped; 0 where it did not, or is not judged."""
+        clock = self._store.judged()
+        return clock.jumped_ms() if clock is not None else 0
+
+    def accept_clock(self, by: str, reason: str) -> int:
+        """A named human found the clock right; what they accepted (ms, 0: no jump). Recorded in the store's own run."""
+        clock = self._store.judged()
+        jumped_ms = clock.jumped_ms() if clock is not None else 0
+        if clock is not None and jumped_ms:
+            clock.accept()
+            self._store.mark(clock.measure)
+            body = {"reason": reason, "jumped_ms": jumped_ms, "steady_ms": clock.steady_ms}
+            self.commit_now(Change(run=STORE_RUN.id, notes=(Note(kind="clock_accepted", by=by, body=body),)))
+        return jumped_ms
 
     def flush_now(self) -> None:
         """:meth:`flush` without a wait."""
@@ -322,4 +371,5 @@ def _written(books: Books, unit: Unit, now_ms: int) -> Books:
         high_ms=max(books.high_ms, now_ms),
         restored=books.restored,
         documents=documents,
+        clock=books.clock,
     )

@@ -37,15 +37,16 @@ CACHE_KB = 32_000  # the newest pages of every index of a store with about a mil
 def open_store(
     where: str | os.PathLike[str], *, wall: Callable[[], int] = wall_ms, boot: Callable[[], int] = boot_ms,
     state_dir: str | os.PathLike[str] | None = None, read_only: bool = False, busy_ms: int = 10_000,
-    flush_ms: int = 3, vfs: str | None = None,
+    flush_ms: int = 3, vfs: str | None = None, boot_named: str | None = None,
 ) -> SqliteStore:  # fmt: skip
-    """Open a store, making it if it is not there (mode 0600). ``wall`` and ``boot`` give milliseconds.
+    """Open a store, making it if it is not there (mode 0600). ``wall`` and ``boot`` give milliseconds;
+    ``boot_named`` says which boot the second counts from.
 
     ``where`` is a path or ``sqlite:PATH``. Raises BadConfig, StoreReadOnly, StoreCorrupt, StoreBusy,
     StoreFull, StoreFailed, SchemaFromFuture, MigrationChanged.
     """
     name = _path(where)
-    clock = StoreClock(wall, boot)
+    clock = StoreClock(wall, boot, boot_named)
     opened: list[apsw.Connection] = []
     try:
         if read_only:
@@ -57,10 +58,12 @@ def open_store(
         words = Words(db)
         source = SqliteSource(db, words)
         heads = HeadFile(_directory(state_dir), source.meta[0])
-        clock.opened(source.meta[4])
+        clock.opened(source.meta[4], source.measure)
         db.set_busy_timeout(0)
         writer = Writer(db, words, clock, heads, name, busy_ms=busy_ms, flush_ms=flush_ms)
         _settle_identity(writer, source, heads, name)
+        if clock.jumped_ms() or clock.measure != source.measure:
+            writer.commit_now(None)  # the doubt, or the measure of this boot, outlives this process
         reader = _connect(name, vfs, opened, writes=False, busy_ms=busy_ms)
         reading = Reading(reader, Words(reader), name)
         return SqliteStore(reading, reader, clock, heads, writer=writer, write_db=db)
@@ -98,7 +101,7 @@ def _reading_only(
     """No lock, no migration, no mark on the file; a doubt about it is only reported."""
     migrate(reader, name, 0, "")
     source = SqliteSource(reader, Words(reader))
-    clock.opened(source.meta[4])
+    clock.opened(source.meta[4], source.measure)
     heads = HeadFile(_directory(state_dir), source.meta[0], look_only=True)
     doubt = _doubt(source, heads, name)
     return SqliteStore(Reading(reader, Words(reader), name), reader, clock, heads, doubt=doubt)
@@ -160,7 +163,7 @@ def _doubt(source: SqliteSource, heads: HeadFile, name: str) -> str | None:
     """Why the file must open restored. The head is read first: what it names was committed before."""
     remembered = heads.read()
     source.begin()
-    _, incarnation, _, _, _, bound_to = source.meta
+    _, incarnation, _, _, _, bound_to = source.meta[:6]
     there = source.db.execute(rows.HASH_AT, (remembered.pos,)).get if remembered is not None else None
     return suspicion(
         incarnation=incarnation,
@@ -184,7 +187,7 @@ def _settle_identity(writer: Writer, source: SqliteSource, heads: HeadFile, name
     if why is None:
         writer.commit_now(None)
         return
-    _, old, _, last_token, _, _ = source.meta
+    _, old, _, last_token = source.meta[:4]
     remembered = heads.read()
     new = max(old, remembered.incarnation if remembered is not None else 0) + 1
     token = last_token + (new - old) * TOKENS_PER_INCARNATION

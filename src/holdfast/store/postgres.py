@@ -31,11 +31,11 @@ from holdfast.kernel.commit import Change, Note, Verdict, needs_a_sound_clock
 from holdfast.kernel.documents import AnyDocument, Item
 from holdfast.kernel.documents import decode as decode_document
 from holdfast.kernel.errors import BadValue, NotOpen, StoreBusy, StoreFailed
-from holdfast.kernel.guard import Rejected
 from holdfast.kernel.model import Effect, Lease, Run
 from holdfast.kernel.ports import Seen
 from holdfast.store import postgres_rows as rows
 from holdfast.store import postgres_sql as sql
+from holdfast.store.clock import Measure, boot_ms, refusal
 from holdfast.store.postgres_open import Place, check_settings, connect, driver, migrate, said, translate
 from holdfast.store.postgres_reading import PostgresReading
 from holdfast.store.postgres_rows import Locked, Minting, Wanted
@@ -58,12 +58,19 @@ class PostgresStore(PostgresReading):
     ``redone`` counts transactions that were planned anew because another one came between.
     """
 
-    def __init__(self, writer: psycopg.Connection[Any], reader: psycopg.Connection[Any], place: Place) -> None:
-        """Over two connections that nobody else uses."""
-        super().__init__(reader, place)
+    def __init__(
+        self, writer: psycopg.Connection[Any], reader: psycopg.Connection[Any], place: Place,
+        boot: Callable[[], int] = boot_ms, boot_named: str | None = None,
+    ) -> None:  # fmt: skip
+        """Over two connections that nobody else uses. The measure of this boot is left for the next process."""
+        super().__init__(reader, place, boot, boot_named)
         self.redone = 0
         self._db = writer
+        self._marked = Measure()  # what the transaction under way has read of the clock's row
         self._writing = ThreadPoolExecutor(1, "holdfast-postgres-write")
+        measure = self._clock.measure
+        if measure.boot:
+            writer.execute(sql.ADD_WITNESS, (measure.boot, measure.offset_ms))
 
     # -- the port --
 
@@ -121,10 +128,17 @@ class PostgresStore(PostgresReading):
         """As :meth:`commit`, blocking."""
         return _only(self._ask(lambda: self._transact([change])).result())
 
-    def accept_clock(self) -> None:
-        """Somebody looked at the server's clock and found it right: dispatches are committed again."""
+    def clock_jumped_ms(self) -> int:
+        """By how much the server's clock jumped; what rests on time is refused until it is accepted. Blocking."""
         self.now_ms()
-        self._clock.accept()
+        return self._clock.jumped_ms()
+
+    def accept_clock(self, by: str, reason: str) -> int:
+        """A named human looked at the server's clock and found it right; what they accepted (ms, 0: no jump).
+        Recorded in the store's own run; time counts from now on. Blocking. Raises BadValue without.
+        """
+        _named("accepting a clock", by, reason)
+        return self._ask(lambda: self._accept(by, reason)).result()
 
     def restore(self, why: str) -> Verdict:
         """Say that the database is behind what was last seen: nothing is dispatched until :meth:`release`.
@@ -136,9 +150,7 @@ class PostgresStore(PostgresReading):
         """End restored mode, as a named human who reconciled the open effects. Blocking. Raises BadValue
         without.
         """
-        for name, value in (("by", by), ("reason", reason)):
-            if not value.strip():
-                raise BadValue(path=name, why="a release needs a name and a reason", value_type="str")
+        _named("a release", by, reason)
         return self._change_mode("normal", Note(kind="store_released", by=by, body={"reason": reason}))
 
     async def close(self) -> None:
@@ -186,6 +198,30 @@ class PostgresStore(PostgresReading):
                 raise self._named(error) from None
         raise StoreBusy(store=self.name, holder=f"other workers ({why})", waited_ms=0)
 
+    def _accept(self, by: str, reason: str) -> int:
+        """On the writing thread, so that no transaction of this process is under way meanwhile."""
+        self.now_ms()
+        jumped_ms = self._clock.jumped_ms()
+        if jumped_ms:
+            self._clock.accept()
+            body = {"reason": reason, "jumped_ms": jumped_ms, "steady_ms": self._clock.steady_ms}
+            note = Note(kind="clock_accepted", by=by, body=body)
+            _only(self._transact([Change(run=rows.STORE_RUN, notes=(note,))]))
+        return jumped_ms
+
+    def _mark_clock(self) -> bool:
+        """Record what this process knows of the clock and the store does not; whether there was anything."""
+        leapt_ms, steady_ms, boot, offset_ms = self._clock.measure
+        if steady_ms > self._marked.steady_ms:
+            self._db.execute(sql.MARK_STEADY, (steady_ms,))
+            self._db.execute(sql.FORGET_WITNESSES)
+            self._db.execute(sql.ADD_WITNESS, (boot, offset_ms))
+        elif leapt_ms and not self._marked.leapt_ms:
+            self._db.execute(sql.MARK_LEAP, (leapt_ms,))
+        else:
+            return False
+        return True
+
     def _attempt(self, changes: Sequence[Change], mode: str) -> list[Verdict | Exception]:
         wanted = Wanted(changes)
         if mode:
@@ -198,8 +234,7 @@ class PostgresStore(PostgresReading):
         for change in changes:
             if jumped_ms and needs_a_sound_clock(change):
                 seen = unit.effect(change.guard.effect) if change.guard.effect else None
-                why = f"the clock jumped by {jumped_ms} ms; what rests on time cannot be judged"
-                verdicts.append(Rejected(part="clock", why=why, effect=seen))
+                verdicts.append(refusal(jumped_ms, seen))
                 continue
             try:
                 verdicts.append(unit.do(change, now_ms))
@@ -210,8 +245,10 @@ class PostgresStore(PostgresReading):
                 unit = Minting(locked, tokens)
                 for earlier in done:
                     unit.do(earlier, now_ms)
-        if mode or not unit.untouched:
+        if not unit.untouched:
             write(self._db, unit, locked)
+        # With the entries of this batch: no time that leapt is recorded before the leap is.
+        if self._mark_clock() or mode or not unit.untouched:
             if mode:
                 self._db.execute(sql.MOVE_MODE, (mode, int(mode == "restored")))
             # A connection that breaks here leaves it open whether this took place: StoreFailed says so, and
@@ -245,7 +282,7 @@ class PostgresStore(PostgresReading):
             facts = db.execute(sql.FACTS, (sorted(wanted.scopes),))
             store = db.execute(sql.STORE)
             minted = db.execute(sql.MINT, (wanted.tokens,))
-        restored, fsync, wall_ms, high_ms = store.fetchall()[0]
+        restored, fsync, *time = store.fetchall()[0]
         if fsync != "on":
             raise StoreFailed(store=self.name, why="fsync was turned off on the server")
         held = {row[0]: (_lease(row), row[3]) for row in leases.fetchall()}
@@ -263,22 +300,22 @@ class PostgresStore(PostgresReading):
             documents=documents,
             restored=restored,
         )
-        now_ms = self._risen(*(later or (wall_ms, high_ms)))
+        time = later or time
+        self._marked = Measure(*time[2:])
+        now_ms = self._risen(*time)
         return locked, [row[0] for row in minted.fetchall()], now_ms
 
-    def _lock_documents(
-        self, wanted: Wanted
-    ) -> tuple[dict[tuple[str, str], AnyDocument | None], tuple[int, int] | None]:
-        """Lock and read the documents; with the time after that wait, None where there was none to wait for."""
+    def _lock_documents(self, wanted: Wanted) -> tuple[dict[tuple[str, str], AnyDocument | None], list[int]]:
+        """Lock and read the documents; with the time after that wait, empty where there was none to wait for."""
         if not wanted.documents:
-            return {}, None
+            return {}, []
         db, names = self._db, sorted(wanted.documents)
         with db.pipeline():
             db.execute(sql.LOCK_NAMES, wanted.document_keys(self._place.schema))
             found = db.execute(sql.DOCUMENTS_NAMED, ([kind for kind, _ in names], [key for _, key in names]))
             time = db.execute(sql.TIME)
         there = {(kind, key): decode_document(view) for kind, key, view in found.fetchall()}
-        return {at: there.get(at) for at in names}, time.fetchall()[0]
+        return {at: there.get(at) for at in names}, list(time.fetchall()[0])
 
     def _roll_back(self) -> None:
         """Leave nothing behind; silent where the connection is gone, since the server has then done so
@@ -308,6 +345,12 @@ class PostgresStore(PostgresReading):
         return _only(self._ask(lambda: self._transact([change], mode)).result())
 
 
+def _named(what: str, by: str, reason: str) -> None:
+    for name, value in (("by", by), ("reason", reason)):
+        if not value.strip():
+            raise BadValue(path=name, why=f"{what} needs a name and a reason", value_type="str")
+
+
 def _only(verdicts: list[Verdict | Exception]) -> Verdict:
     """The verdict of a batch of one."""
     (verdict,) = verdicts
@@ -330,11 +373,15 @@ def _lease(row: tuple[Any, ...]) -> Lease | None:
     return Lease(resource=resource, effect=effect, holder=holder, token=token, until_ms=until_ms)
 
 
-def open_postgres(dsn: str, *, schema: str = DEFAULT_SCHEMA, lock_ms: int = LOCK_MS) -> PostgresStore:
+def open_postgres(
+    dsn: str, *, schema: str = DEFAULT_SCHEMA, lock_ms: int = LOCK_MS, boot: Callable[[], int] = boot_ms,
+    boot_named: str | None = None,
+) -> PostgresStore:  # fmt: skip
     """Open a store in one schema of a PostgreSQL database, making it if it is not there. Blocking.
 
     ``dsn`` is a libpq connection string or URI; ``lock_ms`` bounds how long one commit waits for another's
-    locks. Raises BadConfig (driver, connection string, a setting of the server), StoreFailed, StoreReadOnly,
+    locks; ``boot`` (ms) is this machine's clock that nobody can set, ``boot_named`` which boot it counts from.
+    Raises BadConfig (driver, connection string, a setting of the server), StoreFailed, StoreReadOnly,
     SchemaFromFuture, MigrationChanged.
     """
     writer, place = connect(dsn, schema, lock_ms)
@@ -347,4 +394,4 @@ def open_postgres(dsn: str, *, schema: str = DEFAULT_SCHEMA, lock_ms: int = LOCK
         if isinstance(error, driver().Error):
             raise translate(error, place) from None
         raise
-    return PostgresStore(writer, reader, place)
+    return PostgresStore(writer, reader, place, boot, boot_named)

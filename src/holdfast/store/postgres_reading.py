@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.documents import decode as decode_document
 from holdfast.kernel.errors import AmbiguousId, HoldfastError, NotOpen, OurBug, UnknownId
@@ -20,7 +22,7 @@ from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.kernel.ports import Seen
 from holdfast.store import postgres_rows as rows
 from holdfast.store import postgres_sql as sql
-from holdfast.store.clock import StoreClock
+from holdfast.store.clock import Measure, StoreClock, boot_ms
 from holdfast.store.evidence import Checked, Entry, check_chain
 from holdfast.store.postgres_open import Place, driver, translate
 from holdfast.store.seen import look
@@ -36,8 +38,11 @@ AFTER_EVERY_ID = "\x7f"
 class PostgresReading:
     """Over one connection that nobody else uses."""
 
-    def __init__(self, db: psycopg.Connection[Any], place: Place) -> None:
-        """``place`` names the store in errors."""
+    def __init__(
+        self, db: psycopg.Connection[Any], place: Place,
+        boot: Callable[[], int] = boot_ms, boot_named: str | None = None,
+    ) -> None:  # fmt: skip
+        """``place`` names the store in errors; the boot clock is this machine's, the wall clock the server's."""
         self.name = place.name
         self._place = place
         self._read_db = db
@@ -45,9 +50,11 @@ class PostgresReading:
         self._psycopg = driver()
         self._dead: HoldfastError | None = None  # what ended the writer for good
         self._shut: NotOpen | None = None
-        ((self._wall_ms, high_ms),) = db.execute(sql.TIME).fetchall()
-        self._clock = StoreClock(wall=lambda: self._wall_ms)
-        self._clock.opened(high_ms)
+        ((self._wall_ms, high_ms, leapt_ms, steady_ms),) = db.execute(sql.TIME).fetchall()
+        self._clock = StoreClock(lambda: self._wall_ms, boot, boot_named)
+        here = self._clock.measure.boot
+        kept = db.execute(sql.WITNESS, (here,)).fetchone()
+        self._clock.opened(high_ms, Measure(leapt_ms, steady_ms, here if kept else "", kept[0] if kept else 0))
 
     def seen(self, effect: str) -> Seen:
         """One consistent look at an effect: its run, its approval, the epochs of its scopes, and the
@@ -124,10 +131,11 @@ class PostgresReading:
         with self._turn:
             self._read_db.close()
 
-    def _risen(self, wall_ms: int, high_ms: int) -> int:
+    def _risen(self, wall_ms: int, high_ms: int, leapt_ms: int, steady_ms: int) -> int:
         """Store time after a look at the server: its clock, what is recorded, what this process has seen."""
         self._wall_ms = wall_ms
         self._clock.seen(high_ms)
+        self._clock.learn(Measure(leapt_ms, steady_ms))
         return self._clock.now_ms()
 
     def _fetch(self, queries: Queries) -> list[list[tuple[Any, ...]]]:
@@ -170,7 +178,8 @@ class PostgresReading:
             facts={row[0]: rows.fact(row) for row in facts.fetchall()},
             db=db,
         )
-        return look(effect, snapshot, self._risen(*time.fetchall()[0]))
+        now_ms = self._risen(*time.fetchall()[0])
+        return replace(look(effect, snapshot, now_ms), steady_ms=self._clock.counts_from_ms(now_ms))
 
 
 class Snapshot(NamedTuple):

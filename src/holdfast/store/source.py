@@ -17,6 +17,7 @@ from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.store import rows
+from holdfast.store.clock import Measure
 from holdfast.store.folding import fold
 
 if TYPE_CHECKING:
@@ -93,10 +94,15 @@ class SqliteSource:
 
     @property
     def meta(self) -> tuple[Any, ...]:
-        """(store, incarnation, mode, last token, high ms, bound to), as this transaction sees them."""
+        """(store, incarnation, mode, last token, high ms, bound to, measure…), as this transaction sees them."""
         if self._meta is None:
             self._meta = self.db.execute(rows.META).get
         return self._meta
+
+    @property
+    def measure(self) -> Measure:
+        """What is remembered of the clock."""
+        return Measure(*self.meta[6:])
 
     def load_effect(self, effect: str) -> Effect | None:
         """The effect, by its full id."""

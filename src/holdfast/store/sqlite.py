@@ -117,8 +117,9 @@ class SqliteStore:
             self._read_db.execute(rows.COMMIT)
 
     def _dated(self, seen: Seen) -> Seen:
-        """With the instant from which the clock is trusted again, where it ever jumped."""
-        return replace(seen, steady_ms=self._clock.steady_ms) if self._clock.steady_ms else seen
+        """With the instant from which passed time may be relied on, where the clock ever jumped."""
+        steady_ms = self._clock.counts_from_ms(seen.now_ms)
+        return replace(seen, steady_ms=steady_ms) if steady_ms else seen
 
     def latest_now(self, identity: str) -> Effect | None:
         """As :meth:`latest`."""
@@ -235,9 +236,25 @@ class SqliteStore:
         """
         return self._clock.jumped_ms()
 
-    def accept_clock(self) -> None:
-        """Somebody looked at the machine's clock and found it right."""
-        self._clock.accept()
+    def accept_clock(self, by: str, reason: str) -> int:
+        """A named human looked at the machine's clock and found it right; what they accepted (ms, 0: no jump).
+
+        Recorded in the store's own run. What waits for time to pass counts from now on. Raises BadValue without
+        a name or a reason.
+        """
+        _named("accepting a clock", by, reason)
+        writer = self._writing()
+        writer.commit_now(None)  # what is under way lands first; then what other processes noticed is read
+        writer.begin_now()
+        jumped_ms = self._clock.jumped_ms()
+        if jumped_ms:
+            self._clock.accept()
+            body = {"reason": reason, "jumped_ms": jumped_ms, "steady_ms": self._clock.steady_ms}
+            note = Note(kind="clock_accepted", by=by, body=body)
+            writer.commit_now(Change(run=rows.STORE_RUN, notes=(note,)))
+        else:
+            writer.commit_now(None)
+        return jumped_ms
 
     @property
     def secret(self) -> bytes:
@@ -264,9 +281,7 @@ class SqliteStore:
         """End restored mode, as a named human who reconciled the open effects. Raises BadValue without
         either.
         """
-        for name, value in (("by", by), ("reason", reason)):
-            if not value.strip():
-                raise BadValue(path=name, why="a release needs a name and a reason", value_type="str")
+        _named("a release", by, reason)
         self.reading.source.begin()
         incarnation, bound_to = self.reading.source.meta[1], self.reading.source.meta[5]
         note = Note(kind="store_released", by=by, body={"reason": reason, "incarnation": incarnation})
@@ -310,6 +325,12 @@ class SqliteStore:
         if self._writer is None:
             raise StoreReadOnly(store=self.path)
         return self._writer
+
+
+def _named(what: str, by: str, reason: str) -> None:
+    for name, value in (("by", by), ("reason", reason)):
+        if not value.strip():
+            raise BadValue(path=name, why=f"{what} needs a name and a reason", value_type="str")
 
 
 class Overlay:

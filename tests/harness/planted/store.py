@@ -7,8 +7,10 @@ from typing import Any
 
 from holdfast.kernel import authority, commit, guard
 from holdfast.kernel.amounts import refund
+from holdfast.store import clock
 
 Put = Callable[[Any, str, Any], None]
+NEW = clock.Measure()
 
 
 def documents_go_unlogged(put: Put) -> None:
@@ -65,6 +67,31 @@ def one_yes_is_enough(put: Put) -> None:
     put(authority, "enough", lambda approval, yes: bool(yes))
 
 
+def leaps_are_forgotten(put: Put) -> None:
+    """A leap is in doubt only for the process that noticed it."""
+    honest = clock.StoreClock.opened
+    put(clock.StoreClock, "opened", lambda self, high, kept=NEW: honest(self, high, kept._replace(leapt_ms=0)))
+
+
+def boots_are_forgotten(put: Put) -> None:
+    """Each process takes the clock it finds for right."""
+    honest = clock.StoreClock.opened
+    put(clock.StoreClock, "opened", lambda self, high, kept=NEW: honest(self, high, kept._replace(boot="")))
+
+
+def acceptance_is_forgotten(put: Put) -> None:
+    """The next process counts the time that leapt."""
+    honest = clock.StoreClock.opened
+    put(clock.StoreClock, "opened", lambda self, high, kept=NEW: honest(self, high, kept._replace(steady_ms=0)))
+
+
+def leaps_do_not_last(put: Put) -> None:
+    """Nothing of the clock is left for the next process."""
+    honest = clock.StoreClock.opened
+    put(clock.StoreClock, "opened", lambda self, high, kept=NEW: honest(self, high))
+    put(clock.StoreClock, "learn", lambda self, kept: None)
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
     "documents-go-unlogged": documents_go_unlogged,
     "stale-items-count": stale_items_count,
@@ -73,4 +100,8 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "queues-are-never-left": queues_are_never_left,
     "keys-are-not-asked-again": keys_are_not_asked_again,
     "one-yes-is-enough": one_yes_is_enough,
+    "leaps-do-not-last": leaps_do_not_last,
+    "leaps-are-forgotten": leaps_are_forgotten,
+    "boots-are-forgotten": boots_are_forgotten,
+    "acceptance-is-forgotten": acceptance_is_forgotten,
 }
