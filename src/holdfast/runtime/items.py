@@ -232,7 +232,8 @@ async def _read_again(handle: Handle, ports: Ports, item: Item, now_ms: int) -> 
     if view is None or view.tool not in ports.contracts:
         why = f"it is assumed that {item.says}, and the tool that reads it is not registered here"
         return Doubted(why, over=False, about=named(item))
-    outcome = await handle.propose(view.tool, view.args, again=f"assumption {named(item)} at {now_ms}", by="runtime")
+    again = f"assumption {named(item)} after {view.id} at {now_ms}"
+    outcome = await handle.propose(view.tool, view.args, again=again, by="runtime")
     if not isinstance(outcome, Verified | Committed):
         what = f"{type(outcome).__name__.lower()}: {reason_of(outcome)}"
         why = f"it is assumed that {item.says}, and that could not be read again ({what})"
