@@ -30,6 +30,7 @@ from holdfast.kernel.limits import Limits
 from holdfast.kernel.model import DEFAULT_TENANT, Effect
 from holdfast.kernel.ports import Ports, Request, Sent
 from holdfast.runtime import review
+from holdfast.runtime.announce import Announcer, hook_of
 from holdfast.runtime.begin import Intent, Place, begin
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.peers import Peers, my_name
@@ -65,6 +66,7 @@ class App(Desk):
         recover: bool = True,
         handle_signals: bool = False,
         accept_contracts: bool = False,
+        announce: str | None = None,
     ) -> None:
         """Check tools and policy; nothing is opened yet."""
         registry = Registry(tools)
@@ -83,6 +85,8 @@ class App(Desk):
         self._bodies: Bodies | None = None
         self._busy: set[asyncio.Task[Any]] = set()
         self._main: asyncio.Task[Any] | None = None
+        self._hook = hook_of(announce) if announce is not None else None
+        self._announcer: Announcer | None = None
 
     # -- opening and closing --
 
@@ -102,6 +106,8 @@ class App(Desk):
         me = my_name()
         self._bodies = Bodies(self.registry, clock_ms=store.now_ms, child=self._child, on_late=self._on_late)
         self._looks = Looks(self.registry)
+        if self._hook is not None:
+            self._announcer = Announcer(store, self._hook, me)
         self._ports = Ports(
             store=store,
             gate=Granted(
@@ -117,7 +123,7 @@ class App(Desk):
             look=self._looks,
             peers=Peers(),
             clock=WallClock(store.now_ms),
-            tell=_Silent(),
+            tell=self._announcer or _Silent(),
             me=me,
             contracts=self.registry.contracts,
             secret=store.secret,
@@ -133,6 +139,8 @@ class App(Desk):
         self._recoverer = Recoverer(self._ports, store, self._carried.__contains__)
         if self._wants_recovery:
             self._recoverer.start()
+        if self._announcer is not None:
+            self._announcer.start()
         if self._wants_signals:
             self._main = asyncio.current_task()
             loop = asyncio.get_running_loop()
@@ -181,6 +189,8 @@ class App(Desk):
         """Close everything; harmless when closed already."""
         if self._recoverer is not None:
             await self._recoverer.stop(CLOSE_GRACE_S)
+        if self._announcer is not None:
+            await self._announcer.stop()
         beside = {task for task in self._busy if task is not asyncio.current_task()}
         if beside:
             await asyncio.wait(beside, timeout=CLOSE_GRACE_S)
@@ -305,7 +315,7 @@ class App(Desk):
 
 
 class _Silent:
-    """Tells nobody: the caller holds the outcome. Pushing to others joins with webhooks and the console."""
+    """Tells nobody: the caller holds the outcome, and no webhook is named."""
 
     async def tell(self, view: Effect) -> None:
         """Nothing to do."""
@@ -323,6 +333,7 @@ def open_app(
     recover: bool = True,
     handle_signals: bool = False,
     accept_contracts: bool = False,
+    announce: str | None = None,
 ) -> App:
     """An application over a store: ``async with hf.open("sqlite:holdfast.db", tools=[refund]) as app``.
 
@@ -330,6 +341,7 @@ def open_app(
     policy: reads pass, changes ask). ``environment`` is part of every key. ``sources`` are where items come from, the
     one that counts most first; ``limits`` bound how much there may be at a time. With ``handle_signals`` SIGTERM and
     SIGINT let the calls under way end within a grace and then leave the block with exit code 143.
+    ``announce`` is a webhook that is told of requests (:mod:`holdfast.runtime.announce`).
     ``accept_contracts`` puts changed contracts in force without a review: for tests and notebooks, never sealed.
     Raises BadContract, BadPolicy or an IntegrityError.
     """
@@ -349,4 +361,5 @@ def open_app(
         recover=recover,
         handle_signals=handle_signals,
         accept_contracts=accept_contracts,
+        announce=announce,
     )

@@ -33,6 +33,7 @@ KEYS: dict[str, str] = {
     "sources": "a list of texts",
     "limits": "a table",
     "keys": "text",
+    "announce": "text",
 }
 
 TYPES: dict[str, Callable[[Any], bool]] = {
@@ -58,6 +59,7 @@ class Settings:
     policy: str | None = None
     sources: tuple[str, ...] = ()
     limits: Limits | None = None
+    announce: str | None = None
     keys: Path = field(default_factory=lambda: _keys(None, Path.cwd()))
     file: str = ""
     home: Path = field(default_factory=Path.cwd)
@@ -117,6 +119,7 @@ def _read(path: Path) -> Settings:
         policy=str(home / policy) if policy is not None else None,
         sources=tuple(keys.get("sources", ())),
         limits=_limits(path, text, keys["limits"]) if "limits" in keys else None,
+        announce=keys.get("announce"),
         keys=_keys(keys.get("keys"), home),
         file=str(path),
         home=home,

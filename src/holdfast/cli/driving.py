@@ -109,6 +109,7 @@ async def _driven(wanted: Wanted, handed: Callable[[App], Awaitable[RunHandle]])
         sources=settings.sources,
         limits=settings.limits,
         handle_signals=True,
+        announce=settings.announce,
     )
     async with planner, app:
         # What a dead worker left is taken up before anything is asked or proposed.

@@ -45,7 +45,7 @@ NOUNS = {
     "tool": ("holdfast.cli.tool:app", "Tools: what each declares, and what of it is proved."),
     "policy": ("holdfast.cli.policy:app", "Policy: what may happen, why, and from when on."),
     "evidence": ("holdfast.cli.evidence:app", "The record itself: show it, verify it."),
-    "store": ("holdfast.cli.store:app", "The store: show it, release it after a restore."),
+    "store": ("holdfast.cli.store:app", "The store: show it, release it after a restore, accept its clock."),
 }
 
 WITH_VALUE = frozenset({"--store", "--config", "-C"})

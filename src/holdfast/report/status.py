@@ -63,7 +63,8 @@ def status_page(
     if status["clock_jumped_ms"]:
         page.fact(
             "clock",
-            f"jumped by {span(status['clock_jumped_ms'])}; nothing is dispatched until it is looked at",
+            f"jumped by {span(status['clock_jumped_ms'])}; nothing is dispatched until somebody looked:"
+            ' holdfast store clock --as NAME --reason "…"',
         )
     for fact in halts:
         page.fact(
