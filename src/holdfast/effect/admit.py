@@ -21,7 +21,7 @@ from holdfast.kernel.authority import No
 from holdfast.kernel.canon import short
 from holdfast.kernel.commit import Change
 from holdfast.kernel.errors import KeyReused, RunStopped
-from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.guard import KEPT, Guard, Rejected
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import AFTER_COMMIT, BEFORE_DISPATCH, Contract, Effect, Record, Run, State
 from holdfast.kernel.ports import Blocked, Ports, Question, Ruling, Seen
@@ -160,9 +160,16 @@ async def admit(ports: Ports, effect: str) -> Blocked | None:
         if not isinstance(verdict, Rejected):
             return None
         lost = verdict
+        if lost.part == "policy":
+            # Another process put another policy in force: it is taken up, and the call is judged anew under it.
+            if why := await ports.gate.renew(view.environment):
+                return Blocked(part=lost.part, why=f"{lost.why}; {why}")
+            seen, lost = await ports.store.read(effect), None
+            continue
         if lost.part not in ("queue", "quota"):
             break  # else another took the last place: what is known of the room is read again
-    assert lost is not None
+    if lost is None:
+        return Blocked(part="policy", why="the policy in force changed every time it was judged")
     if lost.part in NO_ROOM:
         verdict = await ports.store.later(_no(ports, view, f"builtin:{lost.part}", lost.why))
         if not isinstance(verdict, Rejected):
@@ -190,13 +197,26 @@ async def _decided(ports: Ports, seen: Seen, lost: Rejected | None) -> Change | 
     if ruling.answer == "blocked":
         return Blocked(part="policy", why=ruling.reason)
     if ruling.answer == "refuse":
-        return _moved(ports, view, "refused", decision(ruling))
+        return _under(view, ruling, _moved(ports, view, "refused", decision(ruling)))
     if ruling.answer == "allow":
         return await _let_in(ports, seen, contract, decision(ruling), lost)
     if view.state is State.WAITING:
         # It waited for room, and the policy asks now: it is proposed anew, and asked about as it is then.
         return _no(ports, view, "builtin:approval", "the policy asks for an approval now", again=True)
-    return await _asking(ports, seen, contract, ruling, lost)
+    return _under(view, ruling, await _asking(ports, seen, contract, ruling, lost))
+
+
+def _under(view: Effect, ruling: Ruling, change: Change) -> Change:
+    """A refusal or a request that holds only under the policy that gave it; what is let in is checked at dispatch."""
+    under = (judged_under(view, ruling),) if ruling.policy else ()
+    return replace(change, guard=replace(change.guard, in_force=under))
+
+
+def judged_under(view: Effect, ruling: Ruling) -> tuple[str, str]:
+    """The scope and value that must be in force: the policy it was judged by, or that its run may still keep it."""
+    if ruling.kept:
+        return (f"{KEPT}{view.environment}:{ruling.policy}", "kept")
+    return (f"policy:{view.environment}", ruling.policy)
 
 
 async def _asking(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling, lost: Rejected | None) -> Change:

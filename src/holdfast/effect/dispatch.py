@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from holdfast.effect.admit import decision, question
+from holdfast.effect.admit import decision, judged_under, question
 from holdfast.gate.asking import digest_of, stop_reason, unsound
 from holdfast.gate.grounds import ungrounded
 from holdfast.kernel import identity as names
 from holdfast.kernel.commit import Applied, Change
 from holdfast.kernel.deadlines import starts_by_ms
-from holdfast.kernel.guard import KEPT, Guard, Rejected
+from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import Approval, Contract, Effect, Run, State
 from holdfast.kernel.ports import Blocked, Ports, Request, Ruling, Seen, Sent
@@ -165,10 +165,7 @@ def in_force(view: Effect, contract: Contract, ruling: Ruling) -> tuple[tuple[st
 
     Where the run keeps a policy, it is that this one may still be kept.
     """
-    policy = (f"policy:{view.environment}", ruling.policy)
-    if ruling.kept:
-        policy = (f"{KEPT}{view.environment}:{ruling.policy}", "kept")
-    return (policy, (f"contract:{view.tool}", contract.version))
+    return (judged_under(view, ruling), (f"contract:{view.tool}", contract.version))
 
 
 def attempt(ports: Ports, view: Effect, send_by_ms: int, run: Run, *, resend: bool = False) -> dict[str, Any]:
@@ -213,12 +210,16 @@ async def _rejected(ports: Ports, view: Effect, no: Rejected, ruling: Ruling) ->
     if no.part in SOFT:
         return None
     if no.part == "policy" and not ruling.kept:
-        # Another process put another policy in force: it is taken up, and the record is looked at again under it.
-        why = await ports.gate.renew(view.environment)
-        return Blocked(part=no.part, why=f"{no.why}; {why}") if why else None
+        return await _renewed(ports, view, no)
     if no.part in STANDS:
         return Blocked(part=no.part, why=no.why)
     return await _refuse(ports, view, Refusing(no.why, f"builtin:{no.part}", again=no.part in AGAIN))
+
+
+async def _renewed(ports: Ports, view: Effect, no: Rejected) -> Blocked | None:
+    """Another process put another policy in force: it is taken up, and the record is looked at again under it."""
+    why = await ports.gate.renew(view.environment)
+    return Blocked(part=no.part, why=f"{no.why}; {why}") if why else None
 
 
 async def _refuse(ports: Ports, view: Effect, refusing: Refusing | None) -> Blocked | None:
@@ -228,9 +229,13 @@ async def _refuse(ports: Ports, view: Effect, refusing: Refusing | None) -> Bloc
         body |= decision(refusing.ruling)
     if refusing.again:
         body["unsettled"] = "again"
-    guard = Guard(effect=view.id, states=(State.CLAIMED,), version=view.version, token=view.token)
+    ruling = refusing.ruling
+    under = (judged_under(view, ruling),) if ruling is not None and ruling.policy else ()
+    guard = Guard(effect=view.id, states=(State.CLAIMED,), version=view.version, token=view.token, in_force=under)
     draft = Draft(effect=view.id, kind="refused", by=ports.me, body=body)
     verdict = await ports.store.later(Change(run=view.run, guard=guard, drafts=(draft,)))
+    if isinstance(verdict, Rejected) and verdict.part == "policy":
+        return await _renewed(ports, view, verdict)
     if isinstance(verdict, Rejected) and verdict.part not in SOFT:
         return Blocked(part=verdict.part, why=verdict.why)
     return None

@@ -93,6 +93,29 @@ def order_matters(put: Put) -> None:
     put(ToolRules, "_asked", lambda self, rules, honest=ToolRules._asked: honest(self, rules[:1]))
 
 
+def described_tool_passes(put: Put) -> None:
+    """A tool whose description says that it is safe or allowed is taken at its word."""
+    honest = Rulings._judged  # noqa: SLF001
+
+    def credulous(self: Any, judge: Any, seen: Any, *more: Any) -> Any:
+        said = self._contracts[seen.effect.tool].description  # noqa: SLF001
+        ruling = honest(self, judge, seen, *more)
+        return ruling if said == "Pay out." else replace(ruling, answer="allow")
+
+    put(Rulings, "_judged", credulous)
+
+
+def purpose_persuades(put: Put) -> None:
+    """What an intent says it is for is taken as a reason."""
+    honest = Rulings._judged  # noqa: SLF001
+
+    def credulous(self: Any, judge: Any, seen: Any, *more: Any) -> Any:
+        ruling = honest(self, judge, seen, *more)
+        return ruling if seen.run.goal == "pay the invoice" else replace(ruling, answer="allow")
+
+    put(Rulings, "_judged", credulous)
+
+
 def denial_unrecorded(put: Put) -> None:
     """A refusal leaves no entry."""
     honest = admit._moved
@@ -121,6 +144,8 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "claimed-class-loosens": claimed_class_loosens,
     "unsound-rule-loads": unsound_rule_loads,
     "policy-order-matters": order_matters,
+    "described-tool-passes": described_tool_passes,
+    "purpose-persuades": purpose_persuades,
     "denial-unrecorded": denial_unrecorded,
     "kept-policy-moves": kept_moves,
 }
