@@ -33,6 +33,8 @@ async def claim(ports: Ports, effect: str) -> Blocked | None:
                 states=(State.ADMITTED,),
                 version=view.version,
                 resource="" if contract.shared else view.resource,
+                # Who came with a version that nobody accepted takes nothing from those who may send it.
+                in_force=((f"contract:{view.tool}", contract.version),),
             ),
             drafts=(Draft(effect=view.id, kind="claimed", by=ports.me, body=lease(ports, contract, seen.now_ms)),),
         )

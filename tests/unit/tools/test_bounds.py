@@ -94,8 +94,8 @@ CLIMBS = {
     "too long": "/".join(["abcdefg"] * 600),
 }  # fmt: skip
 
-STAYS = ("a", "a/b.txt", ".gitignore", "a/.hidden/b", "src/main.py", "a b/c d.txt", "a..b", "..a", "100%", "a%zz", "café.txt",
-         "文書/報告.txt", "x" * 255, "a~", "a~/b", "-rf", "ab:c", "mañana.md", "Ελλάδα")  # fmt: skip
+STAYS = ("a", "a/b.txt", ".gitignore", "a/.hidden/b", "src/main.py", "a b/c d.txt", "a..b", "..a", "100%", "a%zz",
+         "café.txt", "文書/報告.txt", "x" * 255, "a~", "a~/b", "-rf", "ab:c", "mañana.md", "Ελλάδα")  # fmt: skip
 
 ELSEWHERE = {
     "empty": "",
@@ -234,8 +234,8 @@ def test_ports_that_are_listed_replace_the_schemes_own() -> None:
 
 
 PIECES = st.sampled_from([
-    "..", ".", "/", "//", "\\", "~", "a", "b.txt", " ", "%2e", "%", "\u2215", "\uff0e", "\u2024", "\u200b", "C:", "\x00", "é", "e\u0301",
-    "link", "out", "sub", "loop",
+    "..", ".", "/", "//", "\\", "~", "a", "b.txt", " ", "%2e", "%", "\u2215", "\uff0e", "\u2024", "\u200b",
+    "C:", "\x00", "é", "e\u0301", "link", "out", "sub", "loop",
 ])  # fmt: skip
 PATHS = st.one_of(st.lists(PIECES, max_size=8).map("".join), st.text(max_size=20))
 
@@ -264,16 +264,16 @@ def test_accepted_path_resolves_inside_whatever_it_is_made_of(folder: Path, path
 
     if leads_out({"path": inside(str(folder))}, {"path": path}):
         return
-    resolved = os.path.realpath(os.path.join(folder, path))
+    resolved = os.path.realpath(folder / path)
     assert resolved.startswith(f"{os.path.realpath(folder)}/")
     # Whoever normalises first, or decodes first, gets to the same place.
     for other in (os.path.normpath(path), urllib.parse.unquote(path), path.replace("\\", "/")):
-        assert os.path.realpath(os.path.join(folder, other)).startswith(f"{os.path.realpath(folder)}/")
+        assert os.path.realpath(folder / other).startswith(f"{os.path.realpath(folder)}/")
 
 
 PARTS = st.sampled_from([
-    "https", "http", ":", "//", "/", "\\", "@", "api.example.com", "evil.com", "10.0.0.5", "user", "?", "#", ":443", ":80", ".", "%2f",
-    "%40", "\t", "\n", " ", "[", "]", "\u3002", "\uff0e", "0x7f.1", "xn--", "API",
+    "https", "http", ":", "//", "/", "\\", "@", "api.example.com", "evil.com", "10.0.0.5", "user", "?", "#", ":443", ":80",
+    ".", "%2f", "%40", "\t", "\n", " ", "[", "]", "\u3002", "\uff0e", "0x7f.1", "xn--", "API",
 ])  # fmt: skip
 URLS = st.one_of(
     st.lists(PARTS, max_size=9).map("".join),
@@ -321,7 +321,7 @@ def test_every_member_of_a_list_is_judged_and_an_absent_argument_leads_nowhere()
     registry = bounded(more=API)
     registry.bind(Call("body", {"path": "a", "more": None}))
     registry.bind(Call("body", {"path": "a", "more": ["https://10.0.0.5/"]}))
-    with pytest.raises(BadArguments, match="its host is evil.com"):
+    with pytest.raises(BadArguments, match=r"its host is evil\.com"):
         registry.bind(Call("body", {"path": "a", "more": ["https://10.0.0.5/", "https://evil.com/"]}))
 
 

@@ -62,7 +62,9 @@ async def test_body_is_entered_with_a_path_that_stays_inside(home: Path) -> None
 
 
 @pytest.mark.req("2.2b", mutant="symlink-followed")
-@pytest.mark.parametrize("target", ["../secret", "..", "../home-of-another", "/etc", "/", "../not-there-yet", "sub/../.."])
+@pytest.mark.parametrize(
+    "target", ["../secret", "..", "../home-of-another", "/etc", "/", "../not-there-yet", "sub/../.."]
+)
 async def test_body_is_not_entered_through_a_link_that_leads_out(home: Path, target: str) -> None:
     """Wherever the link leads, also to what is not there yet, nothing leaves and the reason says so."""
     (home / "sub" / "link").symlink_to(target if target.startswith("/") else f"../{target}")
