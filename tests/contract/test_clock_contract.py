@@ -101,6 +101,27 @@ async def test_an_accepted_leap_is_recorded_and_time_counts_from_there_also_in_t
     assert applied(await place.open().commit(absent(acts))).state is State.FAILED
 
 
+@pytest.mark.req("1.4d", mutant="accepted-time-stands-still")
+async def test_accepted_time_goes_on_where_the_clock_was_set_right(place, acts) -> None:
+    """The store recorded leapt time, the clock was set right and accepted: time never goes back, and never stands
+    still either, in this process and the next; so nothing that is sent now seems to be younger than it is.
+    """
+    store = place.open()
+    await doubted(store, acts)
+    place.clock.wall_ms += LEAP_MS
+    await wrote(store, acts)
+    place.clock.wall_ms -= LEAP_MS
+    store.accept_clock("ada", "set it right")
+    at_ms = (await store.read(acts.id(1))).now_ms
+    assert at_ms == place.clock.wall_ms + LEAP_MS
+    for seconds, again in enumerate((lambda: store, place.reopen, lambda: place.reopen(same_boot=False)), 1):
+        place.clock.advance(1_000)
+        reader = again()
+        seen = await reader.read(acts.id(1))
+        assert (seen.now_ms, seen.steady_ms) == (at_ms + 1_000 * seconds, at_ms)
+        assert reader.clock_jumped_ms() == 0
+
+
 async def test_what_one_process_accepted_another_that_is_open_learns(place, acts) -> None:
     """Two workers notice the leap; a human accepts it at one, and the other goes on, from the same instant."""
     one, two = place.open("first"), place.open("second")

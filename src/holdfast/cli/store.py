@@ -1,4 +1,4 @@
-"""``holdfast store show|release``."""
+"""``holdfast store show|release|clock``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cyclopts import App
 from holdfast.cli.shared import NO_OPTIONS, As, Misused, Reason, Shared, deciding, reading, vouched
 from holdfast.report.page import Page
 
-app = App(name="store", help="The store: show it, release it after a restore.", help_format="plaintext")
+app = App(name="store", help="The store: show it, release it, accept its clock.", help_format="plaintext")
 
 STORE_RUN = "ru_store"
 
@@ -58,3 +58,31 @@ def release(*, as_: As, reason: Reason, shared: Shared = NO_OPTIONS) -> Page:
         if was:
             leave_restored(store, contracts_of(shared), who=as_, reason=f"{reason} ({vouched()})")
         return release_page(store.status(), store.open_effects(), as_, released=was)
+
+
+@app.command
+def clock(*, as_: As, reason: Reason, shared: Shared = NO_OPTIONS) -> Page:
+    """End the doubt after the clock jumped: a named person has compared it with one that is right.
+
+    What waits for time to pass counts from this moment on. Exit code 1 where there is no doubt to end.
+
+    Parameters
+    ----------
+    as_
+        Your name. It is recorded as vouched for by the operating-system user who types this.
+    reason
+        What the clock was compared with, and what was done.
+    """
+    from holdfast.report.text import span
+
+    if not as_.strip() or not reason.strip():
+        raise Misused("accepting a clock needs a name and a reason: what it was compared with")
+    with deciding(shared) as store:
+        jumped_ms = store.accept_clock(as_, f"{reason} ({vouched()})")
+        page = Page(data={"jumped_ms": jumped_ms, "now_ms": store.now_ms()}, exit_code=0 if jumped_ms else 1)
+    if jumped_ms:
+        page.fact("clock", f"accepted; it had jumped by {span(jumped_ms)}")
+        page.fact("next", "nothing: what rests on passed time counts from now on")
+    else:
+        page.fact("clock", "not in doubt; nothing was recorded")
+    return page

@@ -50,11 +50,13 @@ class Measure(NamedTuple):
     """What a store remembers of its clock.
 
     ``leapt_ms`` a leap ahead that nobody has accepted; ``steady_ms`` since when the clock is trusted again after a
-    jump that somebody accepted (0: there was none); ``offset_ms`` the wall clock less the time since ``boot``.
+    jump that somebody accepted (0: there was none); ``ahead_ms`` by how much the store's time stays before the wall
+    clock since then; ``offset_ms`` the wall clock less the time since ``boot``.
     """
 
     leapt_ms: int = 0
     steady_ms: int = 0
+    ahead_ms: int = 0
     boot: str = ""
     offset_ms: int = 0
 
@@ -73,6 +75,7 @@ class StoreClock:
         self._high_ms = 0
         self._behind_ms = 0
         self._leapt_ms = 0
+        self._ahead_ms = 0
         self._kept = Measure()
         self.steady_ms = 0
         """Since when the clock is trusted again after a jump that somebody accepted; 0: it never jumped."""
@@ -87,10 +90,10 @@ class StoreClock:
         """
         self.seen(high_ms)
         self._kept = kept
-        self.steady_ms, self._leapt_ms = kept.steady_ms, kept.leapt_ms
+        self.steady_ms, self._leapt_ms, self._ahead_ms = kept.steady_ms, kept.leapt_ms, kept.ahead_ms
         if kept.boot and kept.boot == self._named:
             self._offset_ms = kept.offset_ms
-        behind_ms = high_ms - self._wall()
+        behind_ms = high_ms - self._wall() - self._ahead_ms
         self._behind_ms = behind_ms if behind_ms > JUMP_MS else 0
 
     def learn(self, kept: Measure) -> None:
@@ -98,7 +101,8 @@ class StoreClock:
         self._kept = kept
         same_boot = bool(kept.boot) and kept.boot == self._named
         if kept.steady_ms > self.steady_ms:
-            self.steady_ms, self._leapt_ms, self._behind_ms = kept.steady_ms, kept.leapt_ms, 0
+            self.steady_ms, self._leapt_ms, self._ahead_ms = kept.steady_ms, kept.leapt_ms, kept.ahead_ms
+            self._behind_ms = 0
             self._offset_ms = kept.offset_ms if same_boot else self._wall() - self._boot()
         elif kept.leapt_ms and kept.steady_ms == self.steady_ms:  # older than what was accepted here: over
             self._leapt_ms = kept.leapt_ms
@@ -109,8 +113,8 @@ class StoreClock:
     def measure(self) -> Measure:
         """What the store has to remember."""
         if not self._named:  # of no known boot: what is kept is somebody else's, and stays
-            return self._kept._replace(leapt_ms=self._leapt_ms, steady_ms=self.steady_ms)
-        return Measure(self._leapt_ms, self.steady_ms, self._named, self._offset_ms)
+            return self._kept._replace(leapt_ms=self._leapt_ms, steady_ms=self.steady_ms, ahead_ms=self._ahead_ms)
+        return Measure(self._leapt_ms, self.steady_ms, self._ahead_ms, self._named, self._offset_ms)
 
     def now_ms(self) -> int:
         """The store's time. Every look at it notices a leap, so none can be recorded before it is in doubt."""
@@ -118,6 +122,7 @@ class StoreClock:
         moved_ms = now - self._boot() - self._offset_ms
         if moved_ms > JUMP_MS and not self._leapt_ms:
             self._leapt_ms = moved_ms
+        now += self._ahead_ms
         if now > self._high_ms:
             self._high_ms = now
             return now
@@ -139,9 +144,14 @@ class StoreClock:
         return now_ms if self._leapt_ms or self._behind_ms else self.steady_ms
 
     def accept(self) -> None:
-        """Somebody looked: what the wall clock says now is taken as right, and time counts from here."""
+        """Somebody looked: the wall clock is right from now on, and time counts from here.
+
+        Where the store's time is before the wall clock it stays so by as much as it is now, and goes on: a time that
+        stood still until the wall clock caught up would give what is sent meanwhile more time than it had.
+        """
         if self.jumped_ms():
             self.steady_ms = max(self.now_ms(), self.steady_ms + 1)
+            self._ahead_ms = max(0, self._high_ms - self._wall())
         self._offset_ms = self._wall() - self._boot()
         self._behind_ms = self._leapt_ms = 0
 

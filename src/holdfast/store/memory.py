@@ -90,7 +90,7 @@ class MemoryStore:
 
     def now_ms(self) -> int:
         """The store's time: never earlier than anything recorded."""
-        return max(self.current.high_ms, self._clock())
+        return max(self.current.high_ms, self._clock() + self.current.clock.ahead_ms)
 
     def judged(self) -> StoreClock | None:
         """The clock as the books remember it; what it notices is in the books from then on. None: not judged."""

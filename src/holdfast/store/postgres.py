@@ -211,9 +211,9 @@ class PostgresStore(PostgresReading):
 
     def _mark_clock(self) -> bool:
         """Record what this process knows of the clock and the store does not; whether there was anything."""
-        leapt_ms, steady_ms, boot, offset_ms = self._clock.measure
+        leapt_ms, steady_ms, ahead_ms, boot, offset_ms = self._clock.measure
         if steady_ms > self._marked.steady_ms:
-            self._db.execute(sql.MARK_STEADY, (steady_ms,))
+            self._db.execute(sql.MARK_STEADY, (steady_ms, ahead_ms))
             self._db.execute(sql.FORGET_WITNESSES)
             self._db.execute(sql.ADD_WITNESS, (boot, offset_ms))
         elif leapt_ms and not self._marked.leapt_ms:

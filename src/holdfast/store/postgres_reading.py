@@ -50,11 +50,11 @@ class PostgresReading:
         self._psycopg = driver()
         self._dead: HoldfastError | None = None  # what ended the writer for good
         self._shut: NotOpen | None = None
-        ((self._wall_ms, high_ms, leapt_ms, steady_ms),) = db.execute(sql.TIME).fetchall()
+        ((self._wall_ms, high_ms, leapt_ms, steady_ms, ahead_ms),) = db.execute(sql.TIME).fetchall()
         self._clock = StoreClock(lambda: self._wall_ms, boot, boot_named)
         here = self._clock.measure.boot
         kept = db.execute(sql.WITNESS, (here,)).fetchone()
-        self._clock.opened(high_ms, Measure(leapt_ms, steady_ms, here if kept else "", kept[0] if kept else 0))
+        self._clock.opened(high_ms, Measure(leapt_ms, steady_ms, ahead_ms, here if kept else "", kept[0] if kept else 0))
 
     def seen(self, effect: str) -> Seen:
         """One consistent look at an effect: its run, its approval, the epochs of its scopes, and the
@@ -131,11 +131,11 @@ class PostgresReading:
         with self._turn:
             self._read_db.close()
 
-    def _risen(self, wall_ms: int, high_ms: int, leapt_ms: int, steady_ms: int) -> int:
+    def _risen(self, wall_ms: int, high_ms: int, leapt_ms: int, steady_ms: int, ahead_ms: int) -> int:
         """Store time after a look at the server: its clock, what is recorded, what this process has seen."""
         self._wall_ms = wall_ms
         self._clock.seen(high_ms)
-        self._clock.learn(Measure(leapt_ms, steady_ms))
+        self._clock.learn(Measure(leapt_ms, steady_ms, ahead_ms))
         return self._clock.now_ms()
 
     def _fetch(self, queries: Queries) -> list[list[tuple[Any, ...]]]:

@@ -38,7 +38,9 @@ DOCUMENTS_NAMED = (
 )
 # After the locks: whoever had them before us has committed, so its entries are in the high-water mark, and
 # its tokens are below those that the sequence gives now.
-STORE = "SELECT mode = 'restored', current_setting('fsync'), wall_ms(), high_ms(), leapt_ms, steady_ms FROM meta"
+STORE = (
+    "SELECT mode = 'restored', current_setting('fsync'), wall_ms(), high_ms(), leapt_ms, steady_ms, ahead_ms FROM meta"
+)
 MINT = "SELECT nextval('token') FROM generate_series(1, %s)"
 
 # -- writing: each statement names what it replaces; the count of rows tells whether it was still there --
@@ -107,7 +109,7 @@ ADD_BODIES = (
 )
 # Of two that notice one leap, the first one's measure stays.
 MARK_LEAP = "UPDATE meta SET leapt_ms = %s WHERE leapt_ms = 0"
-MARK_STEADY = "UPDATE meta SET leapt_ms = 0, steady_ms = %s"
+MARK_STEADY = "UPDATE meta SET leapt_ms = 0, steady_ms = %s, ahead_ms = %s"
 FORGET_WITNESSES = "DELETE FROM witness"
 ADD_WITNESS = "INSERT INTO witness (boot, offset_ms) VALUES (%s, %s) ON CONFLICT (boot) DO NOTHING"
 MOVE_MODE = "UPDATE meta SET mode = %s, incarnation = incarnation + %s"
@@ -126,7 +128,7 @@ IDS_LIKE = (
     " < %s UNION ALL SELECT id FROM approval WHERE id >= %s AND id < %s LIMIT 8"
 )
 OPEN_EFFECTS = "SELECT view FROM effect WHERE open ORDER BY due_ms, id"
-TIME = "SELECT wall_ms(), high_ms(), leapt_ms, steady_ms FROM meta"
+TIME = "SELECT wall_ms(), high_ms(), leapt_ms, steady_ms, ahead_ms FROM meta"
 WITNESS = "SELECT offset_ms FROM witness WHERE boot = %s"
 SECRET = "SELECT identity_secret FROM meta"  # noqa: S105 - the name of a column
 ENTRIES_OF_RUN = (

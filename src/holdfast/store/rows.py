@@ -21,10 +21,13 @@ BEGIN_READ = "BEGIN"
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 
-META = "SELECT store, incarnation, mode, last_token, high_ms, bound_to, leapt_ms, steady_ms, boot, offset_ms FROM meta"
+META = (
+    "SELECT store, incarnation, mode, last_token, high_ms, bound_to, leapt_ms, steady_ms, ahead_ms, boot, offset_ms"
+    " FROM meta"
+)
 MINTS_WITH = "SELECT identity_secret FROM meta"
 MOVE_META = "UPDATE meta SET high_ms = max(high_ms, ?), last_token = max(last_token, ?)"
-MARK_CLOCK = "UPDATE meta SET leapt_ms = ?, steady_ms = ?, boot = ?, offset_ms = ?"
+MARK_CLOCK = "UPDATE meta SET leapt_ms = ?, steady_ms = ?, ahead_ms = ?, boot = ?, offset_ms = ?"
 MOVE_MODE = "UPDATE meta SET mode = ?, incarnation = ?, last_token = max(last_token, ?), bound_to = ?"
 
 WORDS = "SELECT n, text FROM word WHERE n > ? ORDER BY n"

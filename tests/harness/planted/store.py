@@ -79,6 +79,17 @@ def boots_are_forgotten(put: Put) -> None:
     put(clock.StoreClock, "opened", lambda self, high, kept=NEW: honest(self, high, kept._replace(boot="")))
 
 
+def accepted_time_stands_still(put: Put) -> None:
+    """After an accepted leap the store waits for the wall clock to catch up."""
+    honest = clock.StoreClock.accept
+
+    def frozen(self: Any) -> None:
+        honest(self)
+        self._ahead_ms = 0
+
+    put(clock.StoreClock, "accept", frozen)
+
+
 def acceptance_is_forgotten(put: Put) -> None:
     """The next process counts the time that leapt."""
     honest = clock.StoreClock.opened
@@ -103,5 +114,6 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "leaps-do-not-last": leaps_do_not_last,
     "leaps-are-forgotten": leaps_are_forgotten,
     "boots-are-forgotten": boots_are_forgotten,
+    "accepted-time-stands-still": accepted_time_stands_still,
     "acceptance-is-forgotten": acceptance_is_forgotten,
 }

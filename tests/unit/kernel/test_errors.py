@@ -27,7 +27,7 @@ COMMANDS = {
     "effect attest",
     "effect abandon",
 }
-COMMANDS |= {"evidence show", "evidence verify", "store release"}
+COMMANDS |= {"evidence show", "evidence verify", "store release", "store clock"}
 SAMPLES: dict[str, Any] = {
     "str": "ef_7f3a",
     "str | None": "refund",

@@ -149,7 +149,8 @@ class ClockJumped(IntegrityError):
     what_happened = "The clock of store {store} jumped by {by_ms}."
     what_is_known = "Nothing is dispatched; the store's time never goes back."
     what_is_not_known = "Which of the two times is right is not known."
-    what_to_do = "Set the machine's clock right, then start anew."
+    what_to_do = "Set the machine's clock right; then a named person ends the doubt."
+    next_command = 'holdfast store clock --as NAME --reason "…"'
     store: str
     by_ms: int
 
