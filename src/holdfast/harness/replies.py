@@ -14,10 +14,11 @@ from holdfast.harness.outside import Flight, Landing
 from holdfast.harness.scenario import OPEN_MS, TOOLS
 from holdfast.harness.virtual import Job, Wait
 from holdfast.kernel.answers import Answer, CannotTell, Differs, Doubt, NeverLeft, Refusal, Reply
+from holdfast.kernel.authority import spelled
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.guard import scopes
 from holdfast.kernel.laws.events import Changed, Heard, Left, Recorded, Shown, ToldTo, TurnedAway
-from holdfast.kernel.model import Effect
+from holdfast.kernel.model import Approval, Effect
 from holdfast.kernel.ports import Request, Ruling
 from holdfast.store.memory import Books
 
@@ -28,6 +29,22 @@ PROBE_FAULTS = ("cannot tell",)
 def tag(answer: Answer) -> str:
     """The kind of an answer, as entries name it."""
     return str(type(answer).__struct_config__.tag)
+
+
+def _around(books: Books, view: Effect, approval: Approval | None, change: Change) -> tuple[Any, ...]:
+    """What stood around a dispatch just before it, read from the books and not from what its guard says of them."""
+    facts = (books.facts.get(scope) for scope in scopes(view))
+    halted = next((f.sentence for f in facts if f is not None and f.raised), "")
+    people = {spelled(decision.who) for decision in approval.decisions} if approval is not None else ()
+    force = f"policy:{view.environment}"
+    fact = books.facts.get(force)
+    return (
+        halted,
+        tuple(books.documents.get(("grant", grant)) for grant in view.grants),
+        tuple(found for who in people if (found := books.documents.get(("approver", who))) is not None),
+        fact.value if fact is not None else "",
+        dict(change.guard.in_force).get(force, ""),
+    )
 
 
 class Replies(Ground):
@@ -54,8 +71,8 @@ class Replies(Ground):
         port = wait.port
         if port == "store":
             return self._store(job, wait)
-        if port == "gate":
-            return self._rule()
+        if port == "gate":  # a ruling is always under the policy in force, so to renew it takes nothing
+            return self._rule(job) if wait.method == "rule" else ""
         if port == "peers":
             return wait.args[0] in self.dead and self.scenario.provable
         if port == "tell":
@@ -68,9 +85,12 @@ class Replies(Ground):
             return self._send(job, wait.args[0], option)
         return self._look(wait, option)
 
-    def _rule(self) -> Ruling:
+    def _rule(self, job: Job) -> Ruling:
+        """As the scenario says, under the policy that this worker has taken up: the one in force as it sees it."""
         answer = self.scenario.ruling
-        return Ruling(answer=answer, rules=("virtual",), reason="as the scenario says", policy="p1", expires_ms=OPEN_MS)
+        policy = self.store.seen_by(job.worker).facts["policy:test"].value
+        reason = "as the scenario says"
+        return Ruling(answer=answer, rules=("virtual",), reason=reason, policy=policy, expires_ms=OPEN_MS)
 
     # -- store --
 
@@ -97,19 +117,19 @@ class Replies(Ground):
             store.flush()
         after = store.current
         if after is not before:
-            self.recorded(before, after)
+            self.recorded(before, after, change)
         return verdict
 
-    def recorded(self, before: Books, after: Books) -> None:
+    def recorded(self, before: Books, after: Books, change: Change) -> None:
         """Show the laws every entry that one book has and the other has not."""
         for entry in after.entries[len(before.entries) :]:
             if not entry.effect:
                 continue
             view = after.effects[entry.effect]
-            halted = ""
+            approval = after.approvals.get(view.approval) if view.approval else None
+            around: tuple[Any, ...] = ()
             if entry.kind == "dispatched":
-                facts = (before.facts.get(scope) for scope in scopes(view))
-                halted = next((f.sentence for f in facts if f is not None and f.raised), "")
+                around = _around(before, view, approval, change)
             self.see(
                 Recorded(
                     entry.kind,
@@ -118,8 +138,8 @@ class Replies(Ground):
                     before.effects.get(entry.effect),
                     view,
                     after.runs.get(view.run),
-                    after.approvals.get(view.approval) if view.approval else None,
-                    halted,
+                    approval,
+                    *around,
                 )
             )
 
