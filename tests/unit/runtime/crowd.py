@@ -50,11 +50,15 @@ class Crowd(Rig):
 
     async def asks(self, name: str, bill: str, *, tool: str = "pay", me: str = "w1", **args: object) -> Effect:
         """A principal proposes to pay a bill, and it is decided."""
-        ports = self.ports(me)
-        proposal = Proposal(run=await self.who(name), tool=tool, args={"invoice": bill, **args}, resource=bill, by=name)
-        effect = await propose(ports, proposal)
+        effect = await self.proposes(name, bill, tool=tool, me=me, **args)
         await self.go(effect, me, "admit")
         return self.view(effect)
+
+    async def proposes(self, name: str, bill: str, *, tool: str = "pay", me: str = "w1", **args: object) -> str:
+        """A principal proposes to pay a bill."""
+        ports = self.ports(me)
+        proposal = Proposal(run=await self.who(name), tool=tool, args={"invoice": bill, **args}, resource=bill, by=name)
+        return await propose(ports, proposal)
 
     async def go(self, effect: str, me: str = "w1", *verbs: str) -> str:
         """One verb that is due, if it is one of these (or any, without)."""
