@@ -54,7 +54,9 @@ class PostgresReading:
         self._clock = StoreClock(lambda: self._wall_ms, boot, boot_named)
         here = self._clock.measure.boot
         kept = db.execute(sql.WITNESS, (here,)).fetchone()
-        self._clock.opened(high_ms, Measure(leapt_ms, steady_ms, ahead_ms, here if kept else "", kept[0] if kept else 0))
+        self._clock.opened(
+            high_ms, Measure(leapt_ms, steady_ms, ahead_ms, here if kept else "", kept[0] if kept else 0)
+        )
 
     def seen(self, effect: str) -> Seen:
         """One consistent look at an effect: its run, its approval, the epochs of its scopes, and the
