@@ -41,6 +41,7 @@ NOUNS = {
     "approve": ("holdfast.cli.approval:approve", "Say yes to exactly what a request shows."),
     "refuse": ("holdfast.cli.approval:refuse", "Say no to a request, with a reason."),
     "approver": ("holdfast.cli.approver:app", "Approvers: who may decide requests, under which key."),
+    "grant": ("holdfast.cli.grant:app", "Grants: what a principal may do at most."),
     "halt": ("holdfast.cli.halt:app", "Halts: nothing leaves for what is halted, until somebody lifts it."),
     "tool": ("holdfast.cli.tool:app", "Tools: what each declares, and what of it is proved."),
     "policy": ("holdfast.cli.policy:app", "Policy: what may happen, why, and from when on."),

@@ -1,4 +1,4 @@
-"""Defects of grants: narrowing that widens or is forgotten, a chain of which only the end counts, a gate that passes."""
+"""Defects of grants: narrowing that widens or is forgotten, a chain whose end alone counts, a gate that passes."""
 
 from __future__ import annotations
 

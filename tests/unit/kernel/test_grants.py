@@ -96,7 +96,7 @@ def call(**more: Any) -> Facts:
 )
 @pytest.mark.req("2.2b", mutant="star-crosses-slashes")
 def test_a_pattern_covers_what_it_says(pattern: str, resource: str, covered: bool) -> None:
-    """Literal, one value, anything; a slash inside a value is not the one between two; nothing is a regular expression."""
+    """Literal, one value, anything; a slash inside a value is not one between two; no text is a regular expression."""
     assert matches(pattern, resource) is covered
 
 

@@ -84,7 +84,7 @@ async def granted(app: hf.App, **facets: Any) -> str:
 async def test_what_a_grant_does_not_cover_is_refused_and_says_what_would_be(
     tmp_path: Path, facets: dict[str, Any], says: str
 ) -> None:
-    """Whatever the policy permits: the rule is the grant's, the reason names the facet, and nothing happened outside."""
+    """Whatever the policy permits: the rule is the grant's, the reason names the facet, nothing happened outside."""
     put = make()
     async with opened(tmp_path, put) as app:
         run = await app.begin(intent(grant=await granted(app, **facets)))
@@ -353,7 +353,7 @@ async def test_a_revoked_grant_leaves_what_had_left_to_be_known(tmp_path: Path) 
 
 
 async def test_beginning_under_a_grant_that_gives_nothing_is_refused(tmp_path: Path) -> None:
-    """Another's, an unknown one, an expired one, one of which an ancestor was revoked: each is said; none is recorded."""
+    """Another's, an unknown one, an expired one, one of which an ancestor was revoked: each is said; no run is there."""
     async with opened(tmp_path, make()) as app:
         root = await granted(app)
         child = await app.grant("bot", under=root, who="alice", reason="less")
@@ -402,7 +402,7 @@ async def test_a_planner_is_shown_only_what_its_grant_covers(tmp_path: Path) -> 
 
 
 async def test_giving_and_revoking_need_a_name_a_reason_and_where_there_are_approvers_a_key(tmp_path: Path) -> None:
-    """Without approvers a name and a reason are recorded; with them a registered key signs, and its signature is kept."""
+    """Without approvers a name and a reason are recorded; with them a registered key signs, and that is kept."""
     async with opened(tmp_path, make()) as app:
         for lacking in ({"who": "", "reason": "r"}, {"who": "alice", "reason": " "}):
             with pytest.raises(ReasonMissing):
