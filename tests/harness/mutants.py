@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from holdfast.effect import admit, claim, dispatch, observe, reconcile, settle, verify
+from holdfast.gate import asking
 from holdfast.harness.explore import explore
-from holdfast.harness.scenario import Bounds, Scenario, one, two
+from holdfast.harness.scenario import Bounds, Scenario, lapsing, one, two
 from holdfast.harness.shrink import Shrunk, shrink
+from holdfast.kernel import authority, finality, guard, life
 from holdfast.kernel import commit as commits
-from holdfast.kernel import finality, guard, life
 from holdfast.kernel import identity as names
 from holdfast.kernel.answers import Doubt, Refusal
 from holdfast.kernel.canon import encode, keyed
@@ -32,7 +33,7 @@ from holdfast.kernel.guard import Guard
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import State
 from holdfast.kernel.ports import Request, Sent
-from holdfast.runtime import drive, people
+from holdfast.runtime import drive
 from holdfast.store.memory import MemoryStore
 from tests.harness.planted import PLANTED
 
@@ -201,18 +202,9 @@ def illegal_moves(put: Put) -> None:
 
 def own_approval(put: Put) -> None:
     """Whoever proposed may say yes."""
-
-    honest = people.approve
-
-    def anybody(desk: Any, request: str, *, signer: Any, reason: str = "", break_glass: bool = False) -> Any:
-        recorded = desk.approval
-        desk.approval = lambda r: replace(recorded(r), proposer="nobody")
-        try:
-            return honest(desk, request, signer=signer, reason=reason, break_glass=break_glass)
-        finally:
-            desk.approval = recorded
-
-    put(people, "approve", anybody)
+    put(asking, "proposers", lambda seen: ())
+    honest = authority.counted
+    put(authority, "counted", lambda asked, rows, now: honest(replace(asked, proposer="nobody"), rows, now))
 
 
 def reused_silently(put: Put) -> None:
@@ -313,6 +305,63 @@ def verified_unread(put: Put) -> None:
     put(verify, "concluded", lambda view, _c, _a, asked_ms: ("verified", {"verified_ms": asked_ms}, ()))
 
 
+def grant_unguarded(put: Put) -> None:
+    """The commit does not look at revoked grants: only the check before it does."""
+    honest = guard.judge
+
+    def judged(g: Guard, rows: Any, now_ms: int) -> Any:
+        kept = tuple(pair for pair in g.epochs if not pair[0].startswith("revoke:"))
+        return honest(replace(g, epochs=kept), rows, now_ms)
+
+    put(commits.guards, "judge", judged)
+
+
+def grant_expiry_unguarded(put: Put) -> None:
+    """The commit does not look at when a grant ends."""
+    put(guard, "not_granted", lambda view, rows, now_ms: None)
+    put(dispatch, "grants_end", lambda seen: ())
+
+
+def resend_outlives_grant(put: Put) -> None:
+    """A grant that ended is no bound for sending under the same key again."""
+    put(dispatch, "grants_end", lambda seen: ())
+
+
+def key_revocation_unguarded(put: Put) -> None:
+    """The commit takes every recorded yes, whatever became of its key."""
+    put(guard, "enough", lambda approval, yes: True)
+    put(dispatch, "unsound", lambda seen: "")
+
+
+def approval_revocation_unguarded(put: Put) -> None:
+    """The commit takes an approval that was taken back."""
+    honest, approval = guard.judge, guard._approval
+    put(commits.guards, "judge", lambda g, rows, now_ms: honest(replace(g, version=None), rows, now_ms))
+
+    def loose(g: Guard, found: Any, rows: Any, now_ms: int) -> Any:
+        given = replace(found, state="granted") if found is not None and found.state == "revoked" else found
+        return approval(g, given, rows, now_ms)
+
+    put(guard, "_approval", loose)
+
+
+def reserve_unguarded(put: Put) -> None:
+    """The commit does not keep any time for verification: only the check before it does."""
+    honest = guard.judge
+
+    def judged(g: Guard, rows: Any, now_ms: int) -> Any:
+        kept = tuple(pair for pair in g.not_after if pair[0] != "reserve")
+        return honest(replace(g, not_after=kept), rows, now_ms)
+
+    put(commits.guards, "judge", judged)
+
+
+def in_force_unguarded(put: Put) -> None:
+    """The commit does not look at which policy and contract are in force."""
+    honest = guard.judge
+    put(commits.guards, "judge", lambda g, rows, now_ms: honest(replace(g, in_force=()), rows, now_ms))
+
+
 QUIET = Bounds(0, 0)
 ONE = Bounds(1, 1)
 
@@ -337,6 +386,27 @@ MUTANTS: dict[str, Mutant] = {
         deadline_unguarded,
         one("keyed", bounds=Bounds(0, 1), deadline_ms=1_003_000, moves=("jump:short",)),
         ("L7",),
+    ),
+    "grant-unguarded": Mutant(grant_unguarded, lapsing("keyed", bounds=Bounds(0, 1)), ("L7",)),
+    "grant-expiry-unguarded": Mutant(
+        grant_expiry_unguarded, lapsing("keyed", bounds=Bounds(0, 1), moves=("expire grant",)), ("L4",)
+    ),
+    "resend-outlives-grant": Mutant(
+        resend_outlives_grant, lapsing("keyed", bounds=Bounds(0, 2), moves=("expire grant",)), ("L4",)
+    ),
+    "key-revocation-unguarded": Mutant(
+        key_revocation_unguarded, lapsing("keyed", ruling="ask", bounds=Bounds(0, 1), moves=("revoke key",)), ("L5",)
+    ),
+    "approval-revocation-unguarded": Mutant(
+        approval_revocation_unguarded,
+        lapsing("keyed", ruling="ask", bounds=Bounds(0, 1), moves=("revoke approval",)),
+        ("L5",),
+    ),
+    "reserve-unguarded": Mutant(
+        reserve_unguarded, lapsing("keyed", bounds=Bounds(0, 1), moves=("deadline nears",)), ("L7",)
+    ),
+    "in-force-unguarded": Mutant(
+        in_force_unguarded, lapsing("keyed", bounds=Bounds(0, 1), moves=("policy moved",)), ("L4",)
     ),
     "silent-unknown": Mutant(silent_unknown, one("bare", bounds=ONE), ("L13",)),
     "retry-without-key": Mutant(retry_without_key, one("probed", bounds=ONE), ("L2", "L3")),

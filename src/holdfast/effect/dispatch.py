@@ -28,6 +28,8 @@ SOFT = frozenset({"state", "version", "token", "epoch", "lease", "rule"})
 STANDS = frozenset({"restored", "clock", "policy", "contract"})
 """Parts that this process cannot get past by itself: the store, or another process, knows of a later present."""
 
+NEVER_MS = 1 << 53
+
 AGAIN = frozenset({"approval"})
 """Refusals after which a fresh proposal is raised, because the world moved and not the wish."""
 
@@ -108,7 +110,7 @@ def sending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling, finger
     view, run, approval = seen.effect, seen.run, seen.approval
     assert view is not None
     assert run is not None
-    send_by_ms = last_ms(seen.now_ms + contract.timeout_ms, view, run, approval)
+    send_by_ms = min(last_ms(seen.now_ms + contract.timeout_ms, view, run, approval), *ends_of(seen))
     guard = Guard(
         effect=view.id,
         states=(State.CLAIMED,),
@@ -153,6 +155,16 @@ def not_after(run: Run, approval: Approval | None, contract: Contract) -> tuple[
     if approval is not None:
         parts.append(("approval", approval.expires_ms))
     return tuple(parts)
+
+
+def grants_end(seen: Seen) -> tuple[tuple[str, int], ...]:
+    """When each grant ends that has an end: a resend, which debits none of them again, is held to it all the same."""
+    return tuple(("grant", grant.expires_ms) for grant in seen.grants if grant.expires_ms)
+
+
+def ends_of(seen: Seen) -> tuple[int, ...]:
+    """The instants of :func:`grants_end`, after which no byte leaves; far off where there is none."""
+    return tuple(at_ms for _, at_ms in grants_end(seen)) or (NEVER_MS,)
 
 
 def rules_end(ruling: Ruling) -> tuple[tuple[str, int], ...]:

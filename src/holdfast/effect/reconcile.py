@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from holdfast.effect.admit import question
 from holdfast.effect.claim import lease, senders_dead, take
-from holdfast.effect.dispatch import attempt, deliver, in_force, last_ms, not_after, rules_end
+from holdfast.effect.dispatch import attempt, deliver, ends_of, grants_end, in_force, last_ms, not_after, rules_end
 from holdfast.effect.observe import check_next
 from holdfast.gate.asking import stop_reason
 from holdfast.kernel.answers import Absent, CannotTell, Found, Happened
@@ -114,6 +114,8 @@ async def _resend(ports: Ports, view: Effect, contract: Contract) -> Sent | None
     run = seen.run
     if run is None or seen.effect is None or stop_reason(seen, contract) or contract.version != view.contract:
         return None
+    if len(seen.grants) < len(view.grants):
+        return None
     ruling = await ports.gate.rule(seen)
     if ruling.answer in ("refuse", "blocked") or (ruling.answer == "ask" and seen.approval is None):
         return None
@@ -134,14 +136,19 @@ def resending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling) -> C
     window_ms = view.first_dispatch_ms + contract.keyed_ms - contract.lands_within_ms - contract.skew_ms
     owner = lease(ports, contract, seen.now_ms)
     again = replace(view, lease_until_ms=owner["lease_until_ms"])
-    send_by_ms = min(last_ms(seen.now_ms + contract.timeout_ms, again, run, seen.approval), window_ms)
+    send_by_ms = min(last_ms(seen.now_ms + contract.timeout_ms, again, run, seen.approval), window_ms, *ends_of(seen))
     guard = Guard(
         effect=view.id,
         states=(State.UNKNOWN,),
         version=view.version,
         token=view.token,
         holder=ports.me,
-        not_after=(*not_after(run, seen.approval, contract), *rules_end(ruling), ("key window", window_ms)),
+        not_after=(
+            *not_after(run, seen.approval, contract),
+            *grants_end(seen),
+            *rules_end(ruling),
+            ("key window", window_ms),
+        ),
         resource="" if contract.shared else view.resource,
         items=seen.rests_on,
         epochs=seen.epochs,

@@ -276,7 +276,8 @@ class Machine(Moves):
         seen, verb, blocked = came
         if blocked is not None:
             at_ms = blocked.until_ms + 1 if blocked.until_ms else self.store.now_ms() + drive.BLOCKED_MS
-            at_ms = 0 if blocked.part in STANDS else at_ms
+            # A worker takes up a policy that came into force; what else stands in its way stays.
+            at_ms = 0 if blocked.part in STANDS - {"policy"} else at_ms
             self.blocked = (*(row for row in self.blocked if row[0] != effect), (effect, at_ms))
         elif verb and not job.disturbed:
             # A lease that ran out between reading and committing is a race with the clock, and the next round sees it.

@@ -6,24 +6,28 @@ follows from the scenario's alphabet and what is left of its bounds.
 
 from __future__ import annotations
 
+import contextlib
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from holdfast.effect.admit import Proposal
 from holdfast.gate.signing import Key
 from holdfast.harness import outside as world
 from holdfast.harness.replies import Replies
-from holdfast.harness.scenario import JUMPS, SECRET, TOOLS, Call
+from holdfast.harness.scenario import JUMPS, LAPSES, SECRET, TOOLS, Call
 from holdfast.harness.virtual import Job, Suspended, resumed
 from holdfast.kernel import identity as names
 from holdfast.kernel.authority import BREAK_GLASS
-from holdfast.kernel.commit import Change, Note, Verdict
-from holdfast.kernel.documents import Approver
-from holdfast.kernel.errors import ApprovalInvalid, NotAllowedNow
+from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
+from holdfast.kernel.documents import AnyDocument, Approver, Grant
+from holdfast.kernel.errors import ApprovalInvalid, NotAllowedNow, NotAnApprover
 from holdfast.kernel.guard import Fact
-from holdfast.kernel.model import Principal, Run, State
+from holdfast.kernel.model import EffectClass, Principal, Run, State
 from holdfast.runtime import people
 
 ENVIRONMENT = "test"
+GRANT = "gr_explored"
 ADA = Key("ada", Ed25519PrivateKey.from_private_bytes(b"a key that guards nothing, ever."))
 """The one person of every scenario. Her key is no secret: equal scenarios must give equal bytes."""
 PLANNER_MOVES = ("repeat", "amend", "other")
@@ -46,15 +50,36 @@ class Moves(Replies):
             principal=Principal(name="planner"),
             budget=scenario.budget,
             deadline_ms=scenario.deadline_ms,
+            grants=(GRANT,) if scenario.granted_until_ms else (),
         )
         facts: tuple[Fact, ...] = (Fact(scope=f"policy:{ENVIRONMENT}", value="p1"),)
         used = sorted({call.tool for call in scenario.calls})
         facts += tuple(Fact(scope=f"contract:{name}", value=TOOLS[name].version) for name in used)
         who = Approver(id="ada", name="ada", key_id=ADA.key_id, public_key=ADA.public_key, groups=(BREAK_GLASS,))
         notes = (Note(kind="intent", by="setup"),)
-        change = Change(run=run.id, opens=run, facts=facts, notes=notes, documents=(who,))
+        documents: tuple[AnyDocument, ...] = (who, *self._grant())
+        change = Change(run=run.id, opens=run, facts=facts, notes=notes, documents=documents)
         self.write("setup", change, durable=True)
         return run.id
+
+    def _grant(self) -> tuple[Grant, ...]:
+        until_ms = self.scenario.granted_until_ms
+        if not until_ms:
+            return ()
+        classes = tuple(EffectClass)
+        every = ("*",)
+        return (
+            Grant(
+                id=GRANT,
+                holder="planner",
+                tools=every,
+                resources=every,
+                environments=every,
+                classes=classes,
+                expires_ms=until_ms,
+                by="ada",
+            ),
+        )
 
     def call(self, subject: int | str) -> Call:
         """A call of the plan by its number, or a move of the planner on the first of them by its name."""
@@ -117,6 +142,8 @@ class Moves(Replies):
             elif move == "decline":
                 if any(v.state is State.WAITING for v in self.store.durable.effects.values()):
                     found.append(move)
+            elif move in LAPSES and not self._stands(move):
+                pass
             else:
                 found.append(move)
         return found
@@ -140,9 +167,8 @@ class Moves(Replies):
             elif option in PLANNER_MOVES:
                 self.fresh = True
                 self.begin("propose", self.running[0], option)
-            elif option == "halt":
-                self.fresh = True
-                people.halt(self.desk(), "store", who="ada", reason="explored")
+            elif option in LAPSES or option == "policy moved":
+                self._lapse(option)
             elif option == "decline":
                 self.decide("refuse")
             elif option == "moved":
@@ -151,6 +177,50 @@ class Moves(Replies):
             else:
                 return False
         return True
+
+    def _stands(self, move: str) -> bool:
+        """Whether there is still something that this lapse would take away."""
+        books = self.store.durable
+        if move == "revoke approval":
+            return any(approval.state in ("open", "granted") for approval in books.approvals.values())
+        if move == "deadline nears" and not TOOLS[self.scenario.calls[0].tool].kept_for_verify_ms:
+            return False
+        if move in ("deadline passes", "deadline nears"):
+            return self.scenario.deadline_ms is not None and self.clock_ms <= self.scenario.deadline_ms
+        if move == "expire grant":
+            return bool(self.scenario.granted_until_ms) and self.clock_ms <= self.scenario.granted_until_ms
+        return True
+
+    def _lapse(self, move: str) -> None:
+        """A right ends here: somebody takes it back, or its time is up."""
+        self.fresh = True
+        desk = self.desk()
+        if move == "halt":
+            people.halt(desk, "store", who="ada", reason="explored")
+        elif move == "revoke grant":
+            fact = Fact(scope=f"revoke:grant:{GRANT}", raised=True, by="ada", reason="explored")
+            note = Note(kind="revoke_grant", by="ada", body={"grant": GRANT})
+            desk.commit_now(Change(run=STORE_RUN_ID, facts=(fact,), notes=(note,)))
+        elif move == "revoke approval":
+            # What this person read may have moved: they look again, and then there may be nothing left to take back.
+            for request in 2 * tuple(self.store.durable.approvals):
+                with contextlib.suppress(ApprovalInvalid, NotAllowedNow):
+                    people.revoke(desk, request, signer=ADA, reason="explored")
+        elif move == "revoke key":
+            ada = desk.document("approver", "ada")
+            assert isinstance(ada, Approver)
+            over = replace(ada, revoked_ms=desk.now_ms())
+            desk.commit_now(Change(run=STORE_RUN_ID, documents=(over,), notes=(Note(kind="approver", by="ada"),)))
+        elif move == "policy moved":
+            fact = Fact(scope=f"policy:{ENVIRONMENT}", value="p2", by="ada", reason="explored")
+            desk.commit_now(Change(run=STORE_RUN_ID, facts=(fact,), notes=(Note(kind="in_force", by="ada"),)))
+        else:
+            end_ms = self.scenario.granted_until_ms if move == "expire grant" else self.scenario.deadline_ms
+            assert end_ms
+            if move == "deadline nears":  # To the last instant but one of the time kept for verification.
+                end_ms -= 2
+            self.clock_ms = max(self.clock_ms, end_ms + 1)
+            self.land_due()
 
     def _jump(self, span_ms: int) -> None:
         """Forward, time passes and nobody did anything. Back, only this machine's own clock was set."""
@@ -238,7 +308,7 @@ class Moves(Replies):
                     people.approve(self.desk(), approval.id, signer=ADA)
                 else:
                     people.refuse(self.desk(), approval.id, signer=ADA, reason="no")
-            except (ApprovalInvalid, NotAllowedNow):
+            except (ApprovalInvalid, NotAllowedNow, NotAnApprover):
                 continue
             self.fresh = True
             return True
@@ -256,6 +326,7 @@ class _Desk:
         self.document = self._face.document
         self.fact = self._face.fact
         self.now_ms = self._face.now_ms
+        self.fact = self._face.fact
 
     def commit_now(self, change: Change) -> Verdict:
         return self._machine.write("desk", change, durable=True)

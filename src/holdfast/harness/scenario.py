@@ -85,7 +85,8 @@ class Scenario(NamedTuple):
     """One thing to explore. ``moves`` is the alphabet of events that need no port call to go wrong.
 
     Moves: ``pause``, ``halt``, ``repeat``, ``amend`` (a changed material argument), ``other`` (the same call with
-    another identity argument), ``decline``, ``moved`` (somebody else changes the target), and the jumps below.
+    another identity argument), ``decline``, ``moved`` (somebody else changes the target), the jumps below, and what
+    may end while work is under way: ``LAPSES``.
     """
 
     name: str
@@ -98,6 +99,8 @@ class Scenario(NamedTuple):
     """Whether a crashed worker can be proved dead (same host and boot), or only its lease runs out."""
     budget: Budget = Budget()
     deadline_ms: int | None = None
+    granted_until_ms: int = 0
+    """When the grant of the run expires; 0: it comes under none."""
 
 
 # Forward, time passes and nobody did anything; back, the machine's clock was set. A short jump stays within a lease.
@@ -108,6 +111,34 @@ JUMPS = {
     "jump:window": 70_000,
     "jump:back": -30_000,
 }
+
+LAPSES = (
+    "halt",
+    "revoke grant",
+    "expire grant",
+    "deadline nears",
+    "deadline passes",
+    "revoke approval",
+    "revoke key",
+)
+"""What takes a right away, each at one instant: nothing is dispatched on it from there on."""
+
+SOON_MS = 5_000
+"""How far off a deadline or the end of a grant is, in the scenarios that let it pass."""
+
+
+def lapsing(tool: str, *, ruling: str = "allow", moves: tuple[str, ...] = LAPSES, **more: Any) -> Scenario:
+    """One effect of one tool under a grant and a deadline, of which something may end at any wait."""
+    if ruling != "ask":
+        moves = tuple(move for move in moves if move not in ("revoke approval", "revoke key"))
+    ends: dict[str, Any] = {"moves": moves} | more
+    if {"deadline nears", "deadline passes"} & set(moves):
+        ends["deadline_ms"] = START_MS + SOON_MS
+    if {"revoke grant", "expire grant"} & set(moves):
+        ends["granted_until_ms"] = START_MS + SOON_MS if "expire grant" in moves else START_MS + 3_600_000
+    name = f"{tool}/{ruling}, what may end"
+    return Scenario(name, (Call(tool),), ruling, **ends)
+
 
 EVERY_MOVE = ("pause", "halt", "repeat", "amend", "other", "jump:lease", "jump:approval", "jump:window", "jump:back")
 

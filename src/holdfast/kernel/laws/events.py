@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from holdfast.kernel.documents import Approver, Grant
 from holdfast.kernel.model import Approval, Effect, Run
 
 
 class Recorded(NamedTuple):
     """One entry about an effect went into the ledger: the record before and after it, and the rows around it.
 
-    ``halted`` is the raised halt that covered this effect just before the entry, in words.
+    ``halted`` is the raised halt or revocation that covered this effect just before the entry, in words. Of a dispatch
+    there are also its ``grants`` (None: one that is not recorded), the ``approvers`` who had answered its request, the
+    policy that was in force and the one it was ``ruled`` under, all as they were at that instant.
     """
 
     kind: str
@@ -25,6 +28,10 @@ class Recorded(NamedTuple):
     run: Run | None = None
     approval: Approval | None = None
     halted: str = ""
+    grants: tuple[Grant | None, ...] = ()
+    approvers: tuple[Approver, ...] = ()
+    in_force: str = ""
+    ruled: str = ""
 
 
 class Left(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.kernel import identity as names
+from holdfast.kernel.documents import Approver, Grant
 from holdfast.kernel.laws.events import Asked, AtRest, Event, Heard, Idle, Recorded, ToldTo
 from holdfast.kernel.laws.law import Law
 from holdfast.kernel.model import Approval, Effect, Run, State
@@ -62,7 +63,7 @@ class InBounds(Law):
     """Everything dispatched was allowed by the recorded policy, within grant and budget."""
 
     id, name, watches = "L4", "in-bounds", (Recorded,)
-    blind = "grants that leave the process are not built; policy and budget are judged"
+    blind = "what a grant says of resources, environments and classes is not judged again; tools, time and budget are"
 
     def step(self, state: Any, event: Event) -> Any:
         assert isinstance(event, Recorded)
@@ -73,7 +74,23 @@ class InBounds(Law):
             return self.broken(f"{view.id} was dispatched although it was decided {view.answer or 'not at all'}")
         if run is not None and was.state is State.CLAIMED and _over(run):
             return self.broken(f"{view.id} went over the budget of {run.id}")
+        if event.ruled != event.in_force and event.in_force:
+            return self.broken(f"{view.id} was dispatched under policy {event.ruled} and {event.in_force} was in force")
+        for grant in event.grants:
+            if no := _outside(grant, view, event.at_ms):
+                return self.broken(f"{view.id} was dispatched {no}")
         return state
+
+
+def _outside(grant: Grant | None, view: Effect, at_ms: int) -> str:
+    """Why a dispatch is not within one of its grants; empty if it is. Without the code that judges the commit."""
+    if grant is None:
+        return "under a grant that is not recorded"
+    if grant.expires_ms and at_ms > grant.expires_ms:
+        return f"{at_ms - grant.expires_ms} ms after the grant {grant.id} had expired"
+    if not {"*", view.tool}.intersection(grant.tools):
+        return f"under {grant.id}, which does not give {view.tool}"
+    return ""
 
 
 def _over(run: Run) -> bool:
@@ -91,30 +108,36 @@ class ApprovalSpent(Law):
     id, name, watches = "L5", "approval", (Recorded,)
 
     def start(self) -> Any:
-        """The latest instant anything was recorded at, and the approvals spent so far."""
-        return (0, ())
+        """The latest instant anything was recorded at, the approvals spent so far, and those that were taken back."""
+        return (0, (), ())
 
     def step(self, state: Any, event: Event) -> Any:
         assert isinstance(event, Recorded)
-        high_ms, spent = max(state[0], event.at_ms), state[1]
+        high_ms, spent, back = max(state[0], event.at_ms), state[1], state[2]
         view, approval = event.view, event.approval
+        if event.kind == "revoked":
+            return high_ms, spent, (*back, view.approval)
         if event.kind != "dispatched":
-            return high_ms, spent
+            return high_ms, spent, back
         if not view.approval:
             if view.answer == "ask":
                 return self.broken(f"{view.id} was to be asked about and was dispatched without a request")
-            return high_ms, spent
+            return high_ms, spent, back
         if approval is None:
             return self.broken(f"{view.id} was dispatched under {view.approval}, which is not recorded")
         again = view.attempts[-1].resend
         no = self._invalid(view, approval, high_ms)
         if not no and approval.id in spent and not again:
             no = "it was spent before"
+        if not no and approval.id in back:
+            no = "it had been taken back"
+        if not no and not again:
+            no = _lapsed(approval, event.approvers, event.at_ms)
         if not no and not again and approval.spent_by != view.attempts[-1].id:
             no = f"it was spent by {approval.spent_by or 'nobody'}"
         if no:
             return self.broken(f"{view.id} was dispatched under {approval.id}: {no}")
-        return high_ms, spent if again else (*spent, approval.id)
+        return high_ms, spent if again else (*spent, approval.id), back
 
     def _invalid(self, view: Effect, approval: Approval, high_ms: int) -> str:
         if high_ms > approval.expires_ms:
@@ -129,6 +152,21 @@ class ApprovalSpent(Law):
         if view.fingerprint != approval.fingerprint and not view.attempts[-1].resend:
             return "the target was not as it was approved"
         return ""
+
+
+def _lapsed(approval: Approval, people: tuple[Approver, ...], at_ms: int) -> str:
+    """Whether too few of those who said yes still might, at the commit. Without the code that judges it."""
+    good = {
+        person.key_id
+        for person in people
+        if not person.revoked_ms and not (person.expires_ms and at_ms > person.expires_ms)
+    }
+    yes = {d.key_id for d in approval.decisions if d.yes and d.who != approval.proposer}
+    alone = any(d.yes and d.break_glass and d.key_id in good for d in approval.decisions)
+    counts = yes & good
+    if alone or len(counts) >= max(1, approval.quorum):
+        return ""
+    return f"the keys of {len(yes) - len(counts)} of those who said yes had been revoked or had expired"
 
 
 def _digest(secret: bytes, view: Effect, approval: Approval) -> str:

@@ -114,7 +114,7 @@ class Fence(Law):
 
 
 class Stop(Law):
-    """No dispatch commit follows a stop, a halt or a deadline."""
+    """No dispatch commit follows a stop, a halt, a revocation or a deadline, nor the time kept before it."""
 
     id, name, watches = "L7", "stop", (Recorded,)
 
@@ -129,6 +129,12 @@ class Stop(Law):
             return self.broken(f"{event.view.id} was dispatched after its run was {run.state}")
         if run is not None and run.deadline_ms is not None and event.at_ms > run.deadline_ms:
             return self.broken(f"{event.view.id} was dispatched {event.at_ms - run.deadline_ms} ms past its deadline")
+        contract = self.contracts.get(event.view.tool)
+        if run is not None and run.deadline_ms is not None and contract is not None and contract.effect != "read":
+            inside_ms = event.at_ms - (run.deadline_ms - contract.kept_for_verify_ms)
+            if inside_ms > 0:
+                why = f"{event.view.id} was dispatched {inside_ms} ms inside the time kept for verification"
+                return self.broken(why)
         return state
 
 
