@@ -183,7 +183,7 @@ def _decide(desk: Desk, request: str, signer: Signer, *, yes: bool, reason: str,
     if not person.holds(group, seen.now_ms):
         why = f"the request asks {group}, and they speak for {', '.join(person.groups) or 'no group'}"
         raise NotAnApprover(effect=view.id, name=person.name, why=why)
-    if person.key_id in {d.key_id for d in approval.decisions if d.yes}:
+    if said_already(person, approval):
         raise ApprovalInvalid(effect=view.id, approval=request, why=f"{person.name} has already said yes")
     if approval.state != "open" or view.approval != request or view.state is not State.WAITING:
         raise ApprovalInvalid(effect=view.id, approval=request, why=f"the request is {approval.state}")
@@ -208,6 +208,11 @@ def _decide(desk: Desk, request: str, signer: Signer, *, yes: bool, reason: str,
     facts = (Fact(scope=REVIEWED + request, value="no", by=person.name, reason=reason),) if break_glass else ()
     change = Change(run=view.run, guard=guard, drafts=(_draft(view, kind, person.name, body),), facts=facts)
     return _done(desk, view, kind, change)
+
+
+def said_already(person: Approver, approval: Approval) -> bool:
+    """Whether this person, under whatever spelling, has said yes to a request."""
+    return any(d.yes and spelled(d.who) == person.id for d in approval.decisions)
 
 
 def _ends(approval: Approval, person: Approver, desk: Desk) -> tuple[tuple[str, int], ...]:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -22,9 +22,12 @@ from types import ModuleType
 from typing import Any
 
 from holdfast.kernel.errors import BadConfig
+from holdfast.store import open_store
+
+Say = Callable[[str], None]
 
 MARK = ".holdfast-demo"
-FILES = ("holdfast.toml", "policy.cedar", "refunds.py", "agent.py", "naive.py", "confident.py")
+FILES = ("holdfast.toml", "policy.cedar", "refunds.py", "agent.py", "naive.py", "confident.py", "context.py")
 WAIT_S = 20.0
 
 
@@ -68,14 +71,19 @@ class Stage:
     def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
         """Start a worker process."""
         command = [sys.executable, script, *arguments]
-        return subprocess.Popen(command, cwd=self.folder, env=self._env, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
+        return subprocess.Popen(  # noqa: S603 - our own program
+            command, cwd=self.folder, env=self._env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def run(self, script: str, *arguments: str) -> str:
         """Run a worker process to its end; its last line."""
-        process = self.start(script, *arguments)
+        return self.ended(self.start(script, *arguments))
+
+    def ended(self, process: subprocess.Popen[str]) -> str:
+        """Wait for a worker process; its last line."""
         out, _ = process.communicate(timeout=60)
         if process.returncode != 0:
-            raise RuntimeError(f"{script} ended with {process.returncode}")
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
         return out.strip().splitlines()[-1] if out.strip() else ""
 
     def agent(self, purpose: str, invoice: str, amount: int) -> dict[str, Any]:
@@ -102,6 +110,30 @@ class Stage:
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
+    def kill_when_said(self, process: subprocess.Popen[str], line: str) -> None:
+        """SIGKILL a worker as soon as it has printed a line."""
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != line:
+            raise RuntimeError(f"the worker never said {line!r}")
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+    def effect(self, effect: str) -> dict[str, Any]:
+        """What the ledger says of an effect, read as an operator's command would read it."""
+        store = open_store(f"sqlite:{self.folder / 'holdfast.db'}", read_only=True)
+        try:
+            view = store.read_now(effect).effect
+            assert view is not None
+            return {
+                "id": view.id,
+                "state": view.state.value,
+                "basis": view.basis,
+                "reason": view.reason,
+                "successor": view.successor,
+            }
+        finally:
+            store.close_now()
+
     def changes(self, invoice: str) -> list[dict[str, Any]]:
         """What the service's own books say happened to an invoice."""
         return [c for c in self.bank.books()["changes"] if c["invoice"] == invoice]
@@ -109,6 +141,11 @@ class Stage:
     def paid(self, invoice: str) -> int:
         """How many changes the books hold for an invoice."""
         return len(self.changes(invoice))
+
+
+def outcome_line(view: dict[str, Any]) -> str:
+    """An effect and what became of it, in one line."""
+    return f"{view['id']} is {view['state']}: {view['reason']}"
 
 
 @contextmanager

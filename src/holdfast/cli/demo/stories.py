@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from holdfast.cli.demo.stage import Stage
+from holdfast.cli.demo.stage import Say, Stage
 from holdfast.store import open_store
-
-Say = Callable[[str], None]
 
 
 def killed_after_paying(stage: Stage, say: Say) -> dict[str, Any]:
@@ -43,7 +40,7 @@ def killed_after_paying(stage: Stage, say: Say) -> dict[str, Any]:
     say(f"    ▶ the worker paid; SIGKILL before the reply. On disk: {known['id']} is {known['state']},")
     say("      so it is known that it may have left, and not known whether the money moved")
     outcome = stage.agent("ticket-991", "in_2", 12_00)
-    view = _effect(stage, outcome["effect"])
+    view = stage.effect(outcome["effect"])
     books = stage.changes("in_2")
     say("    ↺ restarted: the old holder is proved dead → unknown → the fence is raised, the key is looked up")
     say(f"    ✓ found by {view['basis']}, then read back: {view['state']}")
@@ -63,48 +60,6 @@ def killed_after_paying(stage: Stage, say: Say) -> dict[str, Any]:
             "said": outcome["outcome"],
             "effect": view["id"],
             "known_after_kill": known["state"],
-        },
-        "verdict": "pass" if ok else "fail",
-    }
-
-
-def approval_outlives_its_world(stage: Stage, say: Say) -> dict[str, Any]:
-    """W2: a yes is given, the world moves, and the yes is used."""
-    bank, job = stage.bank, stage.folder / "job.json"
-    for invoice in ("in_3", "in_4"):
-        bank.add_invoice(invoice, 200_00)
-    say("  without holdfast")
-    job.write_text(json.dumps({"invoice_id": "in_3", "amount": 80_00, "approved": True, "done": False}))
-    bank.refund("in_3", 80_00, note="by hand, a colleague")
-    say("    … approved is saved in a file; meanwhile a colleague refunds the same 80.00 EUR by hand")
-    said = stage.run("naive.py", "job.json")
-    without = [c for c in stage.changes("in_3") if c["note"] != "by hand, a colleague"]
-    say(f"    ✗ the agent resumes on its old approval and says {said!r}: 160.00 EUR went back")
-    say("  with holdfast")
-    asked = stage.agent("ticket-992", "in_4", 80_00)
-    stage.holdfast("approver", "add", "dana", "--group", "billing")
-    code, _ = stage.holdfast("approve", asked["request"], "--as", "dana")
-    say(f"    … {asked['effect']} waits; dana approves exactly these bytes on exactly this state (exit {code})")
-    bank.refund("in_4", 80_00, note="by hand, a colleague")
-    say("    … the same colleague refunds 80.00 EUR by hand")
-    outcome = stage.agent("ticket-992", "in_4", 80_00)
-    view = _effect(stage, asked["effect"])
-    successor = _effect(stage, view["successor"]) if view["successor"] else {"id": "", "state": "none"}
-    books = [c for c in stage.changes("in_4") if c["note"] != "by hand, a colleague"]
-    say(f"    ⊘ {view['id']} is {view['state']}: {view['reason']}")
-    say(f"    … a new proposal was raised: {successor['id']} is {successor['state']}")
-    say(f"    ✓ the bank's books: {len(books)} refunds by the agent")
-    ok = len(without) == 1 and not books and view["state"] == "refused" and successor["state"] == "waiting"
-    return {
-        "id": "W2",
-        "title": "an approval outlives its world",
-        "without": {"outside_changes": len(without), "said": said},
-        "with": {
-            "outside_changes": len(books),
-            "state": view["state"],
-            "said": outcome["outcome"],
-            "effect": view["id"],
-            "successor": successor["id"],
         },
         "verdict": "pass" if ok else "fail",
     }
@@ -175,23 +130,6 @@ def _change_a_byte(file: Path) -> int:
         place = original.find(mark, place + 1)
     file.write_bytes(original)
     return -1
-
-
-def _effect(stage: Stage, effect: str) -> dict[str, Any]:
-    """What the ledger says of an effect, read as an operator's command would read it."""
-    store = open_store(f"sqlite:{stage.folder / 'holdfast.db'}", read_only=True)
-    try:
-        view = store.read_now(effect).effect
-        assert view is not None
-        return {
-            "id": view.id,
-            "state": view.state.value,
-            "basis": view.basis,
-            "reason": view.reason,
-            "successor": view.successor,
-        }
-    finally:
-        store.close_now()
 
 
 def _only_effect(stage: Stage) -> dict[str, Any]:
