@@ -16,7 +16,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object],
     """One run of ``holdfast demo --json``."""
     folder = tmp_path_factory.mktemp("demo") / "stage"
     command = [sys.executable, "-m", "holdfast.cli.main", "demo", "--json", "--folder", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     return document["data"], folder
@@ -33,14 +33,48 @@ def test_a_worker_killed_after_paying_pays_twice_without_and_once_with(played: t
     assert story["verdict"] == "pass"
 
 
-@pytest.mark.req("W2", mutant=None, reason="real processes; the same defects are planted in the explorer's mutants")
-def test_an_approval_that_outlived_its_world_is_refused_and_asked_anew(played: tuple[dict, Path]) -> None:
-    """W2: the old yes pays without holdfast; with it nothing is sent and a new request is raised."""
-    story = next(s for s in played[0]["stories"] if s["id"] == "W2")
+W2 = {
+    "W2": "the target changed after it was approved",
+    "W2b": "expired",
+    "W2c": "a key or a membership has ended",
+    "W2d": "the policy changed after it was approved",
+}
+
+
+@pytest.mark.req("W2", mutant=None, reason="real processes; tests/unit/runtime/test_outlived.py plants the defect")
+@pytest.mark.parametrize("name", W2)
+def test_an_approval_that_outlived_its_world_is_refused_and_asked_anew(played: tuple[dict, Path], name: str) -> None:
+    """W2: the old yes pays without holdfast; with it nothing is sent, it says why, and a new request is raised."""
+    story = next(s for s in played[0]["stories"] if s["id"] == name)
     assert story["without"]["outside_changes"] == 1
     assert story["with"]["outside_changes"] == 0
     assert story["with"]["state"] == "refused"
+    assert W2[name] in story["with"]["reason"]
     assert story["with"]["successor"]
+    assert story["verdict"] == "pass"
+
+
+@pytest.mark.req("W2", mutant=None, reason="real processes; the race of one approval is planted in the explorer")
+def test_two_workers_with_one_approval_change_the_world_once(played: tuple[dict, Path]) -> None:
+    """W2: two changes without, one with."""
+    story = next(s for s in played[0]["stories"] if s["id"] == "W2e")
+    assert (story["without"]["outside_changes"], story["with"]["outside_changes"]) == (2, 1)
+    assert (story["with"]["state"], story["verdict"]) == ("verified", "pass")
+
+
+@pytest.mark.req("W3", mutant=None, reason="real processes; tests/unit/runtime/test_outlived.py plants the defects")
+@pytest.mark.parametrize(("name", "changes"), [("W3", 0), ("W3b", 1)])
+def test_an_agent_that_resumes_from_old_context_reads_again_before_it_writes(
+    played: tuple[dict, Path], name: str, changes: int
+) -> None:
+    """W3: without, it writes on old data; with it the stale item is found first, then the right write or none."""
+    story = next(s for s in played[0]["stories"] if s["id"] == name)
+    assert story["without"]["outside_changes"] == 1
+    assert story["with"]["outside_changes"] == changes
+    assert story["with"]["sent_before_it_was_found"] == 0
+    assert "read bank again" in story["with"]["stale"][0]
+    assert "went stale" in story["with"]["refused"]
+    assert story["verdict"] == "pass"
 
 
 @pytest.mark.req("W4", mutant=None, reason="the lying body is the defect; without the read the story says done")

@@ -296,6 +296,8 @@ async def _answered(
     if view.declined:
         return _no(ports, view, "builtin:declined", view.reason or "the approver said no")
     if approval is None or seen.now_ms > approval.expires_ms:
+        if view.quorum_met:  # the yes was in time, and its use is not: the wish stands, so it is asked anew
+            return _no(ports, view, "builtin:approval", "the approval expired before it was used", again=True)
         return _no(ports, view, "builtin:expired", "nobody approved it before the request expired")
     if why := ungrounded(seen):
         return _no(ports, view, "builtin:item", why)

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.effect import reconcile
+from holdfast.effect import admit, dispatch, reconcile
 from holdfast.gate import grounds
 from holdfast.kernel import guard
 from holdfast.kernel.model import State
@@ -123,7 +123,25 @@ def stale_is_shown_as_fresh(put: Put) -> None:
     put(views, "build", rosy)
 
 
+def approvals_outlive(put: Put) -> None:
+    """A yes is a yes, whatever has become of what it was given for."""
+    answered, judge = admit._answered, guard.judge
+
+    async def patient(ports: Any, seen: Any, *more: Any) -> Any:
+        kept = replace(seen.approval, expires_ms=1 << 50) if seen.approval is not None else None
+        return await answered(ports, replace(seen, approval=kept), *more)
+
+    def lenient(given: Any, rows: Any, now_ms: int) -> Any:
+        bounds = tuple(part for part in given.not_after if part[0] != "approval")
+        return judge(replace(given, approval="", not_after=bounds), rows, now_ms)
+
+    put(admit, "_answered", patient)
+    put(dispatch, "refuses", lambda seen, contract, ruling, fingerprint, secret: None)
+    put(guard, "judge", lenient)
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
+    "approvals-outlive": approvals_outlive,
     "memory-needs-nobody": memory_needs_nobody,
     "memory-never-expires": memory_never_expires,
     "cites-anything": cites_anything,

@@ -60,10 +60,11 @@ class Gate:
 
     def __init__(self, answer: str = "allow") -> None:
         self.answer = answer
+        self.policy = "p1"
 
     async def rule(self, seen: Seen) -> Ruling:
         reason = f"the rule says {self.answer}"
-        return Ruling(answer=self.answer, rules=("rule",), reason=reason, policy="p1", group="billing")
+        return Ruling(answer=self.answer, rules=("rule",), reason=reason, policy=self.policy, group="billing")
 
     async def renew(self, environment: str) -> str:
         return f"no other policy of {environment} can be had here"

@@ -276,7 +276,7 @@ async def test_a_run_is_gone_on_with_from_the_store_alone(tmp_path: Path) -> Non
     os.utime(value)
 
     class Asking:
-        views: list[hf.View] = []  # noqa: RUF012
+        views: list[hf.View] = []
 
         async def propose(self, view: hf.View) -> Answer:
             self.views.append(view)

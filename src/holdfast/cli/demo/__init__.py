@@ -17,11 +17,12 @@ from cyclopts import Parameter
 
 from holdfast.cli.demo.stage import staged
 from holdfast.cli.demo.stories import (
-    approval_outlives_its_world,
     changed_log,
     confident_over_a_wrong_world,
     killed_after_paying,
 )
+from holdfast.cli.demo.stories_approval import approval_outlives_its_world
+from holdfast.cli.demo.stories_context import resumes_from_old_context
 from holdfast.cli.envelope import print_data
 
 SHOW = 64
@@ -48,11 +49,13 @@ def demo(
         first = killed_after_paying(stage, say)
         say("\nW2  an approval outlives its world")
         second = approval_outlives_its_world(stage, say)
+        say("\nW3  an agent resumes from old context")
+        third = resumes_from_old_context(stage, say)
         say("\nW4  a confident done over a wrong world")
         fourth = confident_over_a_wrong_world(stage, say)
         say("\nThe log  one byte is changed")
         tamper = changed_log(stage, say)
-    stories = [first, second, fourth]
+    stories = [first, *second, *third, fourth]
     data = {
         "stories": stories,
         "tamper": tamper,
@@ -73,8 +76,8 @@ def _summary(data: dict[str, Any], say: Any) -> None:
     for story in data["stories"]:
         without, with_it = story["without"]["outside_changes"], story["with"]["outside_changes"]
         symbol = "✓" if story["verdict"] == "pass" else "✗"
-        say(f"{story['id']} {story['title']:<41}{without:>9}{with_it:>6}  {symbol} {story['verdict']}")
-    say("refunds by the agent, counted in the bank's own books; wanted were 1 in W1 and 0 in W2,")
+        say(f"{story['id']:<4}{story['title']:<40}{without:>9}{with_it:>6}  {symbol} {story['verdict']}")
+    say("refunds by the agent, counted in the bank's own books; wanted were 1 in W1, W2e and W3b and 0 in the others,")
     say("and in W4 none was made: there it counts who said done")
     found = "✓ found" if data["tamper"]["detected"] else "✗ not found"
     say(f"one changed byte of the log: {found}, entry {data['tamper']['entry']}")

@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from refunds import invoice as read_invoice
 from refunds import refund
 
 import holdfast as hf
@@ -19,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 
 async def main(purpose: str, invoice: str, amount: int) -> None:
     store = f"sqlite:{HERE / 'holdfast.db'}"
-    async with hf.open(store, tools=[refund], policy=HERE / "policy.cedar", environment="demo") as app:
+    async with hf.open(store, tools=[refund, read_invoice], policy=HERE / "policy.cedar", environment="demo") as app:
         await app.recover()
         intent = hf.Intent(goal=f"refund {invoice}", purpose=purpose, principal="support-agent", deadline="15m")
         run = await app.begin(intent)

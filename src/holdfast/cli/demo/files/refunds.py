@@ -34,6 +34,16 @@ def refund(fx: hf.Fx, *, invoice_id: str, amount: int) -> dict[str, Any]:
     return bank().refund(invoice_id, amount, key=fx.key, fence=fx.token, timeout_s=fx.remaining_s())
 
 
+@hf.tool(
+    effect="read",
+    resource="invoice:{invoice_id}",
+    yields=hf.yields("observed", source="bank", about="invoice:{invoice_id}/refunded", fresh_for="3s"),
+)
+def invoice(fx: hf.Fx, *, invoice_id: str) -> dict[str, Any]:
+    """How much of an invoice has been refunded, in cents."""
+    return {"refunded": bank().invoice(invoice_id)["refunded"]}
+
+
 @refund.state
 def _state(look: hf.Look, *, invoice_id: str) -> dict[str, Any]:
     return {"refunded": bank().invoice(invoice_id)["refunded"]}
