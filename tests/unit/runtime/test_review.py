@@ -366,3 +366,28 @@ async def test_acceptance_is_signed_where_the_reviewers_key_is_at_hand(
         message = act("review", subject, "dana", dana.key_id, {"reason": "read it"})
         assert good(dana.public_key, message, body["evidence"]["signature"])
         assert isinstance(await sent(app, "a"), hf.Committed)
+
+
+async def test_preview_of_a_recorded_effect_is_at_hand_for_whoever_is_asked(world: World, tmp_path: Path) -> None:
+    """The state as it is and as it would be, of an effect that waits."""
+
+    @hf.tool(effect="irreversible", resource="box:{box}", identity=("box",), owner="o", no_probe="none")
+    async def fill(fx: hf.Fx, *, box: str, amount: int) -> None:
+        world.book.append(box)
+
+    @fill.state
+    def _(look: hf.Look, *, box: str) -> dict[str, int]:
+        return {"amount": 3}
+
+    @fill.preview
+    def _(look: hf.Look, *, box: str, amount: int) -> dict[str, int]:
+        return {"amount": 3 + amount}
+
+    asks = "permit (principal, action, resource) when { context.approved };"
+    async with opened(tmp_path, fill, policy=asks) as app:
+        assert app.registry.contracts["fill"].has_preview
+        waiting = await (await app.begin(intent())).call(fill(box="a", amount=4))
+        assert isinstance(waiting, hf.Waiting)
+        assert await app.look(waiting.effect, "state") == '{"amount":3}'
+        assert await app.look(waiting.effect, "preview") == '{"amount":7}'
+    assert world.book == []

@@ -272,8 +272,8 @@ def test_accepted_path_resolves_inside_whatever_it_is_made_of(folder: Path, path
 
 
 PARTS = st.sampled_from([
-    "https", "http", ":", "//", "/", "\\", "@", "api.example.com", "evil.com", "10.0.0.5", "user", "?", "#", ":443", ":80",
-    ".", "%2f", "%40", "\t", "\n", " ", "[", "]", "\u3002", "\uff0e", "0x7f.1", "xn--", "API",
+    "https", "http", ":", "//", "/", "\\", "@", "api.example.com", "evil.com", "10.0.0.5", "user", "?", "#", ":443",
+    ":80", ".", "%2f", "%40", "\t", "\n", " ", "[", "]", "\u3002", "\uff0e", "0x7f.1", "xn--", "API",
 ])  # fmt: skip
 URLS = st.one_of(
     st.lists(PARTS, max_size=9).map("".join),
@@ -314,6 +314,8 @@ def test_call_that_leads_out_is_refused_when_it_is_bound() -> None:
     assert registry.bind(Call("body", {"path": "a/b"})).args["path"] == "a/b"
     with pytest.raises(BadArguments, match=r"argument path leads out of /srv/repo: it is absolute"):
         registry.bind(Call("body", {"path": "/etc/passwd"}))
+    with pytest.raises(BadArguments, match="is a way up"):
+        registry.bind(Call("body", {"path": "a/../../etc/passwd"}))
 
 
 def test_every_member_of_a_list_is_judged_and_an_absent_argument_leads_nowhere() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.kernel.errors import BadArguments, BadContract
-from holdfast.kernel.model import Contract, Cost, EffectClass
+from holdfast.kernel.model import Contract, Cost, EffectClass, Yields
 from holdfast.tools.contract import ACTS_WITH, ENFORCED_AT, bind_resource, complete, cost_of, gaps, version_of
 
 SCHEMA: dict[str, Any] = {
@@ -79,6 +79,7 @@ def test_completed_schema_is_plain_data_of_its_own() -> None:
         ({"timeout_ms": 0}, "timeout: 0 ms"),
         ({"effect": EffectClass.COMPENSABLE}, "undo: "),
         ({"conditional": True}, "state: "),
+        ({"has_preview": True}, "state: what a preview is compared with"),
     ],
 )
 def test_contract_without_a_declaration_is_refused_by_name(changes: dict[str, Any], names: str) -> None:
@@ -240,3 +241,41 @@ def test_what_is_no_amount_is_no_cost(amount: object) -> None:
     with pytest.raises(BadArguments) as caught:
         cost_of(WHOLE, {"amount": amount})
     assert "argument amount is the cost" in caught.value.problems[0]
+
+
+READ = Contract(name="look", effect=EffectClass.READ, resource="invoice:{invoice_id}", schema=SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("contract", "changes", "problem"),
+    [
+        (WHOLE, {"yields": Yields()}, "yields: only what a read answers"),
+        (READ, {"yields": Yields(item="true")}, 'yields: "true" is none of authoritative'),
+        (READ, {"yields": Yields(fresh_for_ms=-1)}, "yields: fresh_for: -1 ms"),
+        (READ, {"yields": Yields(about="invoice:{invoiceid}")}, 'no argument "invoiceid" (did you mean invoice_id?)'),
+        (READ, {"yields": Yields(about="memo:{memo}")}, "yields: about: argument memo may be absent"),
+        (READ, {"yields": Yields(about="memo:{memo")}, "stray brace"),
+        (READ, {"yields": Yields(source="a\nb")}, "yields: source has an unprintable character"),
+        (READ, {"has_preview": True}, "a read changes nothing that a preview could show"),
+        (WHOLE, {"work": "Two Words"}, 'work: "Two Words" is no word'),
+        (WHOLE, {"splits": "line"}, 'splits: there is no argument "line" (did you mean lines?)'),
+        (WHOLE, {"splits": "memo"}, "splits: argument memo is no list"),
+        (WHOLE, {"splits": "lines", "volatile": ("lines",)}, "splits: lines is volatile"),
+        (WHOLE, {"instead": "other"}, "instead and not_done belong together"),
+        (WHOLE, {"not_done": "the mail"}, "instead and not_done belong together"),
+        (WHOLE, {"instead": "refund", "not_done": "the mail"}, "instead names the tool itself"),
+        (WHOLE, {"reserve_ms": -1}, "reserve: -1 ms"),
+    ],
+)
+def test_what_a_contract_says_of_its_call_is_refused_where_it_makes_no_sense(
+    contract: Contract, changes: dict[str, Any], problem: str
+) -> None:
+    """What is yielded, split, put off or done instead is checked against the arguments and the class."""
+    assert problem in said(msgspec.structs.replace(contract, **changes))
+
+
+def test_what_a_contract_says_of_its_call_is_taken_where_it_makes_sense() -> None:
+    """A read may yield an item about its arguments; a change may be split, and replaced."""
+    fresh = Yields(item="authoritative", source="billing", about="invoice:{invoice_id}", fresh_for_ms=300_000)
+    assert said(msgspec.structs.replace(READ, yields=fresh)) == ""
+    assert said(but(splits="lines", work="slow.mail", instead="hold", not_done="the money", reserve_ms=0)) == ""

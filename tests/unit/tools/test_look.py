@@ -234,3 +234,16 @@ async def test_undo_gives_a_call() -> None:
     door = looks(undo=lambda look, *, a: Call("charge", {"a": a, "was": look.value["id"]}))
     assert await door.undo(question()) == Call("charge", {"a": "x", "was": 1})
     assert isinstance(await looks(undo=lambda look: {"tool": "charge"}).undo(question()), CannotTell)
+
+
+async def test_preview_is_the_state_after_the_call_in_the_same_form() -> None:
+    """Canonical text as for the state, empty without a companion, and unreadable where it fails."""
+    after = looks(state=lambda look, *, a: {"n": 1, "a": a}, preview=lambda look, *, a: {"a": a, "n": 2})
+    assert await after.state(question()) == '{"a":"x","n":1}'
+    assert await after.preview(question()) == '{"a":"x","n":2}'
+    assert await looks(state=lambda look: 1).preview(question()) == ""
+
+    def breaks(look: Look) -> None:
+        raise ConnectionError("gone")
+
+    assert is_unreadable(await looks(state=lambda look: 1, preview=breaks).preview(question()))

@@ -10,7 +10,7 @@ import pytest
 from holdfast.kernel.answers import Absent, CannotTell
 from holdfast.kernel.errors import BadArguments, BadContract, TooLarge, UnknownTool
 from holdfast.kernel.model import Contract, EffectClass
-from holdfast.tools import Call, Fx, Registry, Tool, cost, tool
+from holdfast.tools import Call, Fx, Registry, Tool, cost, inside, tool
 from holdfast.tools.contract import complete
 
 
@@ -176,3 +176,52 @@ def test_error_class_that_proves_absence_may_be_declared() -> None:
     registry = Registry([made(did_not_happen=(ConnectionRefusedError,))])
     assert registry.tool("refund").did_not_happen == (ConnectionRefusedError,)
     assert "is no exception class" in problems(made(did_not_happen=("Declined",)))
+
+
+@pytest.mark.req("2.2a", mutant="stand-in-unchecked")
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        (None, "instead: there is no tool hold"),
+        ({"effect": "irreversible", "resource": "x", "identity": ("amount",)}, "takes another kind of lines"),
+        ({"lines": False}, "hold does not take the argument lines"),
+        ({"more": True}, "instead: hold needs reason"),
+        ({"bounds": {}}, "hold does not keep the bounds of invoice_id"),
+    ],
+)
+def test_tool_that_is_done_instead_takes_the_same_calls_within_the_same_bounds(
+    other: dict[str, Any] | None, problem: str
+) -> None:
+    """What admission may do instead is another tool of this registry, no worse and no wider, for the very same call."""
+    mine = made(instead="hold", not_done="the money", bounds={"invoice_id": inside("/srv")})
+    assert problem in problems(mine, *([] if other is None else [stand_in(**other)]))
+
+
+def stand_in(**changes: Any) -> Tool[..., Any]:
+    """A tool called hold, that takes what `made` takes but for what is said."""
+    lines: Any = list[int] if "resource" in changes else list[Line]
+    fields: dict[str, Any] = {
+        "effect": "idempotent", "resource": "hold", "identity": ("invoice_id",), "owner": "billing", "no_probe": "none",
+        "name": "hold", "bounds": {"invoice_id": inside("/srv")},
+    }  # fmt: skip
+    fields |= {name: value for name, value in changes.items() if name in fields}
+
+    async def whole(fx: Fx, *, invoice_id: str, amount: int, lines: lines = []) -> None:  # noqa: B006
+        """Hold."""
+
+    async def less(fx: Fx, *, invoice_id: str, amount: int) -> None:
+        """Hold."""
+
+    async def more(fx: Fx, *, invoice_id: str, amount: int, reason: str, lines: lines = []) -> None:  # noqa: B006
+        """Hold."""
+
+    body = less if "lines" in changes else more if "more" in changes else whole
+    return tool(**fields)(body)
+
+
+def test_worse_tool_does_not_stand_in_and_a_milder_one_does() -> None:
+    """A cheaper tool may be milder in class; a worse one is no relief."""
+    bounds = {"invoice_id": inside("/srv")}
+    Registry([made(instead="hold", not_done="the money", bounds=bounds), stand_in()])
+    milder = made(effect="idempotent", instead="hold", not_done="the money", bounds=bounds)
+    assert "hold is irreversible, which is worse than idempotent" in problems(milder, stand_in(effect="irreversible"))
