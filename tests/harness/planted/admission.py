@@ -52,9 +52,9 @@ def _schedule_forgotten(put: Put) -> None:
 
 
 def _age_hidden(put: Put) -> None:
-    """The age is that of the last thing that happened."""
+    """How many there are is shown, and not for how long."""
     honest = queues.queues_of
-    put(queues, "queues_of", lambda views, *given: honest([replace(v, proposed_ms=v.moved_ms) for v in views], *given))
+    put(queues, "queues_of", lambda *given: [queue._replace(oldest_ms=0) for queue in honest(*given)])
 
 
 def _not_carried(put: Put) -> None:
