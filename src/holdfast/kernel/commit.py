@@ -130,7 +130,7 @@ def plan(change: Change, rows: Tables, now_ms: int) -> Verdict:
         if rows.run(change.opens.id) is not None:
             return Rejected(part="exists", why=f"run {change.opens.id} is already recorded")
         rows.put_run(replace(change.opens, opened_ms=now_ms))
-        _runs_place(change.opens, rows, 1)
+        runs_place(change.opens, rows, 1)
     for ask in change.asks:
         rows.put_approval(replace(ask, asked_ms=now_ms))
     primary: Effect | None = None
@@ -144,13 +144,14 @@ def plan(change: Change, rows: Tables, now_ms: int) -> Verdict:
 
 def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
     """Entries and rows that are no effect's: notes, the end of a run, facts in force."""
-    for number, note in enumerate(change.notes):
-        # Named by the store and not by who asks, so that what was amended can always be derived from the log.
-        said = note.body | {"amends": to_builtins(dict(change.amends))} if change.amends and not number else note.body
+    facts = tuple(_risen(fact, rows) for fact in change.facts)
+    sets = _sets(change, facts) if change.amends or change.ends is not None or facts else {}
+    for note in change.notes:
+        said, sets = (note.body | sets, {}) if sets else (note.body, sets)
         rows.append(Line(change.run, "", note.kind, "", "", now_ms, note.by, 0, said))
         run = rows.run(change.run) if note.kind in ("step", "no_answer") else None
         if run is not None:
-            rows.put_run(_asked(run, note))
+            rows.put_run(asked(run, note))
     run = rows.run(change.run) if change.amends or change.ends is not None else None
     if run is not None and change.amends:
         assert change.notes, "a note says who amends a run, and why"
@@ -160,11 +161,29 @@ def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
     if run is not None and change.ends is not None:
         late_ms = max(0, now_ms - run.deadline_ms) if run.deadline_ms is not None else 0
         rows.put_run(replace(run, state=change.ends[0], reason=change.ends[1], late_ms=late_ms))
-        _runs_place(run, rows, int(change.ends[0] == "open") - int(run.state == "open"))
-    for fact in change.facts:
-        before = rows.fact(fact.scope)
-        rows.put_fact(replace(fact, epoch=(before.epoch if before is not None else 0) + 1))
+        runs_place(run, rows, int(change.ends[0] == "open") - int(run.state == "open"))
+    for fact in facts:
+        rows.put_fact(fact)
+    if sets:
+        rows.append(Line(change.run, "", "sets", "", "", now_ms, _author(change), 0, sets))
     _documents(change, rows, now_ms)
+
+
+def _risen(fact: Fact, rows: Tables) -> Fact:
+    before = rows.fact(fact.scope)
+    return replace(fact, epoch=(before.epoch if before is not None else 0) + 1)
+
+
+def _sets(change: Change, facts: tuple[Fact, ...]) -> dict[str, Any]:
+    """What a change sets in rows that are not folded from entries. The first note carries it, or an entry of its own:
+    named by the store and not by who asks, so that every such row can be derived from the log.
+    """
+    sets: dict[str, Any] = {"amends": to_builtins(dict(change.amends))} if change.amends else {}
+    if change.ends is not None:
+        sets["ends"] = list(change.ends)
+    if facts:
+        sets["facts"] = {fact.scope: to_builtins(fact) for fact in facts}
+    return sets
 
 
 def _documents(change: Change, rows: Tables, now_ms: int) -> None:
@@ -184,7 +203,17 @@ def _author(change: Change) -> str:
     return said[0].by if said else "runtime"
 
 
-def _asked(run: Run, note: Note) -> Run:
+def retell(view: Effect | None, after: Effect, draft: Draft, rows: Tables, now_ms: int) -> None:
+    """Do to a run and its meters what one recorded entry did to them: for whoever derives them from the log again.
+
+    A first attempt is debited, a resend is not. Windows are not told: the limits of the commit are not in the log.
+    """
+    first = draft.kind == "dispatched" and not after.attempts[-1].resend
+    _consequences(Guard(budget=first), draft, view, after, rows, now_ms)
+    _queues(Guard(), view, after, rows, now_ms)
+
+
+def asked(run: Run, note: Note) -> Run:
     """A planner was asked: what that used up counts, whether or not there was an answer; only an answer is a step."""
     cost = note.body.get("cost")
     paid = Money(**cost) if cost else None
@@ -308,7 +337,7 @@ def _queues(guard: Guard, before: Effect | None, after: Effect, rows: Tables, no
         rows.put_document(replace(meter, open=max(0, meter.open + step), since_ms=since_ms, used=used))
 
 
-def _runs_place(run: Run, rows: Tables, step: int) -> None:
+def runs_place(run: Run, rows: Tables, step: int) -> None:
     """A run takes a place in its scopes while it is open."""
     for scope in run.meters if step else ():
         meter = meter_of(rows, scope)

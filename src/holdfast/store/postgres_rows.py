@@ -75,6 +75,7 @@ class Wanted:
         self.scopes: set[str] = set()  # facts that are looked at or written
         self.names: dict[str, bool] = {}  # what may have no row yet -> whether it is written
         self.documents: dict[tuple[str, str], bool] = {}  # kind and id -> whether it may be written
+        self.ending: set[str] = set()  # runs that free their places, or take them again
         self.tokens = 0
         for change in changes:
             self._add(change)
@@ -118,6 +119,8 @@ class Wanted:
                 self.documents.setdefault(("approver", spelled(str(decision.get("who", "")))), False)
         if change.opens is not None:
             self._under(change.opens.grants, change.opens.meters)
+        if change.ends is not None:
+            self.ending.add(change.run)
         for document in change.documents:
             self.documents[document.kind, document.id] = True
             if document.logged:
@@ -136,7 +139,8 @@ class Wanted:
         whoever answered a request is looked at again.
         """
         for run in runs:
-            self._under(*((run.grants, run.meters) if run is not None else ((), ())))
+            if run is not None:
+                self._under(run.grants, run.meters if run.id in self.ending else ())
         for approval in approvals:
             for decision in approval.decisions if approval is not None else ():
                 self.documents.setdefault(("approver", spelled(decision.who)), False)
