@@ -59,6 +59,16 @@ def remembers_across_days(put: Put) -> None:
     put(ToolRules, "key", lambda self, *given: honest(self, *given)[:-1])
 
 
+def remembers_across_arguments(put: Put) -> None:
+    """The key of a remembered decision does not hold the arguments that rules read."""
+
+    def forgetful(self: Any, *given: Any, honest: Any = ToolRules.key) -> Any:
+        tool, effect_class, who, _, *more = honest(self, *given)
+        return (tool, effect_class, who, *more)
+
+    put(ToolRules, "key", forgetful)
+
+
 def remembers_across_policies(put: Put) -> None:
     """Another policy is put in force, and what was remembered under the first is answered on."""
 
@@ -95,10 +105,10 @@ def order_matters(put: Put) -> None:
 
 def described_tool_passes(put: Put) -> None:
     """A tool whose description says that it is safe or allowed is taken at its word."""
-    honest = Rulings._judged  # noqa: SLF001
+    honest = Rulings._judged
 
     def credulous(self: Any, judge: Any, seen: Any, *more: Any) -> Any:
-        said = self._contracts[seen.effect.tool].description  # noqa: SLF001
+        said = self._contracts[seen.effect.tool].description
         ruling = honest(self, judge, seen, *more)
         return ruling if said == "Pay out." else replace(ruling, answer="allow")
 
@@ -107,7 +117,7 @@ def described_tool_passes(put: Put) -> None:
 
 def purpose_persuades(put: Put) -> None:
     """What an intent says it is for is taken as a reason."""
-    honest = Rulings._judged  # noqa: SLF001
+    honest = Rulings._judged
 
     def credulous(self: Any, judge: Any, seen: Any, *more: Any) -> Any:
         ruling = honest(self, judge, seen, *more)
@@ -139,6 +149,7 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "until-ignored": until_ignored,
     "unproved-passes": unproved_passes,
     "remembers-across-days": remembers_across_days,
+    "remembers-across-arguments": remembers_across_arguments,
     "remembers-across-policies": remembers_across_policies,
     "claimed-approval-counts": claimed_approval_counts,
     "claimed-class-loosens": claimed_class_loosens,

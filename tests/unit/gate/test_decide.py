@@ -142,7 +142,9 @@ def test_input_that_is_missing_or_of_another_type_denies(change: dict[str, Any],
 )
 def test_persuasive_text_changes_nothing(text: str) -> None:
     """Words in arguments are data: the decision is the one that plain words get."""
-    one = judge('permit (principal, action, resource) when { !(context.args has note && context.args.note == "") && context.approved };')
+    one = judge(
+        'permit (principal, action, resource) when { !(context.args has note && context.args.note == "") && context.approved };'
+    )
     base = {"invoice_id": "in_7", "amount": 1200}
     plain = one.decide(question(args=base | {"note": "hello"}))
     one.forget()
@@ -304,6 +306,35 @@ ANNOTATED = st.lists(
     max_size=4,
 ).map(lambda rules: Planned("\n".join(rules) + "\n"))
 """The same with rules that end, and permits that want a proof."""
+RISKY = (
+    'context has risk && context.risk == "high"',
+    'context has risk && context.risk != "low"',
+    'if context has risk then context.risk == "low" else true',
+    "context has risk",
+    "!(context has risk)",
+)
+TIGHT = st.lists(
+    st.builds(
+        lambda ends, terms, head, risky, other, asks: (
+            ends
+            + (terms if asks else "")
+            + f"{head} (principal, action, resource) when {{ {risky} }} when {{ {other} }}"
+            + (f" {'when' if head == 'permit' else 'unless'} {{ context.approved }}" if asks else "")
+            + ";"
+        ),
+        ENDS,
+        st.sampled_from(
+            ["", '@quorum("2")\n', '@quorum("3") @expires("4h")\n', '@expires("1m")\n', '@approvers("a")\n']
+        ),
+        st.sampled_from(["permit", "permit", "permit", "forbid"]),
+        st.sampled_from(("true", *RISKY)),
+        st.sampled_from(("true", "true", *CONDITIONS)),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda rules: Planned("\n".join(rules) + "\n"))
+"""Rules that read the risk, and ask for more or fewer people and more or less time."""
 ARGS = st.fixed_dictionaries(
     {"invoice_id": WORDS, "amount": NUMBERS},
     optional={
@@ -337,11 +368,26 @@ QUESTIONS: st.SearchStrategy[Question] = st.builds(
     risk=st.sampled_from([None, None, "low", "high", "grave"]),
     now_ms=st.sampled_from([None, LAST_MS - 1, LAST_MS, LAST_MS + DAY_MS, 1.5]),
 )
+FIT: st.SearchStrategy[Question] = st.builds(
+    question,
+    st.sampled_from(["refund", "refund", "look"]),
+    st.fixed_dictionaries(
+        {"invoice_id": st.just("a"), "amount": st.sampled_from([1, 101])},
+        optional={"note": st.sampled_from(["a", "b"]), "express": st.booleans(), "method": st.just("card")},
+    ),
+    principal=st.sampled_from([Principal("a", "person", ("a",)), Principal("b", "planner")]),
+    environment=st.sampled_from(["prod", "test"]),
+    proved=st.booleans(),
+    cost_minor=st.sampled_from([None, 1, 101]),
+    risk=st.sampled_from([None, "low", "high"]),
+    now_ms=st.sampled_from([LAST_MS - 1, LAST_MS]),
+)
+"""Questions that can be judged; of the others most are refused before a rule is read."""
 
 
-@pytest.mark.req("2.8a", mutant="remembers-across-days")
+@pytest.mark.req("2.8a", mutant="remembers-across-arguments")
 @settings(deadline=None, max_examples=200)
-@given(ANNOTATED, st.lists(QUESTIONS, min_size=2, max_size=12))
+@given(st.one_of(ANNOTATED, TIGHT), st.lists(st.one_of(FIT, FIT, QUESTIONS), min_size=2, max_size=12))
 def test_remembered_decision_equals_the_computed_one(policy: Planned, questions: list[Question]) -> None:
     """Whatever was asked before, the answer is the one that a judge without memory gives."""
     contracts = (REFUND, LOOK, TAG)
@@ -382,7 +428,7 @@ def unnarrowed(policy: str, asked: Question, contract: MadeContract) -> str:
 
 @pytest.mark.req("2.8a", mutant="policy-default-allow")
 @settings(deadline=None, max_examples=150)
-@given(POLICIES, QUESTIONS)
+@given(POLICIES, st.one_of(FIT, QUESTIONS))
 def test_decision_is_the_engines_own_with_every_input_in_view(policy: Planned, asked: Question) -> None:
     """Showing the engine only what the rules read changes no answer."""
     contracts = {c.name: c for c in (REFUND, LOOK, TAG)}
