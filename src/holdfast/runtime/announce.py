@@ -30,7 +30,7 @@ from holdfast.kernel.canon import encode
 from holdfast.kernel.commit import Change, Note, Verdict
 from holdfast.kernel.errors import BadConfig
 from holdfast.kernel.guard import Fact, Guard
-from holdfast.kernel.model import Approval, Effect, State
+from holdfast.kernel.model import Approval, Effect, Run, State
 from holdfast.kernel.ports import Seen
 
 SECRET = "HOLDFAST_ANNOUNCE_SECRET"  # noqa: S105  # the name of the variable
@@ -67,6 +67,14 @@ class Store(Protocol):
 
     def fact(self, scope: str) -> Fact | None:
         """One store-wide fact."""
+        ...
+
+    def run(self, run: str) -> Run | None:
+        """One run."""
+        ...
+
+    def now_ms(self) -> int:
+        """Store time."""
         ...
 
     async def commit(self, change: Change) -> Verdict:
@@ -174,10 +182,17 @@ class Announcer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _too_late(self, approval: Approval) -> bool:
+        """Whether the deadline of its run has passed: late work notifies nobody."""
+        run = self._store.run(approval.run)
+        return run is not None and run.deadline_ms is not None and self._store.now_ms() > run.deadline_ms
+
     async def _watch(self) -> None:
         """Look at the requests on disk, which other processes and recovery raise too."""
         while True:
             for approval in self._store.approvals("open"):
+                if self._too_late(approval):
+                    continue  # what cannot be sent in time any more is nobody's to answer
                 if approval.id not in self._telling and approval.id not in self._given_up and self._untold(approval.id):
                     task = asyncio.get_running_loop().create_task(self._carry(approval))
                     self._telling[approval.id] = task

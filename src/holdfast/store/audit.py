@@ -1,8 +1,9 @@
-"""Checks a whole store: every run's hash chain against its head, every effect's row against the fold of its
-entries.
+"""Checks a whole store: every run's hash chain against its head, and every row against what its entries say.
 
-Promises that a changed, missing or reordered entry, and a row that its entries do not explain, is named. Does
-not see a tail that was cut off together with the run's row: that takes a head remembered elsewhere.
+Promises that a changed, missing or reordered entry, and a row that its entries do not explain, is named: effects,
+runs, requests with their answers, documents, meters, facts and leases. What is not compared is said in
+docs/explain/evidence.md. Does not see a tail that was cut off together with the run's row: that takes a head
+remembered elsewhere.
 """
 
 from __future__ import annotations
@@ -16,18 +17,14 @@ from msgspec.structs import replace
 
 from holdfast.kernel.canon import decode, encode
 from holdfast.kernel.due import is_open
-from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.model import Decision, Effect, Run
-from holdfast.store import rows
+from holdfast.kernel.statement import content_of
+from holdfast.store import beside, rows
+from holdfast.store.beside import broken
+from holdfast.store.derived import Derived, Retold
 from holdfast.store.evidence import Entry, check_chain
 from holdfast.store.folding import fold
 from holdfast.store.reading import PAGE, Reading
-
-TERMS = ("tenant", "environment", "intent", "purpose", "goal", "principal", "deadline_ms", "scope", "done", "budget")
-"""What of a run changes after it was begun only by an entry that says so."""
-
-AMENDS = frozenset({"extended", "shortened"})
-"""Kinds of entry that set such a term anew."""
 
 
 class Audited(NamedTuple):
@@ -47,35 +44,39 @@ def audit(db: apsw.Connection, reading: Reading) -> Audited:
     try:
         runs = entries = bodies = redacted = effects = not_folded = 0
         every: list[Any] = db.execute(rows.EVERY_RUN).fetchall()
-        for run_id, seq, head, view in every:
+        derived, requests = Derived(), 0
+        for run_id, seq, head, view, state, intent in every:
             run = rows.decode_run(view)
-            if (run.id, run.seq, run.head) != (run_id, seq, head.hex()):
-                _broken(run_id, seq, "run.view", head.hex(), run.head)
-            folds = Folds(run, db)
+            kept = (run.id, run.seq, run.head, run.state, run.intent)
+            if kept != (run_id, seq, head.hex(), state, intent):
+                broken(run_id, seq, "run.view", str((run_id, seq, head.hex(), state, intent)), str(kept))
+            folds = Folds(run, db, derived)
             checked = check_chain(run_id, folds.watch(_paged(reading, run_id)), run.head)
             runs, entries = runs + 1, entries + checked.entries
             bodies, redacted = bodies + checked.bodies, redacted + checked.redacted
             folds.compare_run()
-            folds.compare_approvals(reading)
+            requests += folds.compare_approvals(reading)
             found, skipped = folds.compare(reading)
             effects, not_folded = effects + found, not_folded + skipped
-        _nothing_beside(db, entries, effects + not_folded)
+        _nothing_beside(db, entries, effects + not_folded, requests)
+        beside.compare(db, reading, derived)
         return Audited(runs, entries, bodies, redacted, effects, not_folded)
     finally:
         db.execute(rows.COMMIT)
 
 
-def _nothing_beside(db: apsw.Connection, entries: int, effects: int) -> None:
+def _nothing_beside(db: apsw.Connection, entries: int, effects: int, requests: int) -> None:
     """No gap where a whole run was taken out, and no row that belongs to none of the runs that were read."""
     counted: Any = db.execute(rows.HOW_MANY).fetchone()
-    there, last_pos, rows_there = counted
+    there, last_pos, rows_there, requests_there = counted
     for field, expected, found in (
         ("positions", last_pos, entries),
         ("entries", entries, there),
         ("effects", effects, rows_there),
+        ("requests", requests, requests_there),
     ):
         if expected != found:
-            _broken("the whole store", entries, field, str(expected), str(found))
+            broken("the whole store", entries, field, str(expected), str(found))
 
 
 def _paged(reading: Reading, run: str) -> Iterator[Entry]:
@@ -97,32 +98,28 @@ class Asked(NamedTuple):
 class Folds:
     """Folds the entries of one run's effects as they pass by."""
 
-    def __init__(self, run: Run, db: apsw.Connection) -> None:
-        """For the effects of one run."""
+    def __init__(self, run: Run, db: apsw.Connection, derived: Derived) -> None:
+        """For the effects of one run; ``derived`` collects what all runs say together."""
         self._run = run
         self._db = db
         self._views: dict[str, Effect | None] = {}
         self._last: dict[str, int] = {}
-        self._terms: dict[str, Any] = {}
+        self._retold = Retold(run, derived)
         self._asked: dict[str, Asked] = {}
 
     def watch(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """Pass entries on, folding each that is an effect's. A redacted one ends the fold of its effect."""
         for entry in entries:
             yield entry  # the chain is checked first: what does not verify is not interpreted
+            before = self._views.get(entry.effect)
             if entry.effect:
                 self._fold(entry)
-            elif entry.kind == "intent" and entry.body is not None:
-                self._terms = decode(entry.body)
-            elif entry.kind in AMENDS and entry.body is not None:
-                self._terms |= decode(entry.body).get("amends", {})
+            self._retold.entry(entry, before, self._views.get(entry.effect))
 
     def compare_run(self) -> None:
-        """The terms of the run (principal, budget, deadline) are those that its intent was begun with."""
-        there: dict[str, Any] = msgspec.to_builtins(self._run)
-        for name in TERMS if "principal" in self._terms else ():  # a whole intent; defaults are left out of it
-            if encode(self._terms.get(name)) != encode(there.get(name)):
-                _broken(self._run.id, 1, f"run.{name}", str(self._terms.get(name)), str(there.get(name)))
+        """The row of the run is what its entries say: its terms as begun and amended, how it ended, what is spent."""
+        for name, wanted, there in self._retold.differences(self._run):
+            broken(self._run.id, self._run.seq, f"run.{name}", str(wanted), str(there))
 
     def _fold(self, entry: Entry) -> None:
         before = self._views.get(entry.effect)
@@ -141,7 +138,7 @@ class Folds:
             body=entry.body,
         )
         if after is None:
-            _broken(
+            broken(
                 entry.run,
                 entry.seq,
                 "kind",
@@ -162,25 +159,28 @@ class Folds:
             asked.said.append(replace(said, at_ms=entry.at_ms))
             asked.met.append(bool(body.get("quorum_met")))
 
-    def compare_approvals(self, reading: Reading) -> None:
+    def compare_approvals(self, reading: Reading) -> int:
         """Each request's answers and state are what the entries say: who signed what, and whether it is spent."""
         for approval, asked in self._asked.items():
             row, seq = reading.approval(approval), asked.last[0]
             if row is None:
-                _broken(self._run.id, seq, approval, "a row", "none")
+                broken(self._run.id, seq, approval, "a row", "none")
                 continue
             for number in range(max(len(asked.said), len(row.decisions))):
                 wanted, there = (list(said)[number : number + 1] for said in (asked.said, row.decisions))
                 if wanted != there:
                     where = f"{approval}.decisions[{number}]"
-                    _broken(self._run.id, seq, where, str(wanted or "none"), str(there or "none"))
+                    broken(self._run.id, seq, where, str(wanted or "none"), str(there or "none"))
             view = self._views[row.effect]
             spent = view is not None and bool(view.attempts) and view.approval == approval
             met, declined = any(asked.met), any(not said.yes for said in asked.said)
             wrong = row.state != "spent" if spent else row.state == "spent" or (row.state == "granted" and not met)
             if wrong or (row.state == "open" and (met or declined)):
                 said = "spent" if spent else f"yes from {row.yes}, no from {row.no}"
-                _broken(self._run.id, seq, f"{approval}.state", said, row.state)
+                broken(self._run.id, seq, f"{approval}.state", said, row.state)
+            if view is not None and row.content and (content := content_of(view, row)) != row.content:
+                broken(self._run.id, seq, f"{approval}.content", content, row.content)
+        return len(self._asked)
 
     def compare(self, reading: Reading) -> tuple[int, int]:
         """Every folded effect equals its row, in the view and in the columns; (compared, not comparable)."""
@@ -188,18 +188,18 @@ class Folds:
         for effect, folded in self._views.items():
             row = reading.effect(effect)
             if row is None:
-                _broken(self._run.id, self._last[effect], effect, "a row", "none")
+                broken(self._run.id, self._last[effect], effect, "a row", "none")
                 continue
             columns = self._db.execute(rows.EFFECT_COLUMNS, (effect,)).get
             state = reading.word(columns[1])
             expected = (row.id, row.state.value, row.version, int(is_open(row)), row.due_ms, rows.blob(row.identity))
             if (columns[0], state, *columns[2:]) != expected:
-                _broken(self._run.id, self._last[effect], f"{effect}.columns", str(expected), str(columns))
+                broken(self._run.id, self._last[effect], f"{effect}.columns", str(expected), str(columns))
             if folded is None:
                 skipped += 1
                 continue
             for name, wanted, there in _differences(folded, row):
-                _broken(self._run.id, self._last[effect], f"{effect}.{name}", wanted, there)
+                broken(self._run.id, self._last[effect], f"{effect}.{name}", wanted, there)
         return len(self._views) - skipped, skipped
 
 
@@ -210,7 +210,3 @@ def _differences(folded: Effect, row: Effect) -> Iterator[tuple[str, str, str]]:
     for name in sorted(wanted.keys() | there.keys()):
         if encode(wanted.get(name)) != encode(there.get(name)):
             yield name, str(wanted.get(name)), str(there.get(name))
-
-
-def _broken(run: str, seq: int, field: str, expected: str, found: str) -> None:
-    raise ChainBroken(run=run, seq=seq, field=field, expected=expected, found=found)
