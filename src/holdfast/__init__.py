@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from holdfast.runtime.begin import Intent
     from holdfast.runtime.planner import Answer, NoAnswer, Planner, Proposed, Scripted, View
+    from holdfast.runtime.resume import Resumption
     from holdfast.runtime.run import Item, Report, RunHandle
     from holdfast.runtime.submit import Submitted
     from holdfast.runtime.turns import Patience
@@ -78,6 +79,7 @@ __all__ = [
     "Quota",
     "Refused",
     "Report",
+    "Resumption",
     "Retries",
     "RunHandle",
     "Runs",
@@ -126,6 +128,7 @@ _WHERE: dict[str, tuple[str, ...]] = {
     ),
     "holdfast.runtime.begin": ("Intent",),
     "holdfast.runtime.planner": ("Answer", "NoAnswer", "Planner", "Proposed", "Scripted", "View"),
+    "holdfast.runtime.resume": ("Resumption",),
     "holdfast.runtime.run": ("Item", "Report", "RunHandle"),
     "holdfast.runtime.submit": ("Submitted",),
     "holdfast.runtime.turns": ("Patience",),

@@ -112,7 +112,13 @@ def _about(entry: Told) -> list[Line]:
             return [(_at(entry), Span(head, "quiet"), Span(framed(body.get("reason", ""), SAID_CHARS)))]
         case "item":
             source, kind = escaped(str(body.get("source", ""))), escaped(str(body.get("kind", "")))
-            return [(_at(entry), Span(f"— saw {escaped(str(body.get('item', '')))}  {kind}, from {source}", "quiet"))]
+            saw = f"— saw {escaped(str(body.get('item', '')))}  {kind}, from {source}"
+            return [(_at(entry), Span(saw, "quiet"), *_beside(body))]
+        case "resumed":
+            lapsed = body.get("lapsed", [])
+            many = f"{len(lapsed)} of {body.get('points', 0)} lapsed"
+            gone_on = Span(f"↺ gone on with by {escaped(entry.by)}: {many}", "quiet")
+            return [(_at(entry), gone_on), *(_lapsed(point) for point in lapsed)]
         case "extended" | "shortened" | "unblocked" | "reopened":
             who = f"by {escaped(entry.by)}: "
             why = framed(body.get("reason", ""), SAID_CHARS)
@@ -122,6 +128,22 @@ def _about(entry: Told) -> list[Line]:
             return [(_at(entry), Span(f"{symbol} {word} ", role), Span(framed(body.get("reason", ""), SAID_CHARS)))]
         case _:
             return []
+
+
+def _beside(body: Mapping[str, Any]) -> list[Span]:
+    """What an item is to others about the same thing."""
+    if body.get("conflicts"):
+        return [Span(f"  contradicts {escaped(', '.join(map(str, body['conflicts'])))}", "doubt")]
+    if body.get("outranked_by"):
+        return [Span(f"  does not count: {escaped(str(body['outranked_by']))} does", "doubt")]
+    if body.get("outranks"):
+        return [Span(f"  counts before {escaped(', '.join(map(str, body['outranks'])))}", "quiet")]
+    return []
+
+
+def _lapsed(point: Mapping[str, Any]) -> Line:
+    what = f"{escaped(str(point.get('part', '')))} {escaped(str(point.get('id', '')))}"
+    return (Span(f"                             ⊘ {what} ", "doubt"), Span(framed(point.get("why", ""), SAID_CHARS)))
 
 
 def _moved(entry: Told) -> Line:
