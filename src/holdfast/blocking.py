@@ -21,6 +21,7 @@ from holdfast.runtime.begin import Intent
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.resume import Resumption
 from holdfast.runtime.run import Call, Item, Report, RunHandle
+from holdfast.runtime.submit import Submitted
 from holdfast.runtime.turns import PATIENCE, Patience
 
 T = TypeVar("T")
@@ -44,6 +45,10 @@ class Asynchronous(Protocol):
 
     async def begin(self, intent: Intent) -> RunHandle:
         """The run of an intent."""
+        ...
+
+    async def submit(self, intent: Intent, *, priority: int = 0, work: str = "") -> Submitted:
+        """The answer to an intent."""
         ...
 
     async def resume(self, run: str) -> RunHandle:
@@ -128,6 +133,10 @@ class BlockingApp:
     def begin(self, intent: Intent) -> BlockingRun:
         """As :meth:`holdfast.App.begin`."""
         return BlockingRun(self, self.wait(self._app.begin(intent)))
+
+    def submit(self, intent: Intent, *, priority: int = 0, work: str = "") -> Submitted:
+        """As :meth:`holdfast.App.submit`; what was accepted is taken up with :meth:`begin`, which finds it."""
+        return self.wait(self._app.submit(intent, priority=priority, work=work))
 
     def resume(self, run: str) -> BlockingRun:
         """As :meth:`holdfast.App.resume`."""

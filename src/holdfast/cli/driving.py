@@ -71,7 +71,9 @@ async def begun(wanted: Wanted, intent: Intent, items: Sequence[Shown]) -> Page:
         principal = Principal(name=principal, vouched_by=vouched())
 
     async def begin(app: App) -> RunHandle:
-        run = await app.begin(msgspec.structs.replace(intent, principal=principal))
+        whose = msgspec.structs.replace(intent, principal=principal)
+        # Where runs are limited, one from the command line finds room as any other does.
+        run = await app.begin(whose) if app.limits is None else (await app.submit(whose)).unwrap()
         for item in items:
             await run.saw(item.source, item.content, kind=item.kind, fresh_for=item.fresh_for, keep=True)
         return run

@@ -21,7 +21,7 @@ from holdfast.kernel.amounts import Budget, Money, parse_duration, show_duration
 from holdfast.kernel.authority import Papers, meter_of, no_room
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.documents import Limit
-from holdfast.kernel.errors import BadValue
+from holdfast.kernel.errors import BadValue, IntentTurnedAway
 from holdfast.kernel.limits import Runs
 from holdfast.kernel.model import Principal, Run
 from holdfast.kernel.ports import Ports
@@ -41,10 +41,17 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     answer: str
     code: str
     reason: str = ""
+    purpose: str = ""
     run: RunHandle | None = None
     instead: Intent | None = None
     not_done: str = ""
     not_before_ms: int = 0
+
+    def unwrap(self) -> RunHandle:
+        """The run that was accepted. Raises IntentTurnedAway with every other answer."""
+        if self.run is None:
+            raise IntentTurnedAway(purpose=self.purpose, answer=self.answer, answer_code=self.code, why=self.reason)
+        return self.run
 
     @property
     def cancel(self) -> str:
@@ -114,7 +121,7 @@ async def submit(desk: Desk, intent: Intent, *, priority: int = 0, work: str = "
     body = {"principal": asked.principal, "purpose": intent.purpose, "answer": said.answer, "code": said.code}
     note = Note(kind="admission", by=ports.me, body=body | {"reason": said.reason})
     await ports.store.later(Change(run=STORE_RUN_ID, notes=(note,)))
-    return said
+    return msgspec.structs.replace(said, purpose=intent.purpose)
 
 
 async def _open_run(desk: Desk, intent: Intent) -> Run | None:

@@ -213,7 +213,7 @@ def open_effects(store: SqliteStore) -> Iterator[Finding]:
 
 def _idle(view: Effect, now_ms: int) -> bool:
     """Whether a worker should have moved it long ago. What waits for a person is not a worker's."""
-    if view.escalated or view.state is State.WAITING:
+    if view.escalated or (view.state is State.WAITING and not view.schedulings):
         return False
     return now_ms - max(view.due_ms, view.lease_until_ms, view.moved_ms) > OVERDUE_MS
 

@@ -240,3 +240,18 @@ class NotGranted(UsageError):
     next_command = "holdfast grant list"
     grant: str
     why: str
+
+
+class IntentTurnedAway(UsageError):
+    """A submitted intent was not accepted: there is no room for its run on these terms, or at all."""
+
+    code = "HF-U22-intent-turned-away"
+    exit_code = 5
+    what_happened = "The intent {purpose} was answered with {answer} ({answer_code}): {why}."
+    what_is_known = "No run was begun for it, and nothing was sent."
+    what_to_do = "Submit what the answer proposes, come again when it says, or let another run end first."
+    next_command = "holdfast run list"
+    purpose: str
+    answer: str
+    answer_code: str
+    why: str
