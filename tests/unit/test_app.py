@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import holdfast as hf
-from holdfast.runtime import people
+from holdfast.runtime import people, review
 from tests import approving
 
 ALLOW = "permit (principal, action, resource);"
@@ -451,7 +451,7 @@ async def test_a_call_with_arguments_that_only_trusted_sources_may_supply_is_ask
 
 
 async def test_seal_names_every_problem(tmp_path: Path) -> None:
-    """An application without a tool, or with a tool that no rule speaks of, is not sealed."""
+    """An application without a tool, or with a tool that no rule speaks of or nobody accepted, is not sealed."""
     async with opened(tmp_path) as app:
         with pytest.raises(hf.UsageError, match="no tool is registered"):
             app.seal()
@@ -460,6 +460,10 @@ async def test_seal_names_every_problem(tmp_path: Path) -> None:
         with pytest.raises(hf.UsageError, match="no rule speaks of put"):
             app.seal()
     async with opened(tmp_path, make()) as app:
+        version = app.registry.contracts["put"].version
+        with pytest.raises(hf.UsageError, match="nobody has accepted the contract of put"):
+            app.seal()
+        review.accept(app.store, "put", version, expected=version, who="dana", reason="read it", evidence={})
         app.seal()
 
 

@@ -148,7 +148,10 @@ def _same_rules(app: App, store: SqliteStore, settings: Settings, view: Effect) 
     for scope, (key, digest) in wanted.items():
         fact = store.fact(scope)
         if fact is not None and fact.value != digest:
-            why = f"{scope} differs from the one in force here; starting a worker with it puts it in force"
+            how = "starting a worker with it puts it in force"
+            if scope.startswith("contract:"):
+                how = f"look at what changed: holdfast tool review {scope.partition(':')[2]}"
+            why = f"{scope} differs from the one in force here; {how}"
             raise BadConfig(file=settings.named, key=key, nearest=None, why=why)
 
 

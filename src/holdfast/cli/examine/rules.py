@@ -139,10 +139,19 @@ def in_force(
     opens: list[Effect],
 ) -> Iterator[Finding]:
     """Whether these tools and this policy are what the store was last opened with, and open effects have their tool."""
-    wanted = {f"contract:{contract.name}": contract.version for contract in known}
+    wanted = {}
     if policy_set is not None and (known or not settings.tools):
         wanted[f"policy:{settings.environment}"] = policy_set.digest
     others = [scope for scope, value in wanted.items() if scope in facts and facts[scope].value != value]
+    changed = _unreviewed(known, facts)
+    if changed:
+        yield doubtful(
+            "contract-not-accepted", "tools", f"the contract of {', '.join(map(escaped, changed))} changed, and nobody "
+            "has accepted it",
+            why="Its calls are refused until a person has looked at what changed; commands that ask the outside refuse "
+            "to work with it.",
+            to_do=f"holdfast tool review {escaped(changed[0])}", tools=changed,
+        )  # fmt: skip
     if others and known:
         yield doubtful(
             "not-in-force", "policy", f"{', '.join(map(escaped, others))} differs from what is in force in the store",
@@ -150,7 +159,7 @@ def in_force(
             "settled, and approvals given under the other one count no more.",
             to_do="Start a worker with these files, which puts them in force, or take back the change.", scopes=others,
         )  # fmt: skip
-    elif known and facts:
+    elif known and facts and not changed:
         yield fine("in-force", "policy", "policy and contracts are the ones in force, or are not in force anywhere yet")
     names = {contract.name for contract in known}
     homeless = sorted({v.tool for v in opens} - names) if known else []
@@ -168,6 +177,14 @@ def in_force(
             why="The environment is part of every key: a worker of this one does not take them up.",
             to_do="Set environment in holdfast.toml, or leave them to the workers of theirs.", environments=strangers,
         )  # fmt: skip
+
+
+def _unreviewed(known: list[Contract], facts: Mapping[str, Fact]) -> list[str]:
+    """The tools whose version here, or as some process offered it, is not the one in force."""
+    mine = {contract.name: contract.version for contract in known}
+    offered = {s.removeprefix("offered:"): f.value for s, f in facts.items() if s.startswith("offered:")} | mine
+    in_force = {name: facts.get(f"contract:{name}") for name in offered}
+    return sorted(n for n, version in offered.items() if (fact := in_force[n]) is not None and fact.value != version)
 
 
 def variables(files: list[Path], env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
