@@ -34,7 +34,7 @@ def test_it_landed_at_a_wait_of_each_verb_and_ended_everything_that_can_end(land
     assert {one.move for one in landed} == set(LAPSES)
 
 
-@pytest.mark.req("2.5c", mutant="unknown-as-failed")
+@pytest.mark.req("2.5c", mutant="halt-unguarded")
 def test_an_unknown_on_which_an_end_lands_stays_unknown_until_there_is_evidence(landed) -> None:
     """No halt and no deadline makes a doubt a no: it ends as unknown, or by what a probe or a person found."""
     unknown = [one for one in landed if one.was_unknown]
