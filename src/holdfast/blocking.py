@@ -43,7 +43,7 @@ class Asynchronous(Protocol):
         """Close."""
         ...
 
-    async def begin(self, intent: Intent) -> RunHandle:
+    async def begin(self, intent: Intent, *, under: RunHandle | None = None) -> RunHandle:
         """The run of an intent."""
         ...
 
@@ -82,6 +82,16 @@ class Asynchronous(Protocol):
 
     async def review_approval(self, request: str, *, key: Signer, reason: str) -> Approval:
         """Look at a yes in an emergency."""
+        ...
+
+    async def grant(
+        self, holder: str, *, who: str = "", reason: str = "", key: Signer | None = None, under: str = "", **facets: Any
+    ) -> str:
+        """Record a grant."""
+        ...
+
+    async def revoke_grant(self, grant: str, *, who: str = "", reason: str = "", key: Signer | None = None) -> None:
+        """Take a grant back."""
         ...
 
 
@@ -130,9 +140,20 @@ class BlockingApp:
             raise NotOpen(what=f"The application on {self._app.url}")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def begin(self, intent: Intent) -> BlockingRun:
+    def begin(self, intent: Intent, *, under: BlockingRun | None = None) -> BlockingRun:
         """As :meth:`holdfast.App.begin`."""
-        return BlockingRun(self, self.wait(self._app.begin(intent)))
+        above = under.handle if under is not None else None
+        return BlockingRun(self, self.wait(self._app.begin(intent, under=above)))
+
+    def grant(
+        self, holder: str, *, who: str = "", reason: str = "", key: Signer | None = None, under: str = "", **facets: Any
+    ) -> str:
+        """As :meth:`holdfast.App.grant`."""
+        return self.wait(self._app.grant(holder, who=who, reason=reason, key=key, under=under, **facets))
+
+    def revoke_grant(self, grant: str, *, who: str = "", reason: str = "", key: Signer | None = None) -> None:
+        """As :meth:`holdfast.App.revoke_grant`."""
+        self.wait(self._app.revoke_grant(grant, who=who, reason=reason, key=key))
 
     def submit(self, intent: Intent, *, priority: int = 0, work: str = "") -> Submitted:
         """As :meth:`holdfast.App.submit`; what was accepted is taken up with :meth:`begin`, which finds it."""
@@ -229,6 +250,15 @@ class BlockingRun:
     ) -> Outcome:
         """As :meth:`holdfast.RunHandle.call`."""
         return self._app.wait(self._run.call(call, cites=cites, again=again, patience=patience, risk=risk))
+
+    @property
+    def handle(self) -> RunHandle:
+        """The same run for the application's own loop."""
+        return self._run
+
+    def narrowed(self, unit: str, **less: Any) -> BlockingRun:
+        """As :meth:`holdfast.RunHandle.narrowed`."""
+        return BlockingRun(self._app, self._app.wait(self._run.narrowed(unit, **less)))
 
     def settled(self, waiting: Waiting) -> Outcome:
         """As :meth:`holdfast.Waiting.settled`."""

@@ -212,6 +212,8 @@ class Watch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.events: dict[str, list[Event]] = {}
         self.app: Any = None
+        self.asked: dict[str, Case] = {}
+        """Through which handle each effect was first proposed."""
         honest = commits._fold
 
         def fold(change: Any, draft: Any, rows: Any, now_ms: int) -> Any:
@@ -241,6 +243,12 @@ class Watch:
     def add(self, run: str, event: Event) -> None:
         """One thing more that happened."""
         self.events.setdefault(run, []).append(event)
+
+    def case_of(self, view: Any, cases: list[Case]) -> Case:
+        """Whose call this was: by who proposed it, its caller or its predecessor; not by what its record says."""
+        while view is not None and view.id not in self.asked and len(cases) > 1:
+            view = self.of(view.parent or view.previous)
+        return cases[0] if len(cases) == 1 else self.asked[view.id]
 
     def of(self, effect: str) -> Any:
         """The record of an effect now."""
@@ -310,7 +318,8 @@ def judge(app: Any, world: World, cases: list[Case], watch: Watch) -> None:
         assert view is not None, f"L8: {change} belongs to no effect"
         assert view.key == change.key, f"L8: {change} came under the key of another effect"
         assert change.environment == view.environment == "prod"
-        case = next(c for c in by_run[view.run] if c.run.grants == view.grants)
+        case = watch.case_of(view, by_run[view.run])
+        assert view.grants == case.run.grants, f"L4: {change} came under {view.grants}, not {case.run.grants}"
         says = allowed(change)
         assert says != "no", f"L4: no rule allows {change}"
         for terms in case.bounds:
@@ -430,6 +439,8 @@ async def one_call(case: Case, app: Any, rng: random.Random, counts: Counter[str
     counts[type(outcome).__name__.lower()] += 1
     effect = getattr(outcome, "effect", "")
     view = watch.of(effect) if effect else None
+    if view is not None:
+        watch.asked.setdefault(effect, case)
     if view is not None and view.run == case.run.id:
         watch.add(case.run.id, Asked(case.run.record.purpose, tool, checked, view))
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from holdfast.kernel.amounts import Budget, Spent, money
+from holdfast.kernel.amounts import Budget, Spent
 from holdfast.kernel.documents import Grant
 from holdfast.report.page import Page, Span
 from holdfast.report.text import amount, escaped, framed, seen_from, when
@@ -52,7 +52,7 @@ def grant_page(chain: Sequence[Line], now_ms: int) -> Page:
     page.fact("holder", f"{escaped(grant.holder)} in the tenant {escaped(grant.tenant)}")
     page.fact("tools", _words(grant.tools))
     page.fact("resources", _words(grant.resources))
-    page.fact("environments", _words(grant.environments))
+    page.fact("in", _words(grant.environments))
     page.fact("classes", _words(tuple(c.value for c in grant.classes)))
     page.fact("budget", _budget(grant.budget, line.spent))
     page.fact(
@@ -85,8 +85,8 @@ def _budget(budget: Budget, spent: Spent) -> str:
         f"{used[p]} of {most} {p}" for p in ("effects", "steps", "tokens") if (most := getattr(budget, p)) is not None
     ]
     if budget.cost is not None:
-        paid = money(dict(spent.cost).get(budget.cost.currency, 0), budget.cost.currency)
-        parts.append(f"{amount(paid.minor, paid.currency)} of {amount(budget.cost.minor, budget.cost.currency)}")
+        paid = dict(spent.cost).get(budget.cost.currency, 0)
+        parts.append(f"{paid} of {amount(budget.cost.minor, budget.cost.currency)}")
     held = f"; {spent.reserved_effects} held for what waits" if spent.reserved_effects else ""
     return (", ".join(parts) or f"not bounded here; {spent.effects} effects so far") + held
 

@@ -353,7 +353,7 @@ async def test_a_revoked_grant_leaves_what_had_left_to_be_known(tmp_path: Path) 
 
 
 async def test_beginning_under_a_grant_that_gives_nothing_is_refused(tmp_path: Path) -> None:
-    """Another's, an unknown one, an expired one, one of which an ancestor was revoked: each is said; no run is there."""
+    """Another's, an unknown one, an expired one, one of which an ancestor was revoked: each is said."""
     async with opened(tmp_path, make()) as app:
         root = await granted(app)
         child = await app.grant("bot", under=root, who="alice", reason="less")
