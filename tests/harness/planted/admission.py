@@ -76,7 +76,7 @@ def _place_lost(put: Put) -> None:
 
 def _runs_unbounded(put: Put) -> None:
     """A run that is begun takes nobody's place."""
-    put(commits, "_runs_place", lambda run, rows, step: None)
+    put(commits, "runs_place", lambda run, rows, step: None)
 
 
 def _no_deadline(put: Put) -> None:
