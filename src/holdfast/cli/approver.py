@@ -231,7 +231,7 @@ def rekey(
 def key_(
     name: str, /, *, out: Annotated[str, Parameter(name="--out")] = "", shared: Shared = NO_OPTIONS
 ) -> Page:
-    """Make a key of your own without registering it, and print its public half for whoever registers you.
+    """Make a key of your own without registering it. Its public half, in FILE.pub, is for whoever registers you.
 
     Parameters
     ----------
@@ -248,4 +248,5 @@ def key_(
         raise Misused(f"there is a key at {file}; it stays as it is (name another file with --out)")
     own = Key.make(name)
     own.save(file)
+    Path(f"{file}.pub").write_text(f"{own.public_key}\n", encoding="ascii")
     return key_page(name, own.public_key, own.key_id, str(file))

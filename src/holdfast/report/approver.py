@@ -85,7 +85,7 @@ def key_page(name: str, public_key: str, key_id: str, file: str) -> Page:
     page = Page(data={"name": name, "public_key": public_key, "key_id": key_id, "file": file, "registered": False})
     page.head(f"key of {escaped(name)}  ", Span("✓ made, not registered", "good"))
     page.fact("file", f"{escaped(file)}  (whoever can read it can sign)")
-    page.fact("public", public_key)
+    page.fact("public", f"{public_key}  (also in {escaped(file)}.pub)")
     page.fact("next", f"somebody in admins: holdfast approver add {escaped(name)} --public {public_key} --as ADMIN")
     return page
 
