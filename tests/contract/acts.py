@@ -165,11 +165,11 @@ class Acts:
         return self.change(n, self.claimed(n, until_ms), states=(State.ADMITTED,), resource=self.resource(n))
 
     def dispatch(self, n: int, token: int, **guard: Any) -> Change:
-        return self.change(n, self.dispatched(n), token=token, holder=self.me, **guard)
+        return self.change(n, self.dispatched(n), **({"token": token, "holder": self.me, "budget": True} | guard))
 
     def leave(self, n: int, **guard: Any) -> Change:
         """Claim and dispatch in one, as the engine does."""
-        held = {"states": (State.ADMITTED,), "resource": self.resource(n)}
+        held = {"states": (State.ADMITTED,), "resource": self.resource(n), "budget": True}
         return self.change(n, self.claimed(n), self.dispatched(n), **(held | guard))
 
     def acknowledge(self, n: int, token: int) -> Change:

@@ -108,7 +108,10 @@ ENTRIES_OF_EFFECT = (
 )
 RUNS = "SELECT view FROM run WHERE n > 1 ORDER BY n DESC LIMIT ?"
 RUNS_OF_INTENT = "SELECT view FROM run WHERE intent = ? AND n > 1 ORDER BY n LIMIT ?"
-EVERY_RUN = "SELECT id, seq, head, view FROM run ORDER BY n"
+EVERY_RUN = "SELECT id, seq, head, view, state, intent FROM run ORDER BY n"
+EVERY_APPROVAL = "SELECT id, effect, state, view FROM approval ORDER BY id"
+EVERY_LEASE = "SELECT resource, effect, holder, token, until_ms FROM lease ORDER BY resource"
+EVERY_DOCUMENT = "SELECT kind, id, run, view FROM document ORDER BY kind, id"
 EFFECTS = _VIEW + " ORDER BY n DESC LIMIT ?"
 EFFECTS_IN_STATE = _VIEW + " WHERE state = ? ORDER BY n DESC LIMIT ?"
 EFFECTS_OF_RUN = _VIEW + " WHERE run = (SELECT run.n FROM run WHERE run.id = ?) ORDER BY n LIMIT ?"
@@ -119,7 +122,8 @@ COUNTS = "SELECT state, count(*) FROM effect GROUP BY state"
 COUNT_OPEN = "SELECT count(*) FROM effect WHERE open = 1"
 EFFECT_COLUMNS = "SELECT id, state, version, open, due_ms, identity FROM effect WHERE id = ?"
 HOW_MANY = (
-    "SELECT (SELECT count(*) FROM entry), (SELECT coalesce(max(pos), 0) FROM entry), (SELECT count(*) FROM effect)"
+    "SELECT (SELECT count(*) FROM entry), (SELECT coalesce(max(pos), 0) FROM entry), (SELECT count(*) FROM effect),"
+    " (SELECT count(*) FROM approval)"
 )
 IDS_LIKE = (
     "SELECT id, 'run' FROM run WHERE id >= ?1 AND id < ?2"
