@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 import holdfast as hf
 from holdfast.kernel.answers import Ack, Happened, Holds
 from holdfast.kernel.ports import Question, Request
@@ -52,10 +54,24 @@ async def test_tool_of_the_guide_refunds_is_found_and_verified() -> None:
     assert await looks.verify(Question(**asked)) == Holds(1200)
 
 
+async def test_bounded_tool_of_the_guide_reads_inside_and_nowhere_else(tmp_path: Path) -> None:
+    """Its program, over a folder that is there."""
+    (tmp_path / "a.txt").write_text("mine")
+    program = PROGRAMS[1].replace("/srv/repo", str(tmp_path))
+    registry = Registry([ran(program)["fetch"]])
+    bodies = Bodies(registry, clock_ms=lambda: 0)
+    asked: dict[str, Any] = {"effect": "ef_1", "tool": "fetch", "key": "k", "token": 1}
+    sending = Request(run="ru_1", attempt=1, send_by_ms=5_000, timeout_ms=5_000, args={"path": "a.txt"}, **asked)
+    assert await bodies.send(sending) == Ack("mine")
+    for path in ("../a.txt", "/etc/passwd"):
+        with pytest.raises(hf.UsageError, match="leads out"):
+            registry.bind(hf.Call("fetch", {"path": path}))
+
+
 async def test_tool_from_plain_data_of_the_guide_ships() -> None:
-    """The second program makes the same kind of tool from data."""
+    """The last program makes the same kind of tool from data."""
     carrier = SimpleNamespace(ship=lambda key, order: f"{order} under {key}")
-    made = ran(PROGRAMS[1], carrier=carrier)
+    made = ran(PROGRAMS[-1], carrier=carrier)
     registry = Registry([made["ship"]])
     bound = registry.bind(made["call"])
     sending = Request(
