@@ -457,7 +457,6 @@ async def at_rest(app: Any, world: World) -> None:
 
 
 @pytest.mark.req("2.1c", mutant="grant-uncovered-passes")
-@pytest.mark.req("2.2b", mutant="grant-leaf-only")
 @pytest.mark.req("2.1a", mutant="narrowing-forgotten")
 @pytest.mark.req("2.1c", mutant="child-forgets-grants")
 @pytest.mark.req("2.1c", mutant="sub-run-forgets-grants")

@@ -180,6 +180,14 @@ def test_each_facet_refuses_and_says_what_would_be_covered(
     assert says in covers(grant(**less), call(**asked))
 
 
+@pytest.mark.req("2.2b", mutant="grant-leaf-only")
+def test_a_wider_grant_in_a_chain_widens_nothing() -> None:
+    """However it came there, a child that claims more than its parent covers only what both do."""
+    chain = (grant(tools=("look",)), grant(id="gr_2", parent="gr_1"))
+    assert "it covers the tool look" in uncovered(chain, call())
+    assert uncovered(chain, call(tool="look")) == ""
+
+
 def test_asks_accumulate_and_the_larger_quorum_counts() -> None:
     """The group is that of whichever grant names one, and two groups are a conflict."""
     chain = (grant(asks=("refund",), group="ops"), grant(id="gr_2", asks=ALL, quorum=3), grant(id="gr_3"))

@@ -18,6 +18,7 @@ from holdfast.kernel.documents import Approver
 from holdfast.kernel.errors import BadValue, IntentDiffers, NotAnApprover, NotGranted, ReasonMissing
 from holdfast.kernel.model import State
 from holdfast.runtime.planner import Answer, Proposed, Scripted, View
+from tests.approving import approve
 
 ALLOW = "permit (principal, action, resource);"
 EVERYTHING: dict[str, Any] = {"tools": ["*"], "resources": ["*"], "environments": ["*"], "classes": ["*"]}
@@ -262,23 +263,26 @@ async def test_what_a_body_calls_comes_under_the_grants_of_its_own_call(tmp_path
 
 @pytest.mark.req("2.1c", mutant="generation-forgets-grants")
 async def test_the_next_generation_of_a_call_comes_under_the_same_grants(tmp_path: Path) -> None:
-    """A call that provably did not happen is tried anew under what it was proposed under."""
-    said: list[int] = []
+    """What is proposed anew by itself, because the target moved after a yes, comes under what it was proposed under."""
+    seen = {"version": 1}
+    put = make()
 
-    async def body(fx: hf.Fx, *, box: str) -> None:
-        said.append(1)
-        raise hf.DidNotHappen("busy") if len(said) == 1 else hf.DidNotHappen("still busy")
+    @put.state
+    def _(look: hf.Look, *, box: str) -> int:
+        return seen["version"]
 
-    put = hf.tool(
-        name="put", effect="irreversible", resource="box:{box}", identity=("box",), keyed="24h", owner="k",
-        no_probe="none", attempts=2,
-    )(body)  # fmt: skip
-    async with opened(tmp_path, put) as app:
+    async with opened(tmp_path, put, policy="permit (principal, action, resource) when { context.approved };") as app:
         narrow = await (await app.begin(intent())).narrowed("u", tools=["put"])
-        await narrow.call(put(box="a"))
+        waits = await narrow.call(put(box="a"))
+        assert isinstance(waits, hf.Waiting)
+        approve(app.store, waits.request, "carol")
+        seen["version"] = 2
+        await narrow.carry(waits.effect, 0)
         await app.recover()
         views = app.store.effects(run=narrow.id)
+    assert [view.generation for view in views] == [1, 2]
     assert {view.grants for view in views} == {narrow.grants}
+    assert BOOK == []
 
 
 @pytest.mark.req("2.1c", mutant="sub-run-forgets-grants")
