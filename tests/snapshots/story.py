@@ -85,7 +85,7 @@ async def _tell(home: Path) -> dict[str, str]:
             # Without patience nothing is asked twice: what comes next is left for the commands.
             outcome = await run.call(call, cites=[seen], patience=0)
             found[name] = outcome.effect
-        for name in ("ann", "bob", "eve"):
+        for name in ("ann", "bob", "eve", "support-bot"):
             approving.register(app.store, name, groups=() if name == "eve" else ("finance",))
             approving.key_of(name).save(home / "keys" / f"{name}.key")
     return found

@@ -24,6 +24,8 @@ READ_ONLY = (
     "effect list --state unknown",
     "approval list",
     "approval show {waiting}",
+    "approver list",
+    "approver show ann",
     "evidence show {failed} --full",
     "evidence verify",
     "store show",
@@ -112,7 +114,9 @@ def test_a_yes_and_a_no(own_desk: Desk) -> None:
     """Nobody approves what they proposed; a second yes, a yes after the end and a no without a reason are refused."""
     own_desk.screen(
         "approve-refuse",
+        "approve {waiting} --as nobody",
         "approve {waiting} --as support-bot",
+        "approve {waiting} --as eve",
         "approve {waiting} --as ann --reason seen",
         "approve {waiting} --as ann",
         "approval list",
