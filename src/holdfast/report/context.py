@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from holdfast.kernel.amounts import Budget, Spent
-from holdfast.kernel.authority import not_to_rely_on
+from holdfast.kernel.authority import not_to_rely_on, spelled
 from holdfast.kernel.documents import AnyDocument, Approver, Grant, Item, Meter
 from holdfast.kernel.model import AFTER_COMMIT, Approval, Effect, Run
 
@@ -90,6 +90,7 @@ class Context(NamedTuple):
 def around(store: Store, approval: Approval, view: Effect, run: Run | None) -> Context:
     """What stands around this request now."""
     now_ms = store.now_ms()
+    behind = {spelled(name) for name in (approval.proposer, view.principal)}
     people = [p for p in store.documents("approver") if isinstance(p, Approver) and p.holds(approval.group, now_ms)]
     grants = [g for name in view.grants if isinstance(g := store.document("grant", name), Grant)]
     left = [_left("the run", run.budget, run.spent, view)] if run is not None else []
@@ -98,7 +99,7 @@ def around(store: Store, approval: Approval, view: Effect, run: Run | None) -> C
         spent = meter.spent if isinstance(meter, Meter) else Spent()
         left.append(_left(f"the grant {grant.id} of {grant.holder}", grant.budget, spent, view))
     return Context(
-        people=tuple(people),
+        people=tuple(person for person in people if person.id not in behind),
         earlier=earlier_of(view, store.effects(limit=LOOKED_BACK)),
         evidence=tuple(_evidence(store, view.run, item, now_ms) for item in view.cites),
         grants=tuple(grants),
