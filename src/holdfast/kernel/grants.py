@@ -261,6 +261,8 @@ def checked(grant: Grant) -> Grant:
         raise _bad("holder", "a grant needs a holder")
     if type(grant.quorum) is not int or not 1 <= grant.quorum <= 100:
         raise _bad("quorum", "a quorum is a number of people, from 1 to 100")
+    if grant.budget.steps is not None or grant.budget.tokens is not None:
+        raise _bad("budget", "a grant bounds effects and cost; what a planner may use is bounded by its intent")
     if (grant.group or grant.quorum > 1) and not grant.asks:
         raise _bad("asks", "a group or a quorum needs the tools of which it is asked")
     return grant

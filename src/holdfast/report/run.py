@@ -53,6 +53,8 @@ def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int, entries:
         f"{escaped(who.name)} ({escaped(who.kind)}), vouched for by {escaped(who.vouched_by)}",
     )
     page.fact("where", f"environment {escaped(run.environment)}, tenant {escaped(run.tenant)}")
+    if run.grants:
+        page.fact("under", f"{', '.join(escaped(grant) for grant in run.grants)}: what all of these grants allow")
     page.fact("opened", when(run.opened_ms))
     if run.deadline_ms is not None:
         page.fact("deadline", f"{when(run.deadline_ms)} ({seen_from(run.deadline_ms, now_ms)})")

@@ -239,6 +239,8 @@ def test_a_narrower_grant_ends_with_its_parent_and_keeps_what_is_not_named() -> 
         {"tools": ("",)},
         {"holder": " "},
         {"quorum": 0},
+        {"budget": Budget(steps=3)},
+        {"budget": Budget(tokens=3)},
         {"group": "ops"},
         {"quorum": 2},
         {"asks": ("a\nb",), "group": "ops"},
