@@ -29,6 +29,7 @@ INTENT = {
     "scope": "a list of texts",
     "done": "a list of texts",
     "budget": "a table",
+    "grant": "text",
 }
 BUDGET = {"effects": "a whole number", "steps": "a whole number", "tokens": "a whole number", "cost": "a table"}
 COST = {"minor": "a whole number", "currency": "text"}
@@ -46,7 +47,7 @@ MODEL = {
     "currency": "text",
 }
 SECRETS = frozenset({"api_key", "apikey", "auth", "key", "password", "secret", "token"})
-ITEM = {"source": "text", "kind": "text", "text": "text", "file": "text", "fresh_for": "text"}
+ITEM = dict.fromkeys(("source", "kind", "text", "file", "fresh_for", "about", "owner"), "text")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Shown:
     content: str
     kind: str
     fresh_for: str | None
+    about: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,8 @@ def _item(path: Path, text: str, keys: dict[str, Any]) -> Shown:
         content = place.read_text(encoding="utf-8", errors="replace")
     if "fresh_for" in keys:
         _span(path, "items.fresh_for", keys["fresh_for"])
-    return Shown(keys["source"], content, keys.get("kind", "untrusted"), keys.get("fresh_for"))
+    about, owner = keys.get("about", ""), keys.get("owner", "")
+    return Shown(keys["source"], content, keys.get("kind", "untrusted"), keys.get("fresh_for"), about, owner)
 
 
 def _span(path: Path, key: str, value: str) -> int:
