@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from holdfast.kernel.model import State
-from tests.contract import test_clock_contract, test_documents_contract, test_store_contract
+from tests.contract import test_clock_contract, test_documents_contract, test_room_contract, test_store_contract
 from tests.contract.acts import Acts, applied
 from tests.contract.postgres_server import Postgres, server
 
@@ -19,7 +19,7 @@ __all__ = ["server"]
 
 SHARED = {
     name: test
-    for module in (test_store_contract, test_documents_contract, test_clock_contract)
+    for module in (test_store_contract, test_documents_contract, test_clock_contract, test_room_contract)
     for name, test in vars(module).items()
     if name.startswith("test_")
 }
