@@ -75,7 +75,10 @@ async def begun(wanted: Wanted, intent: Intent, items: Sequence[Shown]) -> Page:
         # Where runs are limited, one from the command line finds room as any other does.
         run = await app.begin(whose) if app.limits is None else (await app.submit(whose)).unwrap()
         for item in items:
-            await run.saw(item.source, item.content, kind=item.kind, fresh_for=item.fresh_for, keep=True)
+            await run.saw(
+                item.source, item.content, kind=item.kind, fresh_for=item.fresh_for, about=item.about, owner=item.owner,
+                keep=True,
+            )  # fmt: skip
         return run
 
     return await _driven(wanted, begin)

@@ -170,7 +170,7 @@ def _approval(seen: Seen, policy: str) -> str:
 
 
 def _items(items: Iterable[Item], now_ms: int) -> Iterator[Point]:
-    for item in items:
+    for item in sorted(items, key=lambda item: (item.seen_ms, item.id)):
         if not item.must_hold:
             why = not_to_rely_on(item, item.id, now_ms)
             yield Point(part="item", id=named(item), holds=not why, why=why)

@@ -32,7 +32,7 @@ def approval_outlives_its_world(stage: Stage, say: Say) -> list[dict[str, Any]]:
     naive = {name: _naive(stage, f"in_2{name}n", BRIEF if name == "b" else AMOUNT) for name in "abcd"}
     twice = _naive_twice(stage, "in_2en")
     over_s = max(0.0, brief["expires_ms"] / 1000 - time.time() + 0.1)
-    time.sleep(over_s)
+    time.sleep(over_s)  # It is the passing of time that is shown: there is nothing else to wait for.
     return [
         _target_changed(stage, say, naive["a"]),
         _expired(stage, say, naive["b"], brief),

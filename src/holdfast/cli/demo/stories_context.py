@@ -42,7 +42,7 @@ def resumes_from_old_context(stage: Stage, say: Say) -> list[dict[str, Any]]:
     read_s = time.monotonic()
     bank.refund("in_3", AMOUNT, note=BY_HAND)
     say("    ▶ two agents read an invoice each, think, and are killed; a colleague refunds one of the two by hand")
-    time.sleep(max(0.0, FRESH_S + 0.2 - (time.monotonic() - read_s)))
+    time.sleep(max(0.0, FRESH_S + 0.2 - (time.monotonic() - read_s)))  # Until it is stale.
     moved = _gone_on(stage, say, "W3", "an agent resumes from old context", "in_3", said, without)
     say("W3b  the same, and nothing had changed")
     still = _gone_on(stage, say, "W3b", "old context, read again, still so", "in_3b", said, without)
