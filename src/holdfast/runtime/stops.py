@@ -62,7 +62,7 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     """How often something may happen before the runtime stops a run for it."""
 
     scope_exits: int = 3
-    repeats: int = 6
+    repeats: int = 10
     idle_steps: int = 12
 
 
