@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench import gate, planning, rounds
 from bench import outsides as every
-from bench import planning, rounds
 from bench import startup as fresh
 
 Say = Callable[[str], None]
@@ -50,6 +50,15 @@ def measure_startup(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     except (RuntimeError, OSError) as error:
         found = {"commands": {"failed": str(error)}}
     say("start-up")
+    return found
+
+
+def measure_gate(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
+    """Every part of the gate."""
+    found = {}
+    for part in gate.PARTS:
+        found[part] = _asked("bench.gate", part, *([arguments.folder] if arguments.folder else []))
+        say(f"gate: {part}")
     return found
 
 
@@ -127,6 +136,33 @@ def _show_view(out: Console, view: dict[str, Any]) -> None:
         told = f"{name} ({got['told']} told)" if got["told"] else name
         table.add_row(told, *times, str(got["document_characters"]), str(shown))
     out.print(table)
+
+
+def show_gate(out: Console, counts: dict[str, Any]) -> None:
+    """Decisions, the share of an effect, and reloads as tables."""
+    here = _here(out, counts)
+    if (decisions := here.get("decisions")) is not None:
+        table = Table("rules", "decision", "p50 us", "p99 us", "a second", title="One decision")
+        for name, got in decisions.items():
+            for way in ("computed", "remembered"):
+                took = got[way]
+                figures = (f"{took['p50_us']:.1f}", f"{took['p99_us']:.1f}", f"{took['per_second']:,.0f}")
+                table.add_row(f"{got['rules']}, {name}", way, *figures)
+        out.print(table)
+    if (share := here.get("share")) is not None:
+        table = Table("policy", "gate us", "effect us", "share", title="The gate's share of an effect's CPU, 16 runs")
+        for name, got in share.items():
+            table.add_row(name, f"{got['policy_us']:.0f}", f"{got['effect_us']:.0f}", f"{got['share']:.1%}")
+        out.print(table)
+    if (reload := here.get("reload")) is not None:
+        columns = ("reloads", "effects/s", "dispatch commits", "retries", "per 1000", "p50 ms", "p99 ms", "reload ms")
+        table = Table("a reload", *columns, title="64 runs while the policy changes")
+        for name, got in reload.items():
+            figures = (f"{got['retries_per_1000']:.2f}", f"{got['p50_ms']:.1f}", f"{got['p99_ms']:.1f}")
+            took = f"{got['reload_ms']:.1f}" if got["reload_ms"] is not None else "-"
+            counted = (str(got["commits"]), str(got["retries"]))
+            table.add_row(name, str(got["reloads"]), f"{got['per_second']:.0f}", *counted, *figures, took)
+        out.print(table)
 
 
 def show_outsides(out: Console, counts: dict[str, Any]) -> None:

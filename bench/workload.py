@@ -97,12 +97,12 @@ class Turns:
 
 async def measure(
     folder: Path, *, runs: int, each: int, decisions: str = "remembered", drive: bool = False,
-    parts: bool = False, count: bool = False, warm: int = 20,
+    parts: bool = False, count: bool = False, warm: int = 20, policy: str = POLICY,
 ) -> Result:  # fmt: skip
     """`runs` runs at once, `each` effects in every one, on a new store in `folder`."""
     os.environ["HOLDFAST_STATE_DIR"] = str(folder / "state")
-    async with hf.open(f"sqlite:{folder}/bench.db", tools=tools(), policy=POLICY, environment="bench") as app:
-        judge = app.ports.gate.judge  # type: ignore[attr-defined]
+    async with hf.open(f"sqlite:{folder}/bench.db", tools=tools(), policy=policy, environment="bench") as app:
+        judge = app.ports.gate.inner.judge  # type: ignore[attr-defined]
         if decisions == "computed":
             judge.decide = _forgetful(judge)
         handles = [

@@ -169,7 +169,7 @@ async def test_the_ledger_is_read_once_a_round_and_once_a_verb(app, monkeypatch)
 
 async def test_a_decision_is_computed_once_for_equal_inputs(app):
     """Two hundred effects that differ in nothing a rule can read are decided by one evaluation."""
-    judge = app.ports.gate.judge
+    judge = app.ports.gate.inner.judge
     handles = await runs(app, 1)
     await calls(handles[0], "same", 50)
     assert judge.computed == 1

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from holdfast.effect import admit
-from holdfast.gate import decide, evaluate, policy
+from holdfast.gate import decide, evaluate, examples, policy
 from holdfast.gate.decide import Judge
 from holdfast.gate.evaluate import Case, ToolRules
 from holdfast.gate.question import Decision
@@ -126,6 +126,11 @@ def purpose_persuades(put: Put) -> None:
     put(Rulings, "_judged", credulous)
 
 
+def examples_always_pass(put: Put) -> None:
+    """An example is as it should be, whatever the policy answers."""
+    put(examples, "_differs", lambda example, said: "")
+
+
 def denial_unrecorded(put: Put) -> None:
     """A refusal leaves no entry."""
     honest = admit._moved
@@ -157,6 +162,7 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "policy-order-matters": order_matters,
     "described-tool-passes": described_tool_passes,
     "purpose-persuades": purpose_persuades,
+    "examples-always-pass": examples_always_pass,
     "denial-unrecorded": denial_unrecorded,
     "kept-policy-moves": kept_moves,
 }

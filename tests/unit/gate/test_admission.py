@@ -257,6 +257,7 @@ def test_every_scope_that_was_looked_at_is_carried_into_the_commit() -> None:
         ({"work": {"payments": {"most": 0}}}, "work.most"),
         ({"work": {"payments": {"within": "soon"}}}, "work.within"),
         ({"retries": {"per_run": -1}}, "retries.per_run"),
+        ({"work": {"a/principal:bob": {}}}, "work.a/principal:bob"),
         ({"runs": {"degrade_from": 3}}, "runs.degrade_from"),
         ({"principal": {"cost": {"minor": -1, "currency": "EUR"}}}, "money.minor"),
     ],

@@ -327,8 +327,8 @@ TIGHT = st.lists(
             ["", '@quorum("2")\n', '@quorum("3") @expires("4h")\n', '@expires("1m")\n', '@approvers("a")\n']
         ),
         st.sampled_from(["permit", "permit", "permit", "forbid"]),
-        st.sampled_from(("true", *RISKY)),
-        st.sampled_from(("true", "true", *CONDITIONS)),
+        st.one_of(st.just("true"), st.sampled_from(RISKY)),
+        st.one_of(st.just("true"), st.sampled_from(CONDITIONS)),
         st.booleans(),
     ),
     min_size=1,

@@ -127,7 +127,7 @@ def test_a_day_that_ends_rules_is_not_answered_from_the_day_before(
 
 
 @pytest.mark.req("2.8a", mutant="policy-order-matters")
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=200)
 @given(TIGHT, FIT, st.randoms(use_true_random=False))
 def test_order_of_the_rules_does_not_matter(policy: Planned, asked: Question, chance: random.Random) -> None:
     """The same rules in another order give the same answer, by the same rules, to the same people."""
