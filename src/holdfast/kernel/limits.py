@@ -184,6 +184,13 @@ class Limits(Record, frozen=True, kw_only=True):
     retries: Retries = Retries()
     runs: Runs = Runs()
 
+    def __post_init__(self) -> None:
+        for name in self.work:
+            if not name or set(name) & set("/:"):
+                raise BadValue(
+                    path=f"work.{name}", why='a class of work has a name without "/" and ":"', value_type="str"
+                )
+
     def of(self, work: str) -> Work:
         """The limits of a class of work."""
         return self.work.get(work) or self.work.get("*") or Work()

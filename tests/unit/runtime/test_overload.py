@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections import Counter
 
 import msgspec
@@ -138,6 +139,28 @@ async def test_two_processes_cannot_both_take_the_last_place() -> None:
     await them.go(two, "w2", "admit")
     assert (them.view(one).state, them.view(two).state) == (State.ADMITTED, State.WAITING)
     assert len(them.under_way()) == 1
+
+
+async def test_a_planner_is_told_what_it_may_propose_instead() -> None:
+    """The smaller calls, and the cheaper one with what it leaves undone, are alternatives of the view; none is made."""
+    them = crowd(hf.Work(most=1, most_waiting=0, most_items=1))
+    await them.asks("mallory", "x")
+    seen: list[hf.View] = []
+
+    class Listens:
+        async def propose(self, view: hf.View) -> hf.Answer:
+            seen.append(view)
+            if view.step:
+                return hf.Answer(done=True, says="enough")
+            long = hf.Proposed("pay", {"invoice": "p", "bills": ["a", "b"]})
+            return hf.Answer(calls=(long, hf.Proposed("pay_or_later", {"invoice": "q"})))
+
+    await (await them.run()).drive(Listens())
+    shaped, degraded = seen[-1].told
+    assert [json.loads(text.partition(": ")[2])["args"]["bills"] for text in shaped.alternatives[:2]] == [["a"], ["b"]]
+    assert '"pay_later"' in degraded.alternatives[0]
+    assert "this leaves undone: nothing is paid today" in degraded.alternatives[0]
+    assert them.paid() == []
 
 
 async def test_money_of_a_window_is_held_from_the_admission_on() -> None:
