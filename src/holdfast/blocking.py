@@ -19,6 +19,7 @@ from holdfast.kernel.outcomes import Outcome, Waiting
 from holdfast.runtime.approvers import Approvers
 from holdfast.runtime.begin import Intent
 from holdfast.runtime.planner import Planner
+from holdfast.runtime.policies import Reloaded
 from holdfast.runtime.resume import Resumption
 from holdfast.runtime.run import Call, Item, Report, RunHandle
 from holdfast.runtime.submit import Submitted
@@ -57,6 +58,10 @@ class Asynchronous(Protocol):
 
     async def recover(self) -> tuple[Effect, ...]:
         """One round of recovery."""
+        ...
+
+    async def reload_policy(self, policy: Any = None, *, in_flight: str = "move", who: str, reason: str) -> Reloaded:
+        """Another policy in force."""
         ...
 
     def seal(self, profile: str = "embedded", *, planner_user: str = "") -> tuple[str, ...]:
@@ -191,6 +196,10 @@ class BlockingApp:
     def review_approval(self, request: str, *, key: Signer, reason: str) -> Approval:
         """As :meth:`holdfast.App.review_approval`."""
         return self.wait(self._app.review_approval(request, key=key, reason=reason))
+
+    def reload_policy(self, policy: Any = None, *, in_flight: str = "move", who: str, reason: str) -> Reloaded:
+        """As :meth:`holdfast.App.reload_policy`."""
+        return self.wait(self._app.reload_policy(policy, in_flight=in_flight, who=who, reason=reason))
 
 
 class _InLoop:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from tests.unit.gate.world import PAYS, Outside, intent, opened
 
 NONE = '@id("freeze") forbid (principal, action, resource);'
 ALL = '@id("all") permit (principal, action, resource);'
+ROOT = Path(__file__).resolve().parents[3]
 BY = {"who": "ann", "reason": "the freeze begins"}
 
 
@@ -183,3 +187,33 @@ async def test_reloads_under_load_lose_no_call_and_send_none_twice(tmp_path: Pat
 def _read(look: hf.Fx, *, x: str) -> str:
     """Read something."""
     return x
+
+
+async def test_the_command_line_reloads_while_a_worker_has_the_store_open(
+    tmp_path: Path,
+) -> None:
+    """Another process puts the edited file in force; the worker decides its next call by it, and the run is named."""
+    (tmp_path / "pay.py").write_text(
+        "from tests.unit.gate.world import Outside\npay = Outside().tool()\n", encoding="utf-8"
+    )
+    (tmp_path / "rules.cedar").write_text(PAYS, encoding="utf-8")
+    config = 'store = "sqlite:h.db"\ntools = ["pay.py:pay"]\npolicy = "rules.cedar"\nenvironment = "prod"\n'
+    (tmp_path / "holdfast.toml").write_text(config, encoding="utf-8")
+    pay = Outside().tool()
+    async with opened(tmp_path, pay, policy=tmp_path / "rules.cedar") as app:
+        run = await app.begin(intent())
+        (tmp_path / "rules.cedar").write_text(NONE, encoding="utf-8")
+        command = ["-m", "holdfast", "policy", "reload", "--in-flight", "move", "--as", "ann", "--reason", "freeze"]
+        other = await asyncio.create_subprocess_exec(
+            sys.executable, *command, "--json", cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])},
+        )  # fmt: skip
+        out, _ = await other.communicate()
+        assert other.returncode == 0
+        after = json.loads(out)["data"]["after"]
+        refused = await run.call(pay(account="a", amount=1))
+        assert isinstance(refused, hf.Refused)
+        assert refused.rules == ("freeze",)
+        fact = app.store.fact("policy:prod")
+        assert fact is not None
+        assert (fact.value, fact.by[:5]) == (after, "ann (")
