@@ -38,6 +38,8 @@ STATE_SIGNS = {
 }
 
 PEOPLE_SHOWN = 10
+SEEN_ITSELF = frozenset({"authoritative", "observed"})
+"""Kinds of items that are readings; all others are what somebody said or remembered."""
 
 
 class Target(NamedTuple):
@@ -206,6 +208,8 @@ def _evidence_lines(page: Page, context: Context, now_ms: int) -> None:
             said += f"  {escaped(item.kind)} from {framed(item.source, 80)}, seen {seen_from(item.seen_ms, now_ms)}"
         fresh = f", fresh until {seen_from(item.fresh_until_ms, now_ms)}" if item.fresh_until_ms else ""
         mark = Span(f"  ✗ {escaped(item.weak)}", "bad") if item.weak else Span(f"  ✓ counts{fresh}", "good")
+        if not item.weak and item.kind not in SEEN_ITSELF:
+            mark = Span(f"  — somebody's word, unchecked{fresh}", "doubt")
         page.fact("rests on" if not number else "", said, mark)
     if not context.evidence:
         page.fact("rests on", "nothing that it was shown")
