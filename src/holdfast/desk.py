@@ -225,10 +225,13 @@ class Desk:
     async def approve(self, request: str, *, key: Signer, reason: str = "", break_glass: bool = False) -> Effect:
         """Say yes to a request, signed with this key, if its target still is as the request shows it.
 
+        Where its tool is not registered here, the target is not read before, only when the yes is used.
         Raises ApprovalInvalid, ApproverIsProposer, NotAnApprover, ReasonMissing.
         """
         approval = self.store.approval(request)
-        if approval is not None and approval.state == "open" and approval.fingerprint:
+        view = (await self.store.read(approval.effect)).effect if approval is not None else None
+        at_hand = view is not None and view.tool in self.registry
+        if approval is not None and approval.state == "open" and approval.fingerprint and at_hand:
             why = people.not_as_shown(approval, str(await self.look(approval.effect, "state")))
             if why:
                 raise ApprovalInvalid(effect=approval.effect, approval=request, why=why)

@@ -444,6 +444,18 @@ async def test_only_a_yes_in_an_emergency_is_reviewed(tmp_path: Path) -> None:
         assert [fact.by for fact in people.owed(app.store.facts())] == ["kim"]
 
 
+async def test_yes_where_the_tool_is_not_at_hand_is_judged_when_it_is_used(tmp_path: Path) -> None:
+    """A program without the tool records the yes; the target that moved meanwhile is found by the dispatch."""
+    async with opened(tmp_path) as app:
+        waiting = await asked(app)
+    WORLD.state["web"] = "v0-hotfix"
+    async with hf.open(f"sqlite:{tmp_path / 'h.db'}", environment="desk", recover=False) as app:
+        await app.approve(waiting.request, key=key_of("ann"))
+    async with opened(tmp_path) as app:
+        assert isinstance(await again(app), hf.Refused)
+    assert WORLD.books == []
+
+
 # ------------------------------------------------------------------------------- two dispatchers, one approval
 
 RACER = """
