@@ -54,7 +54,6 @@ class Desk(Over, Protocol):
 
     def cards(self, *grants: str) -> tuple[Card, ...]:
         """The contracts that a planner may use under these grants, as plain data."""
-        ...
 
     async def noted(self, run: str, after: int) -> list[Noted]:
         """The run's own entries after a sequence number, with everything recorded so far on disk."""
@@ -72,7 +71,6 @@ class Handle(Protocol):
     @property
     def grants(self) -> tuple[str, ...]:
         """The grants that its calls come under."""
-        ...
 
     @property
     def shown(self) -> Mapping[str, tuple[Noted, Any]]:
@@ -99,6 +97,9 @@ class Handle(Protocol):
     async def broken_assumption(self) -> Doubted | None:
         """Read again what is assumed and went stale; the first that does not hold."""
         ...
+
+
+_Unfit = NamedTuple("_Unfit", [("code", str), ("reason", str)])  # something that is no call: why, as code and in words
 
 
 class Turns:
@@ -393,10 +394,3 @@ class Turns:
             stop=stop,
             late_ms=run.late_ms,
         )
-
-
-class _Unfit(NamedTuple):
-    """Something that is no call: the code of the error, and the reason in words."""
-
-    code: str
-    reason: str
