@@ -17,7 +17,7 @@ from holdfast.kernel.limits import NO_LIMITS, UNDER_WAY, Limits, Load, Queued
 from holdfast.kernel.model import Effect, Run, State
 
 KEPT_MS = 50
-"""How long the list of those who wait is good for, while no count of the class has moved."""
+"""How long the list of those who wait is good for, while no place is taken or freed: in between their order is moot."""
 
 
 LIMITS = "limits:"
@@ -85,12 +85,12 @@ class Room:
             return (), 0
         now_ms = self._store.now_ms()
         known = self._known.get(work)
-        if known is not None and known[0] == counts and now_ms - known[1] < KEPT_MS:
+        if known is not None and known[0] == counts[:2] and now_ms - known[1] < KEPT_MS:
             return known[2], known[3]
         views = [v for v in self._store.open_effects() if v.admission.get("work") == work]
         accepted = [v.proposed_ms for v in views if v.schedulings or v.state in UNDER_WAY]
         queued = tuple(self._queued(v) for v in views if waits_for_a_place(v, now_ms))
-        self._known[work] = (counts, now_ms, queued, min(accepted, default=0))
+        self._known[work] = (counts[:2], now_ms, queued, min(accepted, default=0))
         return queued, min(accepted, default=0)
 
     def _queued(self, view: Effect) -> Queued:
