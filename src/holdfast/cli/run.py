@@ -107,12 +107,11 @@ def cancel(run: str, /, *, who: As, reason: Reason, shared: Shared = NO_OPTIONS)
     reason
         Why; it is recorded.
     """
-    from holdfast.report.run import run_page
     from holdfast.runtime.cancel import cancel as cancelled
 
     with deciding(shared) as store:
         row = cancelled(store, store.find(run, "run"), who=who, vouched_by=vouched(), reason=reason)
-        return run_page(row, store.effects(run=row.id, limit=1_000_000), store.now_ms(), limit=200)
+        return _page(store, row.id)
 
 
 @app.command

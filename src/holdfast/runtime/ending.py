@@ -8,7 +8,7 @@ turns do.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -22,6 +22,13 @@ from holdfast.runtime.stops import ELSEWHERE, Ground, InTheWay, Stop
 
 NOTHING_CAME = frozenset({State.REFUSED, State.FAILED, State.SUPERSEDED})
 """Ends in which nothing changed outside: one of them does not keep a run from being done, all of them do."""
+
+
+class Unfit(NamedTuple):
+    """A planner's call that is none: the code of the error, and the reason in words."""
+
+    code: str
+    reason: str
 
 
 class Over(Protocol):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ from holdfast.kernel.model import Effect, Run
 from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Waiting
 from holdfast.kernel.ports import Ports
 from holdfast.runtime import stops
-from holdfast.runtime.ending import Over, Report, Rest, agreed, come_to_rest, finished, stopping
+from holdfast.runtime.ending import Over, Report, Rest, Unfit, agreed, come_to_rest, finished, stopping
 from holdfast.runtime.items import Doubted
 from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View, said, usable
 from holdfast.runtime.stops import TOLERANCE, Course, Ground, Stop, Tolerance
@@ -97,9 +97,6 @@ class Handle(Protocol):
     async def broken_assumption(self) -> Doubted | None:
         """Read again what is assumed and went stale; the first that does not hold."""
         ...
-
-
-_Unfit = NamedTuple("_Unfit", [("code", str), ("reason", str)])  # something that is no call: why, as code and in words
 
 
 class Turns:
@@ -297,7 +294,7 @@ class Turns:
             outcome = await self._try(turn, call)
             carried = self._untold[told_before:]
             self._carried += carried
-            if isinstance(outcome, _Unfit):
+            if isinstance(outcome, Unfit):
                 body = {"tool": call.tool, "code": outcome.code, "reason": outcome.reason, "call": number}
                 await self._note(Note(kind="unfit", by="planner", body=body))
                 self._outcomes.append(Refused(outcome.reason, rules=(outcome.code,)))
@@ -312,10 +309,10 @@ class Turns:
             await self._point()
             raise finished(await self._ports.store.run_effects(self._handle.id), turn.says)
 
-    async def _try(self, turn: Turn, call: Proposed) -> Outcome | _Unfit:
+    async def _try(self, turn: Turn, call: Proposed) -> Outcome | Unfit:
         """A planner's call as far as it goes, or why it is none."""
         if call.unfit:
-            return _Unfit("unreadable", call.unfit)
+            return Unfit("unreadable", call.unfit)
         try:
             known = await self._already(turn, call) if turn.number not in self._own else ""
             if known:
@@ -326,7 +323,7 @@ class Turns:
         except IntegrityError:
             raise  # a store that cannot be trusted is no fault of a call, and stops the work
         except HoldfastError as error:
-            return _Unfit(error.code, str(error))
+            return Unfit(error.code, str(error))
 
     async def _already(self, turn: Turn, call: Proposed) -> str:
         """The effect that a call of an earlier process's answer became, if it got that far.
