@@ -77,9 +77,9 @@ async def propose(ports: Ports, proposal: Proposal) -> str:
         latest = await ports.store.latest(same)
         relation = meets(latest, digest)
         if latest is not None and relation == "same":
-            if not await _read_anew(ports, latest, run):
+            relation = await _moved_on(ports, latest, proposal)
+            if relation == "same":
                 return latest.id
-            relation = "next"  # what was read is no longer fresh, so the world is looked at again
         if latest is not None and relation == "reused":
             raise KeyReused(
                 effect=latest.id,
@@ -98,11 +98,20 @@ async def propose(ports: Ports, proposal: Proposal) -> str:
     raise AssertionError(f"a proposal of {contract.name} lost {RACES} races in a row")
 
 
-async def _read_anew(ports: Ports, latest: Effect, run: Run) -> bool:
-    """Whether a read is made once more: what it yielded is no longer fresh, or is another run's to cite."""
-    if not latest.item or latest.state not in AFTER_COMMIT:
-        return False
-    return latest.run != run.id or to_read_anew(await ports.store.read(latest.id))
+async def _moved_on(ports: Ports, latest: Effect, proposal: Proposal) -> str:
+    """What the same call is after all, where what carried the first one does not carry it any more.
+
+    A read is made once more where what it yielded is no longer fresh, or is another run's to cite. A call that rests
+    on other items than one that was not sent yet replaces it, if the items of that one have lapsed: nobody need be
+    asked about what would be refused.
+    """
+    if latest.item and latest.state in AFTER_COMMIT:
+        other = latest.run != proposal.run.id
+        return "next" if other or to_read_anew(await ports.store.read(latest.id)) else "same"
+    waits = latest.state in BEFORE_DISPATCH and latest.cites and proposal.cites
+    if waits and set(proposal.cites) != set(latest.cites) and latest.run == proposal.run.id:
+        return "supersede" if ungrounded(await ports.store.read(latest.id)) else "same"
+    return "same"
 
 
 def first_record(
@@ -140,7 +149,9 @@ def _recording(proposal: Proposal, latest: Effect | None, relation: str, body: d
         if tries:
             body["tries"] = tries
         if relation == "supersede":
-            reason = {"successor": effect, "reason": "a material argument changed before anything left"}
+            same = latest.args_digest == body["args_digest"]
+            why = "what it rested on had lapsed" if same else "a material argument changed"
+            reason = {"successor": effect, "reason": f"{why} before anything left"}
             drafts.insert(0, Draft(effect=latest.id, kind="superseded", by=proposal.by, body=reason))
         guard = Guard(effect=latest.id, version=latest.version, absent=(effect,), run_open=proposal.run.id)
     return Change(run=proposal.run.id, guard=guard, drafts=tuple(drafts))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.kernel.canon import encode, keyed
-from holdfast.kernel.model import Contract
+from holdfast.kernel.model import Contract, EffectClass
 
 ID_LENGTH = 20
 """Hex digits of an id after its prefix: 80 bits."""
@@ -32,9 +32,12 @@ def identity(
 ) -> str:
     """Which change outside this is, whatever its wording: purpose, tool and the identity arguments.
 
-    ``again`` is the embedding program's reason for a legitimate second identical effect; empty for the first.
+    ``again`` is the embedding program's reason for a legitimate second identical effect; empty for the first. A read
+    that declares none is what all its arguments but the volatile ones say: two of them are two reads.
     """
     chosen = {name: args[name] for name in contract.identity if name in args}
+    if contract.effect is EffectClass.READ and not contract.identity:
+        chosen = {name: value for name, value in args.items() if name not in contract.volatile}
     return keyed(secret, "identity", encode([tenant, environment, purpose, contract.name, chosen, again]))
 
 

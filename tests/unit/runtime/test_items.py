@@ -438,6 +438,39 @@ async def test_a_read_is_made_anew_once_what_it_gave_is_stale() -> None:
     assert second.item in outcome.reason
 
 
+async def test_the_same_call_on_fresh_items_replaces_one_that_waits_on_stale_ones() -> None:
+    """Nobody is asked about what would be refused: the old request is void, and the new call is asked for itself."""
+    rig = reading_rig()
+    rig.gate.answer = "ask"
+    run = await rig.run()
+    old = await run.saw("calendar", "free at 3", fresh_for="1m")
+    first = await run.call(IN_1, cites=[old], patience=0)
+    assert isinstance(first, hf.Waiting)
+    new = await run.saw("calendar", "free at 4", fresh_for="1h")
+    assert (await run.call(IN_1, cites=[new], patience=0)).effect == first.effect, (
+        "while the first one holds, it stands"
+    )
+    rig.clock.ms += 60_001
+    second = await run.call(IN_1, cites=[new], patience=0)
+    assert isinstance(second, hf.Waiting)
+    assert second.effect != first.effect
+    replaced = next(effect for effect in rig.effects() if effect.id == first.effect)
+    assert (replaced.state.value, replaced.successor) == ("superseded", second.effect)
+    assert "had lapsed" in replaced.reason
+    approve(rig.store.face("people"), second.request, "ann")
+    assert isinstance(await run.carry(second.effect, 0), hf.Verified)
+    assert len(rig.outside.sent) == 1
+
+
+async def test_two_reads_with_other_arguments_are_two_reads() -> None:
+    """A read that declares no identity is what its arguments say."""
+    bare = msgspec.structs.replace(LOOK, name="look", identity=(), volatile=("note",))
+    rig = Rig(bare)
+    run = await rig.run()
+    names = {(await run.call(Wanted("look", invoice=i, note=n))).effect for i in ("in_1", "in_2") for n in ("a", "b")}
+    assert len(names) == 2
+
+
 async def test_a_planner_is_told_the_item_and_cites_it() -> None:
     """What a read gave is told with its item, shown among the items with its content, and carries the next call."""
     rig = reading_rig()

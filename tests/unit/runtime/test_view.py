@@ -256,6 +256,7 @@ async def test_another_process_shows_stale_items_as_stale_before_anything_is_pro
     """What went stale meanwhile is shown as stale, with the source to read again, in the first view after a resume."""
     rig = Rig()
     await (await rig.run()).saw("calendar", "free", kind="authoritative", fresh_for="1m", keep=True)
+    rig.store.flush()
     rig.clock.ms += 60_001
     planner = Attentive(DONE)
     await (await rig.run(me="w2")).drive(planner)
