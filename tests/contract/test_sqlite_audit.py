@@ -8,6 +8,7 @@ import apsw
 import msgspec
 import pytest
 
+from holdfast.gate.signing import good
 from holdfast.kernel.amounts import Budget
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.errors import ChainBroken
@@ -136,6 +137,29 @@ async def test_a_row_that_its_entries_do_not_explain_is_named(sqlite, name: str)
     with pytest.raises(ChainBroken) as broken:
         store.verify()
     assert field in broken.value.field
+
+
+@pytest.mark.req("2.6a", mutant=SETUP_MUTANT)
+@pytest.mark.parametrize("name", ["digest", "nonce", "nothing"])
+async def test_a_request_that_says_other_than_what_was_signed_is_named(sqlite, name: str) -> None:
+    """What no entry repeats, such as the digest of the approved bytes, is in what the answer's signature is over."""
+    await lived(sqlite)
+    store = sqlite.open()
+    raw = apsw.Connection(str(sqlite.path))
+    raw.execute("DROP TRIGGER approval_is_spent_once")
+    old, new = {
+        "digest": (digest("bytes 1"), digest("other bytes")),
+        "nonce": ('"nonce":"n"', '"nonce":"m"'),
+        "nothing": ("no such text", "none"),
+    }[name]
+    raw.execute(replaced("approval", old, new, "state = 'spent'"))
+    raw.close()
+    if name == "nothing":
+        assert store.verify(good).runs == 3
+        return
+    with pytest.raises(ChainBroken) as broken:
+        store.verify(good)
+    assert ".signature" in broken.value.field or ".content" in broken.value.field
 
 
 async def test_a_fact_without_a_note_has_an_entry_of_its_own(sqlite, acts) -> None:

@@ -94,6 +94,7 @@ def _checked(page: Page, covered: Covered) -> None:
     page.fact("", f"{covered.bodies} bodies against their commitments")
     if covered.effects:
         page.fact("", f"{covered.effects} effects equal the fold of their entries")
+        page.fact("", "runs, requests with their answers, documents, meters, facts and leases are as entries say")
     if covered.head:
         page.fact("", f"the head you gave is in it: {covered.head}")
 
@@ -109,7 +110,10 @@ def _not_checked(covered: Covered) -> list[str]:
         missing.append("whether entries were cut off at the end: no head was remembered outside; give --head")
     elif not covered.head:
         missing.append("entries cut off after the last one this machine remembers; give --head for another witness")
-    missing.append("rows beside the entries: what runs have spent, leases, halts, quorum and expiry of requests")
+    if covered.effects:
+        missing.append("windows of limits, whether a lease is missing, answers under keys that were replaced since")
+    else:
+        missing.append("rows beside the entries: evidence verify without an id compares them")
     missing.append("whether the outside did what the entries say: that is what verify and the outside's books are for")
     missing.append("who wrote it: entries are chained, not signed")
     return missing

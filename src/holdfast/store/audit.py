@@ -8,23 +8,28 @@ remembered elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import apsw
 import msgspec
 from msgspec.structs import replace
 
+from holdfast.kernel.authority import spelled
 from holdfast.kernel.canon import decode, encode
+from holdfast.kernel.documents import Approver
 from holdfast.kernel.due import is_open
 from holdfast.kernel.model import Decision, Effect, Run
-from holdfast.kernel.statement import content_of
+from holdfast.kernel.statement import answer, content_of
 from holdfast.store import beside, rows
 from holdfast.store.beside import broken
 from holdfast.store.derived import Derived, Retold
 from holdfast.store.evidence import Entry, check_chain
 from holdfast.store.folding import fold
 from holdfast.store.reading import PAGE, Reading
+
+Good = Callable[[str, bytes, str], bool]
+"""Whether a public key (hex) signed these bytes with this signature (hex)."""
 
 
 class Audited(NamedTuple):
@@ -38,7 +43,7 @@ class Audited(NamedTuple):
     not_folded: int
 
 
-def audit(db: apsw.Connection, reading: Reading) -> Audited:
+def audit(db: apsw.Connection, reading: Reading, good: Good | None = None) -> Audited:
     """Check everything in one read transaction. Raises ChainBroken, naming run, entry and field."""
     db.execute(rows.BEGIN_READ)
     try:
@@ -55,7 +60,7 @@ def audit(db: apsw.Connection, reading: Reading) -> Audited:
             runs, entries = runs + 1, entries + checked.entries
             bodies, redacted = bodies + checked.bodies, redacted + checked.redacted
             folds.compare_run()
-            requests += folds.compare_approvals(reading)
+            requests += folds.compare_approvals(reading, good)
             found, skipped = folds.compare(reading)
             effects, not_folded = effects + found, not_folded + skipped
         _nothing_beside(db, entries, effects + not_folded, requests)
@@ -159,7 +164,7 @@ class Folds:
             asked.said.append(replace(said, at_ms=entry.at_ms))
             asked.met.append(bool(body.get("quorum_met")))
 
-    def compare_approvals(self, reading: Reading) -> int:
+    def compare_approvals(self, reading: Reading, good: Good | None) -> int:
         """Each request's answers and state are what the entries say: who signed what, and whether it is spent."""
         for approval, asked in self._asked.items():
             row, seq = reading.approval(approval), asked.last[0]
@@ -180,6 +185,13 @@ class Folds:
                 broken(self._run.id, seq, f"{approval}.state", said, row.state)
             if view is not None and row.content and (content := content_of(view, row)) != row.content:
                 broken(self._run.id, seq, f"{approval}.content", content, row.content)
+            for number, given in enumerate(row.decisions if good is not None else ()):
+                person = reading.document("approver", spelled(given.who))
+                if good is None or not isinstance(person, Approver) or person.key_id != given.key_id:
+                    continue  # the key that it was given under is not on record any more
+                if not good(person.public_key, answer(row, given), given.signature):
+                    where = f"{approval}.decisions[{number}].signature"
+                    broken(self._run.id, seq, where, f"signed by {person.name}, key {person.key_id}", "not so")
         return len(self._asked)
 
     def compare(self, reading: Reading) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run, State
 from holdfast.kernel.ports import Seen
 from holdfast.store import rows
-from holdfast.store.audit import Audited, audit
+from holdfast.store.audit import Audited, Good, audit
 from holdfast.store.batch import Ledger
 from holdfast.store.clock import StoreClock
 from holdfast.store.evidence import Entry
@@ -268,9 +268,13 @@ class SqliteStore:
             status |= {"mode": "restored", "why": self._doubt}
         return status | {"head_remembered": self._heads.kept, "clock_jumped_ms": self._clock.jumped_ms()}
 
-    def verify(self) -> Audited:
-        """Check every chain and every folded row; raises ChainBroken at the first that does not fit."""
-        return audit(self._read_db, self.reading)
+    def verify(self, good: Good | None = None) -> Audited:
+        """Check every chain and every row; raises ChainBroken at the first that does not fit.
+
+        With ``good`` (public key as hex, bytes, signature as hex) the signature of every answer is checked too, where
+        the key that it was given under is still on record.
+        """
+        return audit(self._read_db, self.reading, good)
 
     def restored(self) -> bool:
         """Whether nothing may be dispatched until a named human releases the store."""

@@ -107,7 +107,7 @@ def rows_beside_are_not_compared(put: Put) -> None:
     """The audit looks at chains and effects alone."""
     put(beside, "compare", lambda db, reading, derived: None)
     put(audit.Folds, "compare_run", lambda self: None)
-    put(audit.Folds, "compare_approvals", lambda self, reading: len(self._asked))
+    put(audit.Folds, "compare_approvals", lambda self, reading, good: len(self._asked))
 
 
 PLANT: dict[str, Callable[[Put], None]] = {
