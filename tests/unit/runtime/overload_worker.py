@@ -20,7 +20,7 @@ OUTSIDE = os.environ["OUTSIDE"]
 LIMITS = hf.Limits(
     work={
         "payments": hf.Work(
-            most=4, share=25, most_waiting=160, most_items=5, within="60s", pause="20ms", longest_pause="200ms"
+            most=4, share=25, most_waiting=160, most_items=5, within="60s", pause="20ms", longest_pause="1s"
         )
     },
     runs=hf.Runs(most=20, per_principal=2, deadline="10m"),
@@ -139,7 +139,7 @@ async def answers(app: Any, who: str) -> list[str]:
 async def main(url: str, plan: dict[str, Any]) -> None:
     async with hf.open(url, tools=[pay, pay_parts, pay_now, slip], policy=POLICY, limits=LIMITS) as app:
         print("ready", flush=True)
-        works = [pays(app, who, calls, at_once=plan.get("flood") == who) for who, calls in plan["pays"].items()]
+        works = [pays(app, who, calls, at_once=who in plan.get("at_once", ())) for who, calls in plan["pays"].items()]
         flood = asyncio.gather(*works)
         said: list[str] = []
         if flooding := plan.get("flood"):
