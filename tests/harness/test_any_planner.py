@@ -461,6 +461,8 @@ async def at_rest(app: Any, world: World) -> None:
 @pytest.mark.req("2.1c", mutant="child-forgets-grants")
 @pytest.mark.req("2.1c", mutant="sub-run-forgets-grants")
 @pytest.mark.req("2.2b", mutant="grant-never-asks")
+@pytest.mark.req("2.1c", mutant="repeat-is-new")
+@pytest.mark.req("2.1c", mutant="ancestors-not-debited")
 async def test_whatever_a_planner_says_nothing_out_of_bounds_changes_the_world(
     app_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,9 +25,9 @@ from holdfast.kernel.ports import Ports
 from holdfast.runtime import stops
 from holdfast.runtime.ending import Over, Report, Rest, Unfit, agreed, come_to_rest, finished, stopping
 from holdfast.runtime.items import Doubted
-from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View, said, usable
+from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View, usable
 from holdfast.runtime.stops import TOLERANCE, Course, Ground, Stop, Tolerance
-from holdfast.runtime.view import Effects, Noted, Story, Turn, build, reason_of
+from holdfast.runtime.view import Effects, Noted, Story, Turn, build, given, reason_of
 
 __all__ = ["PATIENCE", "Desk", "Handle", "Patience", "Report", "Turns", "agreed"]
 
@@ -131,6 +131,8 @@ class Turns:
         try:
             await self._reopen()
             if self._story.unfinished is not None:
+                if wider := self._story.unfinished.wider_under(self._handle.grants):
+                    raise stopping(Ground.SCOPE, wider)
                 await self._carry_out(self._story.unfinished)
             for _ in range(max_steps):
                 await self._ask()
@@ -227,7 +229,7 @@ class Turns:
                     await self._pause(max(wait_ms, no.retry_after_ms), view, last)
                 wait_ms *= 2
                 continue
-            await self._record(Note(kind="step", by="planner", body=said(answer)), answer.made)
+            await self._record(Note(kind="step", by="planner", body=given(answer, self._handle.grants)), answer.made)
             self._own.add(self._story.steps - 1)
             return
         tries = self._patience.tries

@@ -22,7 +22,8 @@ from holdfast.kernel.documents import Item
 from holdfast.kernel.due import is_open
 from holdfast.kernel.model import Effect, Run
 from holdfast.kernel.outcomes import outcome_of, proposals
-from holdfast.runtime.planner import Card, Conflict, Glimpse, Proposed, Standing, Told, View
+from holdfast.runtime.planner import Answer, Card, Conflict, Glimpse, Proposed, Standing, Told, View
+from holdfast.runtime.planner import said as body_of
 
 TOLD_LIMIT = 200
 """Outcomes that a view tells; older ones are counted."""
@@ -52,6 +53,11 @@ class Result(NamedTuple):
     reason: str
 
 
+def given(answer: Answer, grants: tuple[str, ...]) -> dict[str, Any]:
+    """The body of a ``step`` entry: what was said, and the grants under which it was asked for."""
+    return body_of(answer) | ({"grants": list(grants)} if grants else {})
+
+
 class Turn:
     """One recorded answer and which of its calls have been carried out."""
 
@@ -62,7 +68,15 @@ class Turn:
         self.calls = msgspec.convert(body.get("calls", []), tuple[Proposed, ...])
         self.says = str(body.get("says", ""))
         self.done = bool(body.get("done")) or not self.calls
+        self.grants = tuple(body.get("grants", ()))
         self.carried: set[int] = set()
+
+    def wider_under(self, grants: tuple[str, ...]) -> str:
+        """Why this answer may not be carried out under these grants: it was given under more; empty if it may be."""
+        lacking = [grant for grant in self.grants if grant not in grants]
+        if not lacking:
+            return ""
+        return f"an answer was given under {', '.join(lacking)}: drive it through the run narrowed as it was then"
 
     @property
     def complete(self) -> bool:

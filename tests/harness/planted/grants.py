@@ -13,6 +13,7 @@ from holdfast.kernel import commit as commits
 from holdfast.kernel import grants
 from holdfast.kernel.documents import Grant
 from holdfast.runtime import grants as held
+from holdfast.runtime import view
 from holdfast.runtime.run import RunHandle
 
 Put = Callable[[Any, str, Any], None]
@@ -113,6 +114,11 @@ def _not_raised(put: Put) -> None:
     put(held, "Fact", lambda **parts: honest(**(parts | {"raised": False, "scope": parts["scope"] + ":noted"})))
 
 
+def _answer_forgets(put: Put) -> None:
+    """A recorded answer may be carried out under whatever its next driver holds."""
+    put(view.Turn, "wider_under", lambda self, grants: "")
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
     "grant-uncovered-passes": _uncovered_passes,
     "grant-leaf-only": _leaf_only,
@@ -123,6 +129,7 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "child-forgets-grants": _child_forgets,
     "generation-forgets-grants": _generation_forgets,
     "sub-run-forgets-grants": _sub_run_forgets,
+    "answer-forgets-grants": _answer_forgets,
     "ancestors-not-debited": _ancestors_free,
     "revocation-not-raised": _not_raised,
 }

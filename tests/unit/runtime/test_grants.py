@@ -405,6 +405,34 @@ async def test_a_planner_is_shown_only_what_its_grant_covers(tmp_path: Path) -> 
     assert BOOK == [("put", "a2")]
 
 
+@pytest.mark.req("2.1c", mutant="answer-forgets-grants")
+async def test_an_answer_given_under_a_grant_is_not_carried_out_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drive of a narrowed run dies after its answer; driving the wide run is stopped, the same unit goes on."""
+    put = make()
+
+    async def dies(self: Any, tool: str, args: dict[str, Any], **more: Any) -> Any:
+        raise RuntimeError("the process died here")
+
+    def planner() -> Scripted:
+        return Scripted([Answer(calls=(Proposed("put", {"box": "b"}), Proposed("put", {"box": "a"})))])
+
+    async with opened(tmp_path, put) as app:
+        run = await app.begin(intent())
+        unit = await run.narrowed("u", resources=["box:a"])
+        with monkeypatch.context() as patched:
+            patched.setattr(type(run), "propose", dies)
+            with pytest.raises(RuntimeError):
+                await unit.drive(planner())
+        wide = await run.drive(planner())
+        assert (wide.state, BOOK) == ("blocked", [])
+        assert unit.grants[0] in wide.reason
+        again = await (await app.resume(run.id)).narrowed("u", resources=["box:a"])
+        await again.drive(planner())
+    assert BOOK == [("put", "a")]
+
+
 async def test_giving_and_revoking_need_a_name_a_reason_and_where_there_are_approvers_a_key(tmp_path: Path) -> None:
     """Without approvers a name and a reason are recorded; with them a registered key signs, and that is kept."""
     async with opened(tmp_path, make()) as app:
