@@ -143,7 +143,7 @@ def _state_lines(page: Page, approval: Approval, now_ms: int, target: Target) ->
         page.fact("would be", f"not told: {escaped(target.preview)}")
     elif target.preview:
         then = target.state or approval.fingerprint
-        page.facts("would change", _differences(then, target.preview, ("is", "would be")) or ["nothing"])
+        page.facts("would be", _differences(then, target.preview, ("is", "would be")) or ["nothing"])
 
 
 def _differences(then: str, now: str, words: tuple[str, str] = ("was", "is")) -> list[str]:
