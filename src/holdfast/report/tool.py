@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from holdfast.kernel.model import Contract
+from holdfast.kernel.model import Bound, Contract
 from holdfast.report.page import Page, Sign, Span
 from holdfast.report.text import escaped, framed, span, when
 
@@ -50,11 +50,20 @@ def protections(contract: Contract) -> tuple[str, ...]:
         ("send-by", contract.enforces_send_by),
         ("probe", contract.has_probe),
         ("state", contract.has_state),
+        ("preview", contract.has_preview),
         ("verify", contract.has_verify),
         ("list", contract.has_list),
         ("undo", contract.has_undo),
     )
     return keyed + tuple(name for name, has in named if has)
+
+
+def leads(bound: Bound) -> str:
+    """Where an argument may lead, in words."""
+    if bound.folder:
+        return f"inside {framed(bound.folder)}"
+    ports = f", port {' or '.join(map(str, bound.ports))}" if bound.ports else ""
+    return f"{' or '.join(map(escaped, bound.schemes))} at {' or '.join(map(escaped, bound.hosts))}{ports}"
 
 
 def list_page(rows: Iterable[tuple[Contract, Sign]]) -> Page:
@@ -103,6 +112,12 @@ def show_page(contract: Contract, proof: Mapping[str, Any] | None, sign: Sign) -
         if names:
             page.fact(label, ", ".join(map(escaped, names)))
     page.fact("declares", ", ".join(protections(contract)) or "nothing that protects or can be asked")
+    if contract.bounds:
+        page.facts("bounds", [f"{escaped(name)}: {leads(bound)}" for name, bound in sorted(contract.bounds.items())])
+    if contract.yields is not None:
+        page.fact("yields", f"{escaped(contract.yields.item)} from {framed(contract.yields.source or contract.name)}")
+    if contract.instead:
+        page.fact("instead", f"{escaped(contract.instead)}, which leaves undone: {framed(contract.not_done)}")
     if contract.no_probe:
         page.fact("no probe", framed(contract.no_probe))
     if contract.side_effects:
