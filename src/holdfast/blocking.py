@@ -18,6 +18,7 @@ from holdfast.kernel.model import Approval, Effect
 from holdfast.kernel.outcomes import Outcome, Waiting
 from holdfast.runtime.approvers import Approvers
 from holdfast.runtime.begin import Intent
+from holdfast.runtime.items import ASSUMED_FOR
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.policies import Reloaded
 from holdfast.runtime.resume import Resumption
@@ -235,13 +236,29 @@ class BlockingRun:
         """The run's id."""
         return self._run.id
 
-    def saw(self, source: str, content: Any, **said: Any) -> Item:
-        """As :meth:`holdfast.RunHandle.saw`, with the same names."""
-        return self._app.wait(self._run.saw(source, content, **said))
+    def saw(
+        self,
+        source: str,
+        content: Any,
+        *,
+        kind: str = "observed",
+        fresh_for: str | int | None = None,
+        about: str = "",
+        rank: int | None = None,
+        owner: str = "",
+        as_of_ms: int | None = None,
+        keep: bool = False,
+    ) -> Item:
+        """As :meth:`holdfast.RunHandle.saw`."""
+        seen = self._run.saw(
+            source, content, kind=kind, fresh_for=fresh_for, about=about, rank=rank, owner=owner, as_of_ms=as_of_ms,
+            keep=keep,
+        )  # fmt: skip
+        return self._app.wait(seen)
 
-    def assume(self, says: str, call: Call, **said: Any) -> Item:
-        """As :meth:`holdfast.RunHandle.assume`, with the same names."""
-        return self._app.wait(self._run.assume(says, call, **said))
+    def assume(self, says: str, call: Call, *, equals: Any = None, fresh_for: str | int = ASSUMED_FOR) -> Item:
+        """As :meth:`holdfast.RunHandle.assume`."""
+        return self._app.wait(self._run.assume(says, call, equals=equals, fresh_for=fresh_for))
 
     @property
     def resumption(self) -> Resumption | None:
