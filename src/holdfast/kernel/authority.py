@@ -10,12 +10,12 @@ does both, before the commit.
 from __future__ import annotations
 
 import unicodedata
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from holdfast.kernel.amounts import room, unreserve
 from holdfast.kernel.documents import AnyDocument, Approver, Grant, Item, Limit, Meter
 from holdfast.kernel.limits import holds_place
-from holdfast.kernel.model import Approval, Decision, Effect
+from holdfast.kernel.model import Approval, Decision, Effect, Run
 
 BREAK_GLASS = "break-glass"
 """The group whose members may say yes alone in an emergency; it is recorded, loud, and reviewed afterwards."""
@@ -26,6 +26,18 @@ class Papers(Protocol):
 
     def document(self, kind: str, key: str) -> AnyDocument | None:
         """One document, by its kind and id."""
+        ...
+
+
+class Around(Papers, Protocol):
+    """What stands around an effect besides documents."""
+
+    def run(self, run: str) -> Run | None:
+        """One run."""
+        ...
+
+    def fact(self, scope: str) -> Any:
+        """One store-wide fact (:class:`holdfast.kernel.guard.Fact`)."""
         ...
 
 
@@ -53,8 +65,8 @@ def not_to_rely_on(item: AnyDocument | None, key: str, now_ms: int) -> str:
     return ""
 
 
-def not_granted(view: Effect, rows: Papers, now_ms: int) -> No | None:
-    """Every grant of the chain is there, has not expired, and has room."""
+def not_granted(view: Effect, rows: Around, now_ms: int) -> No | None:
+    """Every grant of the chain is there, has not expired, has room, and the run that gave it on was not stopped."""
     for name in view.grants:
         grant = rows.document("grant", name)
         if not isinstance(grant, Grant):
@@ -62,11 +74,21 @@ def not_granted(view: Effect, rows: Papers, now_ms: int) -> No | None:
         if grant.expires_ms and now_ms > grant.expires_ms:
             why = f"the grant {name} of {grant.holder} expired {now_ms - grant.expires_ms} ms ago"
             return No("grant", why)
+        if grant.run and grant.run != view.run and (why := _stopped(grant.run, rows)):
+            return No("grant", f"the run {grant.run}, under which its own was begun, {why}")
         spent = meter_of(rows, f"grant:{name}").spent
         full = room(grant.budget, unreserve(spent, view.cost) if view.reserved else spent, view.cost)
         if full is not None:
             return No("budget", f"no room left in the grant {name}: {full}")
     return None
+
+
+def _stopped(run: str, rows: Around) -> str:
+    """Why nothing is sent under what a run gave on; empty if it is neither stopped nor halted."""
+    above, halt = rows.run(run), rows.fact(f"halt:run:{run}")
+    if above is None or above.state == "stopped":
+        return f"is {above.state}: {above.reason}" if above is not None else "is not recorded"
+    return f"is halted by {halt.by}: {halt.reason}" if halt is not None and halt.raised else ""
 
 
 def meter_of(rows: Papers, scope: str) -> Meter:

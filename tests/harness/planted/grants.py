@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from holdfast import desk
 from holdfast.effect import admit, settle
+from holdfast.kernel import authority, grants
 from holdfast.kernel import commit as commits
-from holdfast.kernel import grants
 from holdfast.kernel.documents import Grant
 from holdfast.runtime import grants as held
 from holdfast.runtime import view
@@ -119,6 +119,11 @@ def _answer_forgets(put: Put) -> None:
     put(view.Turn, "wider_under", lambda self, grants: "")
 
 
+def _stopped_unseen(put: Put) -> None:
+    """The commit does not look at the run that gave a grant on."""
+    put(authority, "_stopped", lambda run, rows: "")
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
     "grant-uncovered-passes": _uncovered_passes,
     "grant-leaf-only": _leaf_only,
@@ -129,6 +134,7 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "child-forgets-grants": _child_forgets,
     "generation-forgets-grants": _generation_forgets,
     "sub-run-forgets-grants": _sub_run_forgets,
+    "stopped-above-unseen": _stopped_unseen,
     "answer-forgets-grants": _answer_forgets,
     "ancestors-not-debited": _ancestors_free,
     "revocation-not-raised": _not_raised,

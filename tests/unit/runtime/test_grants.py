@@ -17,6 +17,7 @@ from holdfast.gate.signing import Key
 from holdfast.kernel.documents import Approver
 from holdfast.kernel.errors import BadValue, IntentDiffers, NotAnApprover, NotGranted, ReasonMissing
 from holdfast.kernel.model import State
+from holdfast.runtime import people
 from holdfast.runtime.planner import Answer, Proposed, Scripted, View
 from tests.approving import approve
 
@@ -303,6 +304,24 @@ async def test_a_run_begun_under_another_comes_under_its_grants(tmp_path: Path) 
     assert sub.grants[:1] == run.grants
     assert (sub.record.purpose, sub.record.deadline_ms) == (run.record.purpose, run.record.deadline_ms)
     assert BOOK == [("put", "a1")]
+
+
+@pytest.mark.req("2.1c", mutant="stopped-above-unseen")
+@pytest.mark.parametrize("how", ["stopped", "halted"])
+async def test_nothing_is_sent_under_a_run_whose_own_was_stopped(tmp_path: Path, how: str) -> None:
+    """What a run gave on ends with it: the commit of the run below refuses, whoever drives it."""
+    put = make()
+    async with opened(tmp_path, put) as app:
+        run = await app.begin(intent())
+        sub = await app.begin(intent("part"), under=run)
+        if how == "stopped":
+            await run.stop("ann: wrong customer")
+        else:
+            people.halt(app.store, f"run:{run.id}", who="ann", reason="wrong customer")
+        outcome = await sub.call(put(box="a"))
+    assert isinstance(outcome, hf.Refused | hf.Stopped)
+    assert "under which its own was begun" in outcome.reason
+    assert BOOK == []
 
 
 async def test_a_run_with_a_budget_of_its_own_has_no_runs_under_it(tmp_path: Path) -> None:
