@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.effect import admit
+from holdfast.effect import admit, dispatch
 from holdfast.gate import decide, evaluate, examples, policy
 from holdfast.gate.decide import Judge
 from holdfast.gate.evaluate import Case, ToolRules
@@ -131,6 +131,11 @@ def examples_always_pass(put: Put) -> None:
     put(examples, "_differs", lambda example, said: "")
 
 
+def midnight_passes(put: Put) -> None:
+    """A dispatch commit may pass the end of a rule by which it was allowed."""
+    put(dispatch, "rules_end", lambda ruling: ())
+
+
 def denial_unrecorded(put: Put) -> None:
     """A refusal leaves no entry."""
     honest = admit._moved
@@ -163,6 +168,7 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "described-tool-passes": described_tool_passes,
     "purpose-persuades": purpose_persuades,
     "examples-always-pass": examples_always_pass,
+    "midnight-passes": midnight_passes,
     "denial-unrecorded": denial_unrecorded,
     "kept-policy-moves": kept_moves,
 }

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 
 import holdfast as hf
+from holdfast.effect import dispatch
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.documents import Kept
 from holdfast.kernel.errors import BadPolicy, BadValue
-from holdfast.kernel.guard import Fact
+from holdfast.kernel.guard import Fact, Guard, Rejected
+from holdfast.kernel.ports import Ruling
+from holdfast.store.memory import MemoryStore
+from tests.unit.gate.test_decide import LAST_MS
 from tests.unit.gate.world import PAYS, Outside, intent, opened
 
 NONE = '@id("freeze") forbid (principal, action, resource);'
@@ -155,6 +159,18 @@ async def test_a_process_whose_tools_the_new_policy_does_not_fit_stays_blocked_a
         again = await (await late.begin(intent("p-2"))).call(pay(account="b", amount=1))
         assert not isinstance(again, hf.Refused)
     assert outside.paid == [1]
+
+
+@pytest.mark.req("2.8a", mutant="midnight-passes")
+def test_a_dispatch_commit_does_not_pass_the_end_of_a_rule() -> None:
+    """Judged an instant before midnight and committed after it: rejected, and the call is judged anew."""
+    store = MemoryStore(lambda: LAST_MS, secret=b"s" * 32).face("w1")
+    guard = Guard(not_after=dispatch.rules_end(Ruling(answer="allow", until_ms=LAST_MS)))
+    no = store.commit_now(Change(run=STORE_RUN_ID, guard=guard))
+    assert isinstance(no, Rejected)
+    assert no.part in dispatch.SOFT
+    later = Guard(not_after=dispatch.rules_end(Ruling(answer="allow", until_ms=LAST_MS + 1)))
+    assert not isinstance(store.commit_now(Change(run=STORE_RUN_ID, guard=later)), Rejected)
 
 
 async def test_reloads_under_load_lose_no_call_and_send_none_twice(tmp_path: Path) -> None:

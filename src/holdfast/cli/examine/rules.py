@@ -157,7 +157,8 @@ def in_force(
             "not-in-force", "policy", f"{', '.join(map(escaped, others))} differs from what is in force in the store",
             why="Workers that run decide by the other one; commands that ask the outside refuse to work until it is "
             "settled, and approvals given under the other one count no more.",
-            to_do="Start a worker with these files, which puts them in force, or take back the change.", scopes=others,
+            to_do="Put them in force (holdfast policy reload, or start a worker with them), or take back the change.",
+            scopes=others,
         )  # fmt: skip
     elif known and facts and not changed:
         yield fine("in-force", "policy", "policy and contracts are the ones in force, or are not in force anywhere yet")
