@@ -391,3 +391,40 @@ async def test_preview_of_a_recorded_effect_is_at_hand_for_whoever_is_asked(worl
         assert await app.look(waiting.effect, "state") == '{"amount":3}'
         assert await app.look(waiting.effect, "preview") == '{"amount":7}'
     assert world.book == []
+
+
+@pytest.mark.req("2.2b", mutant="symlink-followed")
+async def test_call_through_a_link_that_leads_out_fails_with_nothing_left_and_says_why(
+    world: World, tmp_path: Path
+) -> None:
+    """Planner, policy and record all say yes; the door says no, the effect is proved absent, and the book is empty."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "out").symlink_to("../secret")
+
+    @hf.tool(
+        effect="irreversible", resource="file:{path}", identity=("path",), owner="o", no_probe="none",
+        bounds={"path": hf.inside(str(home))}, attempts=1,
+    )  # fmt: skip
+    async def write(fx: hf.Fx, *, path: str) -> None:
+        world.book.append(path)
+
+    async with opened(tmp_path, write) as app:
+        run = await app.begin(intent())
+        outcome = await run.call(write(path="out"))
+        assert isinstance(outcome, hf.Failed), outcome
+        assert "leads out of" in str(outcome)
+        with pytest.raises(hf.UsageError, match="leads out of"):
+            await run.call(write(path="../secret"))
+        assert isinstance(await run.call(write(path="in")), hf.Committed)
+    assert world.book == ["in"]
+
+
+def test_doctor_says_which_contract_waits_and_what_to_do(
+    changed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks for what is wrong is led to the review."""
+    monkeypatch.chdir(tmp_path)
+    text = said(capsys, "doctor", "--store", changed)[1]
+    assert "nobody has accepted it" in text
+    assert "holdfast tool review put" in text
