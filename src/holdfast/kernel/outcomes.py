@@ -24,11 +24,15 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Verified(Outcome, frozen=True):
-    """An independent read of the world held, at a recorded time. ``item`` is as what a read's value may be cited."""
+    """An independent read of the world held, at a recorded time. ``item`` is as what a read's value may be cited.
+
+    ``late_ms``: by how much it came after the deadline, a broken promise even so.
+    """
 
     value: Any
     effect: str = ""
     item: str = ""
+    late_ms: int = 0
 
     def unwrap(self) -> Any:
         """The value that the body returned."""
@@ -222,12 +226,20 @@ def proposals(view: Effect) -> tuple[tuple[dict[str, Any], ...], str]:
 
 
 def _happened(view: Effect) -> Outcome:
+    outcome = _in_time(view)
+    if view.late_ms and isinstance(outcome, Committed):
+        late = f"{view.late_ms} ms after the deadline"
+        return msgspec.structs.replace(outcome, note=f"{outcome.note}; {late}")
+    return outcome
+
+
+def _in_time(view: Effect) -> Outcome:
     if view.basis.startswith("acknowledged per item") and isinstance(view.value, list):
         return Batch(tuple((str(name), _item(view, answer)) for name, answer in view.value), view.id)
     if view.attested_by:
         return Committed(view.value, view.id, f"attested by {view.attested_by}, never verified")
     if view.state is State.VERIFIED:
-        return Verified(view.value, view.id, view.item)
+        return Verified(view.value, view.id, view.item, view.late_ms)
     if view.state is State.COMPENSATED:
         return Committed(view.value, view.id, f"compensated by {view.compensated_by}")
     if view.state is State.UNCONFIRMED:

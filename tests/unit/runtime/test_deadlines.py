@@ -13,6 +13,7 @@ from holdfast.kernel.deadlines import starts_by_ms, too_late
 from holdfast.kernel.errors import BadValue, ReasonMissing, RunStopped
 from holdfast.kernel.model import EffectClass, State
 from holdfast.kernel.ports import Request
+from holdfast.report.effect import effect_page
 from tests.unit.runtime.rig import LOOKUP, REFUND, START_MS, Rig, Wanted
 
 LOST = Doubt("lost_reply", "the connection closed")
@@ -111,7 +112,9 @@ async def test_what_ends_after_the_deadline_is_a_broken_promise_even_if_verified
     outcome = await run.call(Wanted("refund", invoice="in_1"))
     assert isinstance(outcome, hf.Verified)
     (view,) = rig.effects()
-    assert view.late_ms == 250
+    assert (view.late_ms, outcome.late_ms) == (250, 250)
+    shown = "".join(span.text for line in effect_page(view, [], view.moved_ms).lines for span in line)
+    assert "250 ms after the deadline: a broken promise" in shown
 
 
 @pytest.mark.req("1.7c", mutant="late-overwrites")
