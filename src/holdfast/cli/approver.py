@@ -228,9 +228,7 @@ def rekey(
 
 
 @app.command(name="key")
-def key_(
-    name: str, /, *, out: Annotated[str, Parameter(name="--out")] = "", shared: Shared = NO_OPTIONS
-) -> Page:
+def key_(name: str, /, *, out: Annotated[str, Parameter(name="--out")] = "", shared: Shared = NO_OPTIONS) -> Page:
     """Make a key of your own without registering it. Its public half, in FILE.pub, is for whoever registers you.
 
     Parameters

@@ -77,12 +77,15 @@ def unsound(seen: Seen) -> str:
     assert approval is not None
     if approval.content != content_of(view, approval):
         return "the request is not the one that was shown"
-    keys = {person.key_id: person for person in seen.approvers}
+    known = {person.id: person for person in seen.approvers}
     for decision in approval.decisions:
-        person = keys.get(decision.key_id)
-        if person is None or person.id != spelled(decision.who):
-            return f"{decision.who} has no key on record under which this answer was given"
-        if not good(person.public_key, answer(approval, decision), decision.signature):
+        person = known.get(spelled(decision.who))
+        if person is None:
+            return f"{decision.who} is not on record, under whose name an answer was given"
+        # What a replaced key signed cannot be checked any more, and is not counted below: its person may answer anew.
+        if person.key_id == decision.key_id and not good(
+            person.public_key, answer(approval, decision), decision.signature
+        ):
             return f"the signature of {decision.who} is not over this request"
     yes = [d for d in approval.decisions if d.yes]
     if len(yes) < len(approval.decisions):

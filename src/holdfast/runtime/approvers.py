@@ -131,9 +131,7 @@ def revoke(desk: Desk, name: str, *, signer: Signer, reason: str) -> Approver:
     return _changed(desk, "revoked", replace(person, revoked_ms=desk.now_ms()), signer, reason)
 
 
-def rekey(
-    desk: Desk, name: str, public_key: str, *, signer: Signer, reason: str = "", expires_ms: int = 0
-) -> Approver:
+def rekey(desk: Desk, name: str, public_key: str, *, signer: Signer, reason: str = "", expires_ms: int = 0) -> Approver:
     """Give a registered person another key, also after theirs was revoked. What the old one signed no longer counts."""
     asked = "given another key"
     person = registered(desk, name, asked)
@@ -298,9 +296,7 @@ class Approvers:
         """As :func:`revoke`."""
         return revoke(self._desk, name, signer=by, reason=reason)
 
-    def rekey(
-        self, name: str, key: Signer | str, *, by: Signer, reason: str = "", expires: str | int = 0
-    ) -> Approver:
+    def rekey(self, name: str, key: Signer | str, *, by: Signer, reason: str = "", expires: str | int = 0) -> Approver:
         """As :func:`rekey`."""
         public = key if isinstance(key, str) else key.public_key
         until_ms = self._until(expires)

@@ -211,8 +211,8 @@ def _decide(desk: Desk, request: str, signer: Signer, *, yes: bool, reason: str,
 
 
 def said_already(person: Approver, approval: Approval) -> bool:
-    """Whether this person, under whatever spelling, has said yes to a request."""
-    return any(d.yes and spelled(d.who) == person.id for d in approval.decisions)
+    """Whether this person, under whatever spelling, has said yes to a request with the key they have now."""
+    return any(d.yes and spelled(d.who) == person.id and d.key_id == person.key_id for d in approval.decisions)
 
 
 def _ends(approval: Approval, person: Approver, desk: Desk) -> tuple[tuple[str, int], ...]:

@@ -49,9 +49,7 @@ def test_difference_to_the_present_and_what_would_change_are_shown_by_member() -
     """The state then, the state now, each member that differs, and what the tool says that the call would change."""
     view = effect(State.WAITING, approval="ap_1")
     asked = approval(fingerprint='{"open":true,"paid":5000}', fingerprint_ms=NOW_MS - 60_000)
-    text = shown(
-        view, asked, target=Target('{"open":true,"paid":4000}', "", contract(), '{"open":false,"paid":4000}')
-    )
+    text = shown(view, asked, target=Target('{"open":true,"paid":4000}', "", contract(), '{"open":false,"paid":4000}'))
     assert "paid: was «5000», is «4000»" in text
     assert "a yes on this request would be refused at dispatch" in text
     assert "open: is «true», would be «false»" in text
@@ -133,9 +131,7 @@ def test_what_is_left_is_what_remains_after_it() -> None:
     """Of the run and of each grant, with the reservation that it holds counted once."""
     budget = Budget(effects=5, cost=Money(10_00, "EUR"))
     spent = Spent(effects=1, cost=(("EUR", 1_00),), reserved_effects=1, reserved_cost=(("EUR", 2_00),))
-    grant = Grant(
-        id="gr_1", holder="b", tools=("*",), resources=("*",), environments=("*",), classes=(), budget=budget
-    )
+    grant = Grant(id="gr_1", holder="b", tools=("*",), resources=("*",), environments=("*",), classes=(), budget=budget)
     meter = Meter(id="grant:gr_1", spent=Spent())
     run = replace(RUN, budget=budget, spent=spent)
     view = effect(State.WAITING, reserved=True, grants=("gr_1",), cost=Money(2_00, "EUR"), approval="ap_1")

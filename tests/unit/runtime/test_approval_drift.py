@@ -233,6 +233,21 @@ async def test_key_that_was_replaced_between_yes_and_dispatch_does_not_count(tmp
     await _lost(tmp_path, "bob got another key")
 
 
+@pytest.mark.req("2.6a", mutant="quorum-counts-spellings")
+async def test_person_with_a_new_key_says_yes_anew_and_is_still_one_person(tmp_path: Path) -> None:
+    """After another key their old yes counts no more; a new one does, and both together are one of two."""
+    async with opened(tmp_path, quorum=2) as app:
+        waiting = await asked(app)
+        people.approve(app.store, waiting.request, signer=key_of("ann"))
+        app.approvers.rekey("ann", key_of("ann", 1), by=key_of(approving.ROOT))
+        people.approve(app.store, waiting.request, signer=key_of("ann", 1))
+        assert isinstance(await again(app), hf.Waiting)
+        people.approve(app.store, waiting.request, signer=key_of("bob"))
+        assert isinstance(await again(app), hf.Verified)
+        app.store.verify()
+    assert len(WORLD.books) == 1
+
+
 @pytest.mark.req("2.6b", mutant="group-unchecked-at-spend")
 @pytest.mark.parametrize("how", list(LOST))
 async def test_dispatch_commit_itself_counts_keys_and_groups(
