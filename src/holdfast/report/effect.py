@@ -33,6 +33,7 @@ class Fact(NamedTuple):
 
 _BY_MOVE = {(m.before.value if m.before else "", m.after.value): m.verb for m in reversed(MOVES)}
 _BY_NOTE = {"granted": "admit", "declined": "admit", "probed": "reconcile", "checked": "verify"}
+_BY_NOTE |= {"scheduled": "admit", "revoked": "admit"}
 _BY_NOTE |= {"escalated": "reconcile", "late": "reconcile", "settled": "settle"}
 _DONE = Sign("✓", "done", "good")
 _NOT_REACHED = Sign("—", "not reached", "quiet")
@@ -195,10 +196,13 @@ def stand_lines(page: Page, stands: Standing) -> None:
 
 def _verb_lines(page: Page, verb: str, view: Effect, facts: list[Fact]) -> None:
     page.line(Span(f"  {verb:<11}", "label"), verb_sign(verb, view, facts).span)
+    put_off = [fact for fact in facts if fact.kind == "scheduled"]
     for fact in facts:
+        if fact.kind == "scheduled" and fact is not put_off[-1]:
+            continue  # how often it was put off stands with the last time; every one is in the evidence
         token = f"  token {fact.token}" if fact.token else ""
         page.line(
-            Span(f"    {_moment(fact.at_ms, view)}  entry {fact.seq:<4}", "quiet"),
+            Span(f"    {_moment(fact.at_ms, view)}  entry {fact.seq:<4}{' ' * (fact.seq > 999)}", "quiet"),
             f"{fact.kind:<11} by {escaped(fact.by)}{token}{_said(fact)}",
         )
 
@@ -224,6 +228,9 @@ def _said(fact: Fact) -> str:
     words += [f"{name} {framed(body[name], 160)}" for name in texts if body.get(name)]
     if fact.kind == "escalated":
         words.append(f"owner {escaped(str(body.get('owner', '')))}, due {when(body.get('due_ms', 0))}")
+    if fact.kind == "scheduled" or body.get("answer") == "schedule":
+        code = escaped(str(body.get("admission", {}).get("code", "")))
+        words.append(f"put off {body.get('schedulings', 0)} time(s), until {when(body.get('due_ms', 0))}: {code}")
     if fact.kind in ("taken", "claimed"):
         words.append(f"lease until {when(body.get('lease_until_ms', 0))}")
     return "  · " + "; ".join(words) if words else ""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from holdfast.kernel.finality import no_resend
 from holdfast.kernel.model import BEFORE_DISPATCH, Approval, Contract, Effect, State
+from holdfast.kernel.outcomes import proposals
 from holdfast.report.text import escaped, framed, seen_from, when
 
 
@@ -317,12 +318,16 @@ def _refused(view: Effect) -> Standing:
     goes_on = f"effect {view.successor} goes on" if view.successor else "nobody: it has ended"
     if "again" in view.unsettled and not view.successor:
         goes_on = "a worker proposes it anew, to be decided afresh"
+    again = f"holdfast effect show {view.successor}" if view.successor else "proposing it again: it is decided afresh"
+    calls, not_done = proposals(view)
+    short = f", which leaves undone: {framed(not_done)}" if not_done else ""
+    instead = [f"proposing {escaped(calls[0]['tool'])} instead{short}"] if calls else []
+    if len(calls) > 1:
+        instead = [f"proposing it in {len(calls)} smaller calls{short}"]
     return Standing(
         known=tuple(known),
         not_known=("nothing: it was not sent",),
-        safe=(
-            f"holdfast effect show {view.successor}" if view.successor else "proposing it again: it is decided afresh",
-        ),
+        safe=(*instead, again),
         not_safe=("making the change by hand to get around the rule",) if view.state is State.REFUSED else (BY_HAND,),
         next=goes_on,
     )

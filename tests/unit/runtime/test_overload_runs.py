@@ -180,6 +180,8 @@ async def test_status_says_that_a_promise_is_broken_while_it_is(tmp_path: Path, 
         (queue,) = json.loads(capsys.readouterr().out)["data"]["queues"]
         assert command(["status", "--store", url]) == 3
         screen = capsys.readouterr().out
+        assert command(["effect", "show", told.effect, "--store", url]) == 4
+        shown = capsys.readouterr().out
         held.set()
         await first
         await told.settled()
@@ -189,6 +191,7 @@ async def test_status_says_that_a_promise_is_broken_while_it_is(tmp_path: Path, 
     assert (queue["work"], queue["under_way"], queue["waiting"], queue["promise_ms"]) == ("slow", 1, 1, 1)
     assert queue["promise_broken"] and queue["oldest_ms"] >= 20
     assert "promise broken" in screen and "slow in dev: 1 of 1 under way, 1 of 1000 waiting" in screen
+    assert "for room in slow: " in shown and "the runtime looks for room at" in shown
     assert (after["under_way"], after["waiting"], after["oldest_ms"], after["promise_broken"]) == (0, 0, 0, False)
 
 
