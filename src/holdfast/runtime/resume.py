@@ -24,6 +24,8 @@ from holdfast.kernel.guard import Fact, Guard
 from holdfast.kernel.model import BEFORE_DISPATCH, Run, State
 from holdfast.kernel.ports import Ports, Seen
 from holdfast.runtime.items import Doubted, Handle, broken_assumption, named
+from holdfast.runtime.stopped import as_body, record_of
+from holdfast.runtime.stops import Ground, Stop
 
 LISTED = 200
 """Points that an entry lists; the rest is counted."""
@@ -93,9 +95,12 @@ async def revalidated(handle: Handle, ports: Ports, books: Books) -> Resumption:
     found = Resumption(run=run.id, at_ms=now_ms, by=ports.me, points=tuple(points), stopped=over)
     notes = [Note(kind="resumed", by=ports.me, body=_body(found))]
     if over:
-        notes.append(Note(kind="blocked", by=ports.me, body={"reason": over}))
+        stop = Stop(code=Ground.ASSUMPTION, reason=over)
+        left = record_of(run, await store.run_effects(run.id), stop, now_ms, contracts=ports.contracts, approvals={})
+        notes.append(Note(kind="blocked", by=ports.me, body={"reason": over, "stop": as_body(stop, left)}))
     ends = ("blocked", over) if over else None
-    await store.commit(Change(run=run.id, guard=Guard(run_open=run.id), notes=tuple(notes), ends=ends))
+    guard = Guard(run_open=run.id, run_state=run.state)  # one that was blocked is looked at as well
+    await store.commit(Change(run=run.id, guard=guard, notes=tuple(notes), ends=ends))
     return found
 
 
