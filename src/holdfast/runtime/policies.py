@@ -40,6 +40,10 @@ class Book(Protocol):
         """A store-wide fact."""
         ...
 
+    def facts(self) -> list[Fact]:
+        """Every store-wide fact."""
+        ...
+
     def document(self, kind: str, key: str) -> AnyDocument | None:
         """One document."""
         ...
@@ -144,14 +148,18 @@ def reload(
             continue  # another process put one in force meanwhile: what is kept is that one now
         if keeps:  # those that began while the others were being amended
             runs += _amended(book, environment, who, told, before, only="", opened_by_ms=verdict.at_ms)
-        elif in_flight == MOVE:
-            kept = {run.policy for run in _open(book, environment) if run.policy}
+        elif in_flight == MOVE and (kept := _kept(book, environment)):
             runs += _amended(book, environment, who, told, "")
-            gone = tuple(Fact(scope=kept_scope(environment, d), value="moved", by=who, reason=reason) for d in kept)
-            if gone:
-                _store(book, who, told | {"moved": sorted(kept)}, facts=gone)
+            gone = tuple(Fact(scope=scope, value="moved", by=who, reason=reason) for scope in kept)
+            _store(book, who, told | {"moved": kept}, facts=gone)
         return Reloaded(before=before, after=policy.digest, in_flight=in_flight, runs=tuple(runs))
     raise OurBug(where="runtime.policies", what=f"a reload lost {RACES} races in a row")
+
+
+def _kept(book: Book, environment: str) -> list[str]:
+    """The scopes under which some policy may be kept in this environment: without one, no run has to be looked at."""
+    prefix = kept_scope(environment, "sha256:")
+    return sorted(fact.scope for fact in book.facts() if fact.scope.startswith(prefix) and fact.value == "kept")
 
 
 def _open(book: Book, environment: str) -> list[Run]:

@@ -39,7 +39,8 @@ def test_rules_that_end_are_not_judged_without_the_time() -> None:
     """A question that does not say when it is asked is refused where it could matter, and only there."""
     one = judge('@until("2024-10-03") permit (principal, action == Action::"refund", resource);'
                 'permit (principal, action == Action::"look", resource);')  # fmt: skip
-    assert one.decide(question()).rules == ("builtin:unfit-input",)
+    said = one.decide(question())
+    assert (said.answer, said.rules) == ("refuse", ("builtin:unfit-input",))
     assert one.decide(question("look")).answer == "allow"
 
 
