@@ -14,7 +14,8 @@ from cyclopts import App, Parameter
 
 from holdfast.cli.config import Settings, load_tools
 from holdfast.cli.shared import NO_OPTIONS, As, Misused, Reason, Shared, deciding, reading, vouched
-from holdfast.kernel.errors import BadConfig, UnknownId
+from holdfast.kernel.documents import Kept
+from holdfast.kernel.errors import BadConfig, BadPolicy, UnknownId
 from holdfast.report.page import Page
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def explain(
     rules, _ = _loaded(settings, policy, registry)
     judge = Judge(rules, registry.contracts.values())
     if what.startswith("ef_"):
-        question, about = _recorded(shared, registry, what)
+        question, about = _recorded(shared, registry, what, rules)
         return explain_page(explained(judge, question), question, about)
     if proved is None:
         proved = _facts(shared).get(f"proved:{what}") == registry.tool(what).contract.version
@@ -225,7 +226,9 @@ def _facts(shared: Shared) -> dict[str, str]:
         return {fact.scope: fact.value for fact in store.facts()}
 
 
-def _recorded(shared: Shared, registry: Registry, given: str) -> tuple[Question, list[tuple[str, str]]]:
+def _recorded(
+    shared: Shared, registry: Registry, given: str, rules: PolicySet
+) -> tuple[Question, list[tuple[str, str]]]:
     """The question that a recorded effect puts now, and what was answered when it was decided."""
     from holdfast.gate.rulings import question_of
     from holdfast.report.text import escaped, framed
@@ -233,6 +236,7 @@ def _recorded(shared: Shared, registry: Registry, given: str) -> tuple[Question,
     with reading(shared) as store:
         seen = store.read_now(store.find(given, "effect"))
         facts = {fact.scope: fact.value for fact in store.facts()}
+        text = store.document("kept", seen.effect.policy) if seen.effect is not None and seen.effect.policy else None
     view, run = seen.effect, seen.run
     if view is None or run is None:
         raise UnknownId(given=given, kind="effect")
@@ -243,7 +247,23 @@ def _recorded(shared: Shared, registry: Registry, given: str) -> tuple[Question,
         about.append(("decided by", escaped(view.policy)))
     if contract.version != view.contract:
         about.append(("contract", "its contract has changed since; a new call would be made under the present one"))
-    return question_of(seen, proved=facts.get(f"proved:{view.tool}") == view.contract), about
+    question = question_of(seen, proved=facts.get(f"proved:{view.tool}") == view.contract)
+    if isinstance(text, Kept) and view.policy != rules.digest:
+        about.append(("under that", _under(text, registry, question)))
+    return question, about
+
+
+def _under(text: Kept, registry: Registry, question: Question) -> str:
+    """What the policy that decided a recorded call answers to it now, in words."""
+    from holdfast.gate import Judge, PolicySet
+    from holdfast.report.text import framed
+
+    contracts = registry.contracts.values()
+    try:
+        said = Judge(PolicySet.kept(text.text, contracts, text.id), contracts).decide(question)
+    except BadPolicy as error:
+        return f"it does not fit the present tools: {framed(error.why)}"
+    return f"{said.answer}: {framed(said.reason)}"
 
 
 def _json(text: str) -> dict[str, Any]:

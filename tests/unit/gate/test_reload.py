@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import holdfast as hf
+from holdfast.cli.main import run as run_command
 from holdfast.effect import dispatch
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.documents import Kept
@@ -233,3 +234,23 @@ async def test_the_command_line_reloads_while_a_worker_has_the_store_open(
         fact = app.store.fact("policy:prod")
         assert fact is not None
         assert (fact.value, fact.by[:5]) == (after, "ann (")
+
+
+async def test_a_recorded_call_is_explained_beside_the_answer_of_the_policy_that_decided_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The files say what would be answered now; the kept text of the older version says what it answers."""
+    config = 'store = "sqlite:h.db"\ntools = ["seen.py:pay"]\npolicy = "rules.cedar"\nenvironment = "prod"\n'
+    (tmp_path / "holdfast.toml").write_text(config, encoding="utf-8")
+    (tmp_path / "seen.py").write_text("from tests.unit.gate.world import Outside\npay = Outside().tool()\n", "utf-8")
+    (tmp_path / "rules.cedar").write_text(NONE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    pay = Outside().tool()
+    async with opened(tmp_path, pay) as app:
+        waiting = await (await app.begin(intent())).call(pay(account="a", amount=500))
+        assert isinstance(waiting, hf.Waiting)
+    code = await asyncio.to_thread(run_command, ["policy", "explain", waiting.effect, "--json"])
+    said = json.loads(capsys.readouterr().out)["data"]
+    assert (code, said["rules"]) == (5, ["freeze"])
+    assert said["about"]["recorded"].startswith("ask")
+    assert said["about"]["under that"].startswith("ask")
