@@ -128,7 +128,8 @@ class Desk:
         """A run as it is handed out. One that others began, or that is gone on with, is looked over first."""
         run, known = handle.record, handle.id in self._handed_out
         self._handed_out.add(handle.id)
-        if run.state == "open" and (asked or (run.seq > 1 and not known)):
+        goes_on = run.state in ("open", "blocked") and run.environment == self.environment
+        if goes_on and (asked or (run.seq > 1 and not known)):
             handle.resumption = await revalidated(handle, self.ports, self.store)
         return handle
 

@@ -194,6 +194,7 @@ def test_waiting_for_a_person_is_watched_approved_and_gone_on_with(
     assert stage.start(*approve).wait() == 0
     resumed = stage.planned(WAYS[0], server, "run", "resume", run, "--file", "agent.toml")
     assert resumed.wait() == 0, resumed.told()
+    assert "gone on with: 0 of" in resumed.told()
     assert [q.number for q in server.questions] == [0, 1]
     assert [c["amount"] for c in bank.books()["changes"] if c["invoice"] == invoice] == [9_900]
 

@@ -127,6 +127,9 @@ class Kept(Document, frozen=True, kw_only=True, tag="kept"):
     at_ms: int = 0
 
 
+EVERY = 1_000_000
+"""A limit for readers that must not miss one, where the default keeps a page short."""
+
 AnyDocument = Grant | Approver | Item | Meter | Kept
 
 encode = msgspec.json.Encoder(order="deterministic").encode

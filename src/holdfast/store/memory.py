@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from holdfast.kernel.canon import keyed
 from holdfast.kernel.commit import Change, Note, Verdict, needs_a_sound_clock
-from holdfast.kernel.documents import AnyDocument, Item
+from holdfast.kernel.documents import EVERY, AnyDocument, Item
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import UnknownId
 from holdfast.kernel.guard import Fact
@@ -172,7 +172,7 @@ class MemoryFace:
 
     async def run_items(self, run: str) -> list[Item]:
         """Every item of a run."""
-        return [found for found in self.documents("item", run) if isinstance(found, Item)]
+        return [found for found in self.documents("item", run, EVERY) if isinstance(found, Item)]
 
     async def time(self) -> int:
         """The store's time."""

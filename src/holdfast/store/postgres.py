@@ -28,7 +28,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.kernel.commit import Change, Note, Verdict, needs_a_sound_clock
-from holdfast.kernel.documents import AnyDocument, Item
+from holdfast.kernel.documents import EVERY, AnyDocument, Item
 from holdfast.kernel.documents import decode as decode_document
 from holdfast.kernel.errors import BadValue, NotOpen, StoreBusy, StoreFailed
 from holdfast.kernel.model import Effect, Lease, Run
@@ -92,7 +92,7 @@ class PostgresStore(PostgresReading):
 
     async def run_items(self, run: str) -> list[Item]:
         """Every item of a run."""
-        found = await asyncio.to_thread(self.documents, "item", run)
+        found = await asyncio.to_thread(self.documents, "item", run, EVERY)
         return [document for document in found if isinstance(document, Item)]
 
     async def time(self) -> int:

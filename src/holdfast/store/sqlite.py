@@ -15,7 +15,7 @@ import apsw
 from msgspec.structs import replace
 
 from holdfast.kernel.commit import Change, Note, Verdict
-from holdfast.kernel.documents import AnyDocument, Item
+from holdfast.kernel.documents import EVERY, AnyDocument, Item
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import AmbiguousId, BadValue, StoreReadOnly, UnknownId
 from holdfast.kernel.guard import Fact
@@ -81,7 +81,7 @@ class SqliteStore:
 
     async def run_items(self, run: str) -> list[Item]:
         """Every item of a run, those included that this process has not put on disk yet."""
-        return [found for found in self.documents("item", run) if isinstance(found, Item)]
+        return [found for found in self.documents("item", run, EVERY) if isinstance(found, Item)]
 
     async def time(self) -> int:
         """Store time."""

@@ -210,6 +210,23 @@ async def test_an_assumption_that_cannot_be_read_is_not_known_to_hold() -> None:
     assert "could not be read again" in lapsed(found, "assumption")[0]
 
 
+async def test_a_blocked_run_is_looked_over_without_reading_anything() -> None:
+    """Its stale items are named; nothing is read under it before somebody drives it on."""
+    one = rig()
+    one.outside.replies = [Ack("on")]
+    run = await one.run()
+    await run.assume("the flag is on", READ_1)
+    old = await run.saw("calendar", "free", fresh_for="1m")
+    await run.stop("for now", state="blocked")
+    one.clock.ms += 60_001
+    other = RunHandle(run._desk, run.record)
+    found = await revalidated(other, one.ports("w1"), one.store.face("w1"))
+    assert [p.id for p in found.of("item") if not p.holds][-1] == old.id
+    assert [p.holds for p in found.of("assumption")] == [True]
+    assert len(one.outside.sent) == 1
+    assert len(one.notes("resumed")) == 1
+
+
 @pytest.mark.req("2.9b", mutant="freshness-at-proposal-only")
 @pytest.mark.parametrize("state", [State.WAITING, State.ADMITTED])
 async def test_what_was_left_on_stale_items_is_refused_at_its_dispatch(state: State) -> None:
