@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.planner import Answer, NoAnswer, Planner, Proposed, Scripted, View
     from holdfast.runtime.resume import Resumption
     from holdfast.runtime.run import Item, Report, RunHandle
+    from holdfast.runtime.stops import Tolerance
     from holdfast.runtime.submit import Submitted
     from holdfast.runtime.turns import Patience
     from holdfast.tools.call import Call
@@ -86,6 +87,7 @@ __all__ = [
     "Scripted",
     "Stopped",
     "Submitted",
+    "Tolerance",
     "Tool",
     "Unknown",
     "UsageError",
@@ -131,6 +133,7 @@ _WHERE: dict[str, tuple[str, ...]] = {
     "holdfast.runtime.resume": ("Resumption",),
     "holdfast.runtime.run": ("Item", "Report", "RunHandle"),
     "holdfast.runtime.submit": ("Submitted",),
+    "holdfast.runtime.stops": ("Tolerance",),
     "holdfast.runtime.turns": ("Patience",),
     "holdfast.tools.call": ("Call",),
     "holdfast.tools.define": ("Tool", "cost", "hosts", "inside", "tool", "yields"),

@@ -23,6 +23,7 @@ from holdfast.runtime.planner import Planner
 from holdfast.runtime.policies import Reloaded
 from holdfast.runtime.resume import Resumption
 from holdfast.runtime.run import Call, Item, Report, RunHandle
+from holdfast.runtime.stops import TOLERANCE, Tolerance
 from holdfast.runtime.submit import Submitted
 from holdfast.runtime.turns import PATIENCE, Patience
 
@@ -294,9 +295,17 @@ class BlockingRun:
         """As :meth:`holdfast.RunHandle.undo`."""
         return self._app.wait(self._run.undo(effect, reason=reason))
 
-    def drive(self, planner: Planner, *, max_steps: int = 100, patience: Patience = PATIENCE) -> Report:
+    def drive(
+        self,
+        planner: Planner,
+        *,
+        max_steps: int = 100,
+        patience: Patience = PATIENCE,
+        tolerance: Tolerance = TOLERANCE,
+    ) -> Report:
         """As :meth:`holdfast.RunHandle.drive`."""
-        return self._app.wait(self._run.drive(planner, max_steps=max_steps, patience=patience))
+        driven = self._run.drive(planner, max_steps=max_steps, patience=patience, tolerance=tolerance)
+        return self._app.wait(driven)
 
     def stop(self, reason: str) -> None:
         """As :meth:`holdfast.RunHandle.stop`."""

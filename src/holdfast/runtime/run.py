@@ -29,6 +29,7 @@ from holdfast.runtime.drive import Rest, pursue
 from holdfast.runtime.ending import stop_now
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.resume import Resumption
+from holdfast.runtime.stops import TOLERANCE, Tolerance
 from holdfast.runtime.turns import PATIENCE, Patience, Report, Turns
 from holdfast.runtime.turns import Desk as TurnsDesk
 from holdfast.runtime.view import Noted
@@ -336,10 +337,18 @@ class RunHandle:
         assert view is not None
         return await self.carry(effect, self._ports.contracts[view.tool].timeout_ms + PATIENCE_MS, untold)
 
-    async def drive(self, planner: Planner, *, max_steps: int = 100, patience: Patience = PATIENCE) -> Report:
+    async def drive(
+        self,
+        planner: Planner,
+        *,
+        max_steps: int = 100,
+        patience: Patience = PATIENCE,
+        tolerance: Tolerance = TOLERANCE,
+    ) -> Report:
         """Let a planner propose until it is done, somebody else must move, or a limit of the run is reached.
 
         A recorded answer that was not carried out to its end is finished first. ``patience`` bounds how often one step
-        asks for an answer.
+        asks for an answer; ``tolerance`` how often something may repeat, come to nothing or leave the scope before the
+        run is stopped for it. ``report.stop`` says on which ground it was stopped, and what it left.
         """
-        return await Turns(self, self._desk, self._ports, planner, patience).drive(max_steps)
+        return await Turns(self, self._desk, self._ports, planner, patience, tolerance).drive(max_steps)
