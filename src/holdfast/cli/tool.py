@@ -97,6 +97,7 @@ def review(
     /,
     *,
     accept: Annotated[bool, Parameter(name="--accept", negative="")] = False,
+    decline: Annotated[bool, Parameter(name="--decline", negative="")] = False,
     as_: As = "",
     reason: Reason = "",
     key: Annotated[str | None, Parameter(name="--key")] = None,
@@ -112,6 +113,8 @@ def review(
         One tool; without it every tool that is named or was offered.
     accept
         Put the version that is shown in force. Names one tool.
+    decline
+        Leave the version in force as it is; the offered one stays refused and is no longer asked about.
     as_
         Your name. It is signed with your key if one is at hand, else vouched for by the operating-system user.
     reason
@@ -124,13 +127,21 @@ def review(
 
     settings = shared.settings()
     named = {c.name: c for c in _registry(settings).contracts.values()} if settings.tools else {}
-    if not accept:
+    if accept and decline:
+        raise Misused("accept it or decline it")
+    if not (accept or decline):
         with reading(shared) as store:
             return review_page(_reviewed(store, named, tool))
     if not (tool and as_.strip() and reason.strip()):
-        raise Misused("to accept, name one tool, yourself (--as) and why (--reason)")
+        raise Misused("to decide, name one tool, yourself (--as) and why (--reason)")
     with deciding(shared) as store:
         (row,) = _reviewed(store, named, tool)
+        if decline:
+            offered = store.fact(reviews.OFFERED + tool)
+            subject = f"contract:{tool}:{offered.value if offered is not None else ''}"
+            evidence = _said_by(store, settings, as_, key, subject, reason, act="decline")
+            reviews.decline(store, tool, who=as_, reason=reason, evidence=evidence)
+            return review_page(_reviewed(store, named, tool))
         if tool in named:
             reviews.take_in(store, [named[tool]], by=vouched())
         evidence = _said_by(store, settings, as_, key, f"contract:{tool}:{row.after}", reason)
@@ -173,7 +184,7 @@ def _reviewed(store: SqliteStore, named: Mapping[str, Contract], tool: str) -> l
 
 
 def _said_by(
-    store: SqliteStore, settings: Settings, who: str, key: str | None, subject: str, reason: str
+    store: SqliteStore, settings: Settings, who: str, key: str | None, subject: str, reason: str, act: str = "review"
 ) -> dict[str, str]:
     """Who says so: a signature where a registered key is at hand, else the operating-system user."""
     from holdfast.gate.signing import Key
@@ -190,7 +201,7 @@ def _said_by(
         if key is not None:
             raise
         return {"vouched_by": vouched()}
-    return signed_act(signer, "review", subject, reason)
+    return signed_act(signer, act, subject, reason)
 
 
 def _record(settings: Settings, proof: Proof) -> None:

@@ -192,6 +192,21 @@ def accept(
         raise NotAllowedNow(effect=scope, state=verdict.why, asked="accept", allowed=("look again",))
 
 
+def decline(store: Store, tool: str, *, who: str, reason: str, evidence: Mapping[str, Any]) -> None:
+    """A named person leaves the version in force as it is: the offered one is no longer asked about, and stays refused.
+
+    A process that comes with it again offers it again. Raises ReasonMissing, or NotAllowedNow if nothing is offered.
+    """
+    if not who.strip() or not reason.strip():
+        raise ReasonMissing(effect=f"the contract of {tool}", asked="decline")
+    offered, in_force = store.fact(OFFERED + tool), store.fact(IN_FORCE + tool)
+    if offered is None or in_force is None or offered.value == in_force.value:
+        raise NotAllowedNow(effect=IN_FORCE + tool, state="as it was accepted", asked="decline", allowed=("accept",))
+    body = {"tool": tool, "declined": offered.value, "reason": reason, "evidence": dict(evidence)}
+    fact = _fact(OFFERED + tool, in_force.value, who, reason)
+    store.commit_now(Change(run=STORE_RUN_ID, facts=(fact,), notes=(Note(kind="not_accepted", by=who, body=body),)))
+
+
 class Unreviewed:
     """A gate before the gate: what came with a version that nobody accepted is refused, whatever the rules say.
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from msgspec.structs import replace
+
 from holdfast import sealing
+from holdfast.kernel.guard import Guard
 from holdfast.runtime import review
 from holdfast.tools import bounds, contract, folders
 from tests.harness.planted import Put
@@ -77,6 +80,17 @@ def accepted_unseen(put: Put) -> None:
     put(review, "accept", blind)
 
 
+def opened_over_another(put: Put) -> None:
+    """What an opening found before it commits is not compared with what is in force when it does."""
+    honest = review._recording
+
+    def unguarded(*args: Any, **rest: Any) -> Any:
+        change = honest(*args, **rest)
+        return None if change is None else replace(change, guard=Guard())
+
+    put(review, "_recording", unguarded)
+
+
 def seal_closes_over_anything(put: Put) -> None:
     """Sealing finds nothing in the way."""
     put(sealing, "problems", lambda *_, **__: iter(()))
@@ -92,5 +106,6 @@ PLANT = {
     "review-skipped": review_skipped,
     "description-is-no-change": description_is_no_change,
     "accepted-unseen": accepted_unseen,
+    "opened-over-another": opened_over_another,
     "seal-closes-over-anything": seal_closes_over_anything,
 }

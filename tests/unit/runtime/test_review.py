@@ -237,6 +237,38 @@ async def test_accept_contracts_puts_a_change_in_force_and_says_so(world: World,
         assert review.never_reviewed(app.store, app.registry.contracts.values()) == ("put",)
 
 
+@pytest.mark.req("2.2c", mutant="opened-over-another")
+async def test_two_processes_that_first_open_with_different_versions_agree_on_one(world: World, tmp_path: Path) -> None:
+    """Both find the tool unknown at the same instant; the commit lets one in, and the other's is refused."""
+
+    class Slow:
+        """A store whose first commit comes after another process opened."""
+
+        def __init__(self, store: Any) -> None:
+            self.store = store
+            self.waited = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.store, name)
+
+        def commit_now(self, change: Any) -> Any:
+            if not self.waited:
+                self.waited = True
+                assert review.take_in(self.store, [theirs], by="another") == ()
+            return self.store.commit_now(change)
+
+    mine, theirs = (
+        hf.App(f"sqlite:{tmp_path / 'none.db'}", tools=[tool]).registry.contracts["put"]
+        for tool in (world.tool(), world.tool(side_effects=("x",)))
+    )
+    async with opened(tmp_path) as app:
+        (out,) = review.take_in(Slow(app.store), [mine], by="me")
+        assert (out.before, out.after) == (theirs.version, mine.version)
+        fact = app.store.fact("contract:put")
+        assert fact is not None
+        assert fact.value == theirs.version
+
+
 @pytest.mark.req("2.2c", mutant="review-skipped")
 async def test_planner_is_not_shown_the_card_of_a_version_that_nobody_accepted(world: World, tmp_path: Path) -> None:
     """A description that was changed does not reach a model before a person has read it."""
@@ -340,6 +372,26 @@ def test_review_shows_each_change_and_answers_5_until_it_is_accepted(
     assert "accepted by dana: «read it»" in text.replace("  ", " ")
     assert said(capsys, "tool", "review", "put", "--store", changed)[0] == 0
     assert said(capsys, "tool", "review", "putt", "--store", changed)[0] == 2
+
+
+async def test_change_that_is_declined_is_no_longer_asked_about_and_stays_refused(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a process comes with it again; the record says who left things as they were, and why."""
+    monkeypatch.chdir(tmp_path)
+    place = f"sqlite:{tmp_path / 'h.db'}"
+    decline = ("tool", "review", "put", "--decline", "--as", "dana", "--reason", "not ours", "--store", place)
+    async with opened(tmp_path, world.tool()):
+        pass
+    assert said(capsys, *decline)[0] != 0  # nothing is offered
+    async with opened(tmp_path, world.tool(side_effects=("x",))) as app:
+        assert said(capsys, *decline)[0] == 0
+        assert said(capsys, "tool", "review", "--store", place)[0] == 0
+        assert isinstance(await sent(app, "a"), hf.Refused)
+        assert "not_accepted" in [e.kind for e in app.store.entries(STORE_RUN_ID)]
+    async with opened(tmp_path, world.tool(side_effects=("x",))):
+        assert said(capsys, "tool", "review", "--store", place)[0] == 5
+    assert world.book == []
 
 
 async def test_acceptance_is_signed_where_the_reviewers_key_is_at_hand(
