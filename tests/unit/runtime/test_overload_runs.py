@@ -200,3 +200,24 @@ def test_limits_of_a_file_that_mean_nothing_are_refused_with_their_line(tmp_path
     (tmp_path / "holdfast.toml").write_text('store = "sqlite:s.db"\n[limits.work.payments]\nmots = 3\n')
     assert command(["status", "--config", str(tmp_path / "holdfast.toml")]) == 2
     assert "line 3: there is no such limit" in capsys.readouterr().err
+
+
+def test_a_run_from_the_command_line_finds_room_as_any_other(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    """Where no run may be open, `run start` begins none, asks no model, and says with what code it was turned away."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tools.py").write_text(
+        "import holdfast as hf\n\n\n"
+        "@hf.tool(effect='read', resource='bills', identity=(), owner='accounts', no_probe='a read')\n"
+        "def bills(look: hf.Fx) -> list[str]:\n"
+        '    """The bills."""\n'
+        "    return []\n"
+    )
+    (tmp_path / "holdfast.toml").write_text(
+        'store = "sqlite:store.db"\ntools = ["tools.py:bills"]\n[limits.runs]\nper_principal = 0\n'
+    )
+    (tmp_path / "run.toml").write_text('[intent]\ngoal = "pay"\npurpose = "bills"\nprincipal = "ann"\n')
+    model = ["--model", "openai-compatible:m", "--base-url", "http://127.0.0.1:9/v1"]
+    code = command(["run", "start", "run.toml", *model, "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert (code, said["error"]["code"]) == (5, "HF-U22-intent-turned-away"), said
+    assert "principal-runs" in json.dumps(said["error"])
