@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from holdfast.runtime.begin import Intent
     from holdfast.runtime.planner import Answer, NoAnswer, Planner, Proposed, Scripted, View
+    from holdfast.runtime.policies import Reloaded
     from holdfast.runtime.resume import Resumption
     from holdfast.runtime.run import Item, Report, RunHandle
     from holdfast.runtime.stops import Tolerance
@@ -79,6 +80,7 @@ __all__ = [
     "Proposed",
     "Quota",
     "Refused",
+    "Reloaded",
     "Report",
     "Resumption",
     "Retries",
@@ -131,6 +133,7 @@ _WHERE: dict[str, tuple[str, ...]] = {
     "holdfast.runtime.begin": ("Intent",),
     "holdfast.runtime.planner": ("Answer", "NoAnswer", "Planner", "Proposed", "Scripted", "View"),
     "holdfast.runtime.resume": ("Resumption",),
+    "holdfast.runtime.policies": ("Reloaded",),
     "holdfast.runtime.run": ("Item", "Report", "RunHandle"),
     "holdfast.runtime.submit": ("Submitted",),
     "holdfast.runtime.stops": ("Tolerance",),
