@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.begin import Intent
 
 TABLES = {**KEYS, "intent": "a table", "model": "a table", "items": "a list of tables"}
+del TABLES["limits"]  # what bounds everybody's runs is not one run's to set
 INTENT = {
     "goal": "text",
     "purpose": "text",

@@ -221,3 +221,7 @@ def test_a_run_from_the_command_line_finds_room_as_any_other(tmp_path: Path, cap
     said = json.loads(capsys.readouterr().out)
     assert (code, said["error"]["code"]) == (5, "HF-U22-intent-turned-away"), said
     assert "principal-runs" in json.dumps(said["error"])
+    with (tmp_path / "run.toml").open("a") as file:
+        file.write("[limits.runs]\nper_principal = 9\n")
+    assert command(["run", "start", "run.toml", *model, "--json"]) == 2, "what bounds everybody is not one run's to set"
+    assert "limits" in json.loads(capsys.readouterr().out)["error"]["fields"]["key"]
