@@ -27,7 +27,9 @@ from holdfast.kernel.errors import (
     StoreReadOnly,
 )
 from holdfast.kernel.model import State
-from holdfast.store import open_store
+from holdfast.store import migrate, open_store
+from holdfast.store.heads import place
+from holdfast.store.migrate import migrations
 from tests.contract.acts import Acts, applied
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -261,3 +263,21 @@ async def test_everything_is_on_disk_after_close(sqlite, acts) -> None:
     await store.close()
     sqlite.close()
     assert sqlite.open().read_now(acts.id(1)).effect is not None
+
+
+def test_a_store_of_an_older_schema_is_brought_to_the_newest(sqlite, monkeypatch) -> None:
+    """A file with the first two migrations gets the third when it is opened: nothing doubted, this boot measured."""
+    known = migrations()
+    monkeypatch.setattr(migrate, "migrations", lambda: known[:2])
+    sqlite.path.touch()
+    raw = apsw.Connection(str(sqlite.path))
+    migrate.migrate(raw, str(sqlite.path), sqlite.clock.wall_ms, place(sqlite.path))
+    raw.close()
+    monkeypatch.setattr(migrate, "migrations", lambda: known)
+    store = sqlite.open()
+    assert (store.clock_jumped_ms(), store.restored()) == (0, False)
+    assert store.verify().runs == 1
+    raw = apsw.Connection(str(sqlite.path))
+    doubt = raw.execute("SELECT leapt_ms, steady_ms, ahead_ms, boot FROM meta").fetchall()
+    assert doubt == [(0, 0, 0, f"boot {sqlite.clock.boots}")]
+    raw.close()

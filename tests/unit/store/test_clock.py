@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.store.clock import JUMP_MS, Measure, StoreClock, boot_ms, boot_name, wall_ms
+from holdfast.store.clock import JUMP_MS, Measure, StoreClock, boot_ms, wall_ms
 
 
 class Hands:
@@ -129,4 +129,3 @@ def test_the_machines_own_clocks_are_milliseconds() -> None:
     """The wall clock counts from 1970 and the boot clock from boot."""
     assert wall_ms() > 1_700_000_000_000
     assert 0 < boot_ms() < wall_ms()
-    assert boot_name() == boot_name()
