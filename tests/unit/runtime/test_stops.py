@@ -217,9 +217,9 @@ async def test_a_lease_that_another_worker_took_ends_this_drive_and_not_the_run(
     run, report = await driven(rig, Planner(anew))
     assert taken
     assert report.state == "blocked"
-    assert report.stop.code in ("lost-lease", "ambiguous-result")
-    if report.stop.code == "lost-lease":
-        assert rig.store.durable.runs[run.id].state == "open"
+    assert report.stop.code == "lost-lease"
+    assert report.stop.effect == rig.effects()[0].id
+    assert rig.store.durable.runs[run.id].state == "open"
 
 
 @pytest.mark.req("2.5a", mutant="never-stops")
