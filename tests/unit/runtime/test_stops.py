@@ -8,6 +8,7 @@ import pytest
 
 import holdfast as hf
 from holdfast.kernel.answers import Differs, Doubt
+from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.documents import Item
 from holdfast.kernel.errors import BadValue, ReasonMissing, RunStopped
 from holdfast.kernel.model import State
@@ -247,6 +248,18 @@ def test_an_assumption_holds_while_the_reading_that_counts_has_its_digest() -> N
     outranked = hf_replace(holds, outranked_by="it_b")
     assert "is not so any more" in unheld([outranked, newer])
     assert "contradicts" in unheld([hf_replace(holds, conflicts=("it_c",))])
+
+
+@pytest.mark.req("2.5a", mutant="never-stops")
+async def test_an_assumption_that_no_longer_holds_stops_before_anything_is_asked() -> None:
+    """What the run rests on reads otherwise now: its planner is not asked, and nothing is sent."""
+    rig = Rig()
+    run = await rig.run()
+    item = Item(id=f"{run.id}/it_a", run=run.id, item="observed", source="crm", digest="d2", about="x", must_hold="d1")
+    rig.store.face("cli").commit_now(Change(run=run.id, documents=(item,), notes=(Note(kind="item", by="ann"),)))
+    planner = Planner(anew)
+    report = await run.drive(planner)
+    assert (report.stop.code, planner.asked, rig.outside.sent) == ("invalid-assumption", 0, [])
 
 
 @pytest.mark.req("2.5c", mutant="stop-record-is-empty")
