@@ -386,3 +386,21 @@ async def test_an_outcome_after_the_deadline_says_by_how_much(place, acts) -> No
     assert (await store.run_row(acts.run.id)).late_ms == 700
     body = next(msgspec.json.decode(e.body) for e in store.entries(acts.run.id) if e.kind == "committed")
     assert body["late_ms"] == 700
+
+
+async def test_what_a_run_saw_and_assumes_is_read_with_its_effects(place, acts) -> None:
+    """Every item of a run is listed, unflushed ones to their own worker too; an effect is read with what it rests on."""
+    store = place.open()
+    await store.commit(acts.begin())
+    cited, assumed = item(acts), item(acts, "it_2", must_hold=digest("what it said"), says="it stays so")
+    await store.later(put(acts, cited))
+    assert await store.run_items(acts.run.id) == [cited]
+    note = Note(kind="item", by="runtime", body={"item": "it_2"})
+    await store.commit(Change(run=acts.run.id, notes=(note,), documents=(assumed,), amends=(("assumes", ("it_2",)),)))
+    await store.commit(acts.propose(1, cites=["it_1"]))
+    for worker in (store, place.open("second")):
+        assert await worker.run_items(acts.run.id) == [cited, assumed]
+        assert await worker.run_items("ru_other") == []
+        seen = await worker.read(acts.id(1))
+        assert seen.rests_on == (cited.id, assumed.id)
+        assert set(seen.items) == {cited, assumed}
