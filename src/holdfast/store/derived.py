@@ -68,6 +68,18 @@ def _fact(scope: str, said: Any) -> Fact | None:
     return fact if fact.scope == scope and fact.epoch else None
 
 
+def usual(name: str) -> Any:
+    """What a run's term is where nobody says it, as plain data."""
+    return USUAL.get(name)
+
+
+USUAL: dict[str, Any] = {
+    field.name: msgspec.to_builtins(field.default)
+    for field in msgspec.structs.fields(Run)
+    if field.default is not msgspec.NODEFAULT
+}
+
+
 class Retold:
     """One run as its entries tell it. It is the rows (kernel.commit.Tables) that those entries are done to again."""
 
@@ -117,7 +129,8 @@ class Retold:
         """Field, what the entries say, what the row says."""
         there: dict[str, Any] = msgspec.to_builtins(run)
         terms = sorted((there.keys() | self.terms.keys()) - OWN) if self.terms else ()
-        pairs = [(name, self.terms.get(name), there.get(name)) for name in terms]
+        # A term that is at its default is left out of a row and of an intent, and an amendment may name it.
+        pairs = [(name, self.terms.get(name, usual(name)), there.get(name, usual(name))) for name in terms]
         differ = [pair for pair in pairs if encode(pair[1]) != encode(pair[2])]
         moved = ("state", "reason", "opened_ms", "late_ms", "steps", "spent") if self.whole and run.seq else ()
         told = [(name, getattr(self.told, name), getattr(run, name)) for name in moved]

@@ -111,6 +111,18 @@ async def test_runs_keep_their_policy_where_that_is_asked_for_and_new_ones_do_no
     assert outside.paid == [1]
 
 
+async def test_the_record_of_runs_that_kept_a_policy_and_moved_is_intact(tmp_path: Path) -> None:
+    """What became of each run is what its entries say, before, while and after it keeps a version."""
+    pay = Outside().tool()
+    for in_flight in ("keep", "move", "keep"):
+        async with opened(tmp_path, pay) as app:
+            run = await app.begin(intent())
+            await run.call(pay(account="a", amount=1))
+            await app.reload_policy(NONE, in_flight=in_flight, **BY)
+        command = ["evidence", "verify", "--store", f"sqlite:{tmp_path / 'h.db'}"]
+        assert await asyncio.to_thread(run_command, command) == 0
+
+
 async def test_a_kept_policy_that_may_no_longer_be_kept_dispatches_nothing(tmp_path: Path) -> None:
     """Without the fact that says *kept* the dispatch commit is refused, and the caller is told why."""
     outside = Outside()
