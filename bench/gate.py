@@ -173,9 +173,7 @@ async def _under_reloads(place: Path, every_s: float, *, elsewhere: bool) -> dic
         latencies_ms: list[float] = []
         reload_ms: list[float] = []
         ends, count = time.perf_counter() + SECONDS, 0
-        handles = [
-            await app.begin(hf.Intent(goal="measure", principal="bench", purpose=f"p{n}")) for n in range(RUNS)
-        ]
+        handles = [await app.begin(hf.Intent(goal="measure", principal="bench", purpose=f"p{n}")) for n in range(RUNS)]
 
         async def work(number: int) -> None:
             nonlocal count

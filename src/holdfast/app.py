@@ -230,9 +230,7 @@ class App(Desk):
         """Ask for a run: accept, shape, schedule, degrade or refuse, as ``limits.runs`` say (:mod:`runtime.submit`)."""
         return await submit(self, intent, priority=priority, work=work)
 
-    async def begin(
-        self, intent: Intent, *, under: RunHandle | None = None, place: Place | None = None
-    ) -> RunHandle:
+    async def begin(self, intent: Intent, *, under: RunHandle | None = None, place: Place | None = None) -> RunHandle:
         """The open run of an intent; a known purpose gives back the recorded one, on any machine.
 
         With ``under`` it is a unit of that run's work: same purpose, under its grants, no wider in anything.

@@ -389,7 +389,7 @@ async def test_an_outcome_after_the_deadline_says_by_how_much(place, acts) -> No
 
 
 async def test_what_a_run_saw_and_assumes_is_read_with_its_effects(place, acts) -> None:
-    """Every item of a run is listed, unflushed ones to their own worker too; an effect is read with what it rests on."""
+    """Every item of a run is listed, unflushed ones to their worker too; an effect is read with what it rests on."""
     store = place.open()
     await store.commit(acts.begin())
     cited, assumed = item(acts), item(acts, "it_2", must_hold=digest("what it said"), says="it stays so")

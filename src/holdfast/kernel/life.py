@@ -82,7 +82,10 @@ KINDS: dict[str, tuple[State | None, tuple[str, ...]]] = {
     "claimed": (S.CLAIMED, OWNERSHIP),
     "released": (S.ADMITTED, ("cause",)),
     "dispatched": (S.DISPATCHED, (*OWNERSHIP, "fingerprint", "cause", *TODO)),
-    "committed": (S.COMMITTED, ("value", "basis", "attested_by", "cost", "unsettled", "reason", "late_ms", "item", *TODO)),
+    "committed": (
+        S.COMMITTED,
+        ("value", "basis", "attested_by", "cost", "unsettled", "reason", "late_ms", "item", *TODO),
+    ),
     "failed": (S.FAILED, ("cause", "basis", "attested_by", "unsettled", "reason", "late_ms", *TODO)),
     "pending": (S.PENDING, ("operation", *TODO)),
     "unknown": (S.UNKNOWN, (*OWNERSHIP, "cause", "dead_since_ms", *TODO)),

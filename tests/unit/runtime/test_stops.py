@@ -334,5 +334,3 @@ def hf_replace(record: Any, **changes: Any) -> Any:
     from msgspec.structs import replace
 
     return replace(record, **changes)
-
-
