@@ -123,7 +123,7 @@ def test_a_run_tells_its_story(stage: Stage, bank: PaymentsClient, invoices: Inv
     shown = stage.start("run", "show", "--store", "sqlite:h.db", stage.entries()[0].run)
     assert shown.wait() == 0
     for text in (started.said(), shown.said()):
-        assert "openai:m-0 (gpt-loopback-2026)  120 tokens, prompt 1 " in text
+        assert "openai:m-0 (gpt-loopback-2026)  120 tokens, prompt 2 " in text
         assert f'proposes refund «{{"amount": 700, "invoice_id": "{invoice}"}}»' in text
         assert "✓ verified" in text
         assert "no answer: rate_limited" in text

@@ -18,12 +18,12 @@ FOR_A_HUMAN = frozenset({State.WAITING})
 
 
 def run_code(run: Run, views: list[Effect]) -> int:
-    """0 done or under way, 3 something is in doubt, 4 something waits for a human, 5 stopped."""
+    """0 done or under way, 1 blocked, 3 something is in doubt, 4 something waits for a human, 5 stopped."""
     if any(view.state in IN_DOUBT for view in views):
         return 3
     if any(view.state in FOR_A_HUMAN and not view.schedulings for view in views):
         return 4
-    return 0 if run.state in ("open", "done") else 5
+    return {"open": 0, "done": 0, "blocked": 1}.get(run.state, 5)
 
 
 def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int, entries: Sequence[Told] = ()) -> Page:

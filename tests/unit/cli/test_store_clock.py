@@ -12,12 +12,12 @@ from holdfast.kernel.commit import Change, Note
 from holdfast.store import open_store
 from holdfast.store.clock import wall_ms
 
-LEAP_MS = 1_200_000
+LEAP_MS = 1_230_000
 
 
 @pytest.fixture
 def leapt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store whose last process noticed a leap of twenty minutes, on a clock that was set right since."""
+    """A store whose last process noticed a leap of some twenty minutes, on a clock that was set right since."""
     monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
     shift_ms = [0]
     store = open_store(tmp_path / "h.db", wall=lambda: wall_ms() + shift_ms[0])
