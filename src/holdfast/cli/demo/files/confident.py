@@ -52,7 +52,8 @@ async def main(invoice: str, amount: int) -> None:
         intent = hf.Intent(goal=f"refund {invoice}", purpose="ticket-993", principal="support-agent", deadline="15m")
         run = await app.begin(intent)
         call = hf.Proposed("refund_politely", {"invoice_id": invoice, "amount": amount})
-        report = await run.drive(hf.Scripted([call], says="Done! The refund is complete."))
+        planner = hf.Scripted([hf.Answer(calls=(call,), done=True, says="Done! The refund is complete.")])
+        report = await run.drive(planner)
         print(json.dumps({"state": report.state, "reason": report.reason, "says": report.says}), flush=True)
 
 
