@@ -175,14 +175,31 @@ class Desk:
         grants = tuple(grant.id for grant in chain)
         if grants[: len(above)] != above:
             raise NotGranted(grant=intent.grant, why="it does not come of the grants of the run that it is used under")
-        return grants, lambda: held.must_be_held(self.store, chain, name, self.tenant)
+
+        def check() -> None:
+            held.must_be_held(self.store, chain, name, self.tenant)
+
+        if under is None:
+            return grants, check
+        # Under whose run it is, and so what stops it, that grant does not say: one more, of that run, does.
+        unit = f"run {intent.purpose}"
+        return (*grants, await self.narrow(under.record, grants, unit, {}, holder=name, check=check)), None
 
     async def narrow(
-        self, run: Run, above: tuple[str, ...], unit: str, less: dict[str, Any], *, holder: str = ""
+        self,
+        run: Run,
+        above: tuple[str, ...],
+        unit: str,
+        less: dict[str, Any],
+        *,
+        holder: str = "",
+        check: Callable[[], None] = lambda: None,
     ) -> str:
-        """The grant of a unit of work under these, recorded now if it is new."""
+        """The grant of a unit of work under these, recorded now if it is new and ``check`` raises nothing."""
         wanted = held.less(**less)
         made, change = held.unit_of(self.store, self.ports.secret, run, above, unit, wanted, holder=holder)
+        if change is not None:
+            check()
         return made.id if change is None else held.recorded(made, await self.store.commit(change))
 
     async def grant(

@@ -75,11 +75,15 @@ def refuses(seen: Seen, contract: Contract | None, ruling: Ruling, fingerprint: 
         return Refusing("the target changed after it was approved", "builtin:fingerprint", again=True)
     if approval.policy != ruling.policy:
         return Refusing("the policy changed after it was approved", "builtin:approval", again=True)
-    asked_of_others = ruling.quorum > approval.quorum or ruling.group != approval.group
-    if ruling.answer == "ask" and asked_of_others and not approval.broken_glass:
+    if ruling.answer == "ask" and asked_of_others(ruling, approval):
         # Rules may read what moves, such as the time left: it was asked of fewer, or of others.
         return Refusing("the policy asks for another approval now", "builtin:approval", again=True)
     return None
+
+
+def asked_of_others(ruling: Ruling, approval: Approval) -> bool:
+    """Whether the rules ask more people, or others, than a request was put to; who broke the glass stands for all."""
+    return not approval.broken_glass and (ruling.quorum > approval.quorum or ruling.group != approval.group)
 
 
 async def dispatch(ports: Ports, effect: str) -> Sent | Blocked | None:
@@ -122,6 +126,7 @@ def sending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling, finger
         approval=approval.id if approval is not None else "",
         digest=approval.digest if approval is not None else "",
         budget=True,
+        terms=terms_of(run),
         items=seen.rests_on,
         epochs=seen.epochs,
         in_force=in_force(view, contract, ruling),
@@ -155,6 +160,11 @@ def not_after(run: Run, approval: Approval | None, contract: Contract) -> tuple[
     if approval is not None:
         parts.append(("approval", approval.expires_ms))
     return tuple(parts)
+
+
+def terms_of(run: Run) -> tuple[tuple[str, Any], ...]:
+    """The terms that a sending was checked against and that somebody may amend meanwhile; if so, look again."""
+    return (("deadline_ms", run.deadline_ms), ("policy", run.policy), ("assumes", run.assumes))
 
 
 def grants_end(seen: Seen) -> tuple[tuple[str, int], ...]:

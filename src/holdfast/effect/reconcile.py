@@ -15,9 +15,20 @@ from msgspec.structs import replace
 
 from holdfast.effect.admit import question
 from holdfast.effect.claim import lease, senders_dead, take
-from holdfast.effect.dispatch import attempt, deliver, ends_of, grants_end, in_force, last_ms, not_after, rules_end
+from holdfast.effect.dispatch import (
+    asked_of_others,
+    attempt,
+    deliver,
+    ends_of,
+    grants_end,
+    in_force,
+    last_ms,
+    not_after,
+    rules_end,
+    terms_of,
+)
 from holdfast.effect.observe import check_next
-from holdfast.gate.asking import stop_reason
+from holdfast.gate.asking import stop_reason, unsound
 from holdfast.kernel.answers import Absent, CannotTell, Found, Happened
 from holdfast.kernel.commit import Change
 from holdfast.kernel.finality import final_absence, final_at_ms, no_resend
@@ -117,7 +128,7 @@ async def _resend(ports: Ports, view: Effect, contract: Contract) -> Sent | None
     if len(seen.grants) < len(view.grants):
         return None
     ruling = await ports.gate.rule(seen)
-    if ruling.answer in ("refuse", "blocked") or (ruling.answer == "ask" and seen.approval is None):
+    if ruling.answer in ("refuse", "blocked") or (ruling.answer == "ask" and _answered_otherwise(seen, ruling)):
         return None
     verdict = await ports.store.commit(resending(ports, replace(seen, effect=view), contract, ruling))
     if isinstance(verdict, Rejected):
@@ -125,6 +136,11 @@ async def _resend(ports: Ports, view: Effect, contract: Contract) -> Sent | None
             await ports.gate.renew(view.environment)  # for the next round
         return None
     return await deliver(ports, verdict, contract)
+
+
+def _answered_otherwise(seen: Seen, ruling: Ruling) -> bool:
+    """Whether what is asked now is not what somebody, whose word still counts, said yes to."""
+    return seen.approval is None or asked_of_others(ruling, seen.approval) or bool(unsound(seen))
 
 
 def resending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling) -> Change:
@@ -150,6 +166,8 @@ def resending(ports: Ports, seen: Seen, contract: Contract, ruling: Ruling) -> C
             ("key window", window_ms),
         ),
         resource="" if contract.shared else view.resource,
+        granted=True,
+        terms=terms_of(run),
         items=seen.rests_on,
         epochs=seen.epochs,
         in_force=in_force(view, contract, ruling),

@@ -11,10 +11,12 @@ from typing import Any
 
 from holdfast.kernel import identity as names
 from holdfast.kernel.commit import Change
+from holdfast.kernel.errors import UsageError
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.life import LEGAL, Draft
 from holdfast.kernel.model import Contract, Effect, State
 from holdfast.kernel.ports import Blocked, Ports, Seen
+from holdfast.tools.contract import bind_resource, cost_of
 
 
 async def settle(ports: Ports, effect: str) -> Blocked | None:
@@ -70,6 +72,14 @@ def _next_generation(ports: Ports, seen: Seen, view: Effect, contract: Contract 
     late = run.deadline_ms is not None and seen.now_ms > run.deadline_ms
     if view.tries + 1 >= contract.attempts or run.state != "open" or late or seen.halted:
         return None
+    resource, cost, digest = view.resource, view.cost, view.args_digest
+    if contract.version != view.contract:
+        # Grants, leases and budgets judge what the call is under the version it is made by.
+        try:
+            resource, cost = bind_resource(contract, view.args), cost_of(contract, view.args)
+        except UsageError:
+            return None  # it is no call of that version: whoever wants it proposes it anew
+        digest = names.args_digest(ports.secret, contract, view.args)
     generation = view.generation + 1
     body: dict[str, Any] = {
         "tool": view.tool,
@@ -79,13 +89,13 @@ def _next_generation(ports: Ports, seen: Seen, view: Effect, contract: Contract 
         "identity": view.identity,
         "generation": generation,
         "args": view.args,
-        "args_digest": view.args_digest,
-        "resource": view.resource,
+        "args_digest": digest,
+        "resource": resource,
         "previous": view.id,
         "tries": view.tries + 1,
     }
-    if view.cost is not None:
-        body["cost"] = {"minor": view.cost.minor, "currency": view.cost.currency}
+    if cost is not None:
+        body["cost"] = {"minor": cost.minor, "currency": cost.currency}
     if view.cites:
         body["cites"] = list(view.cites)
     # What it comes under, and whose it is, does not end with a generation.

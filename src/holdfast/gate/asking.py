@@ -59,10 +59,14 @@ def digest_of(secret: bytes, view: Effect, approval: Approval) -> str:
 
 
 def proposers(seen: Seen) -> tuple[str, ...]:
-    """Who is behind a proposal and says no yes to it: its principal, and the holders of the grants it came under."""
+    """Who is behind a proposal and says no yes to it: its principal, and the holders of the grants it came under.
+
+    A grant that a run gave on, to a unit of its work or a run under it, was that run's principal's to give.
+    """
     view, run, approval = seen.effect, seen.run, seen.approval
     names = [view.principal if view is not None else "", approval.proposer if approval is not None else ""]
     names += [run.principal.name if run is not None else "", *(grant.holder for grant in seen.grants)]
+    names += [grant.by for grant in seen.grants if grant.run]
     return tuple(dict.fromkeys(name for name in names if name))
 
 
@@ -75,7 +79,7 @@ def unsound(seen: Seen) -> str:
     view, approval = seen.effect, seen.approval
     assert view is not None
     assert approval is not None
-    if approval.content != content_of(view, approval):
+    if approval.effect != view.id or approval.content != content_of(view, approval):
         return "the request is not the one that was shown"
     known = {person.id: person for person in seen.approvers}
     for decision in approval.decisions:

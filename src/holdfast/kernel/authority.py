@@ -65,8 +65,11 @@ def not_to_rely_on(item: AnyDocument | None, key: str, now_ms: int) -> str:
     return ""
 
 
-def not_granted(view: Effect, rows: Around, now_ms: int) -> No | None:
-    """Every grant of the chain is there, has not expired, has room, and the run that gave it on was not stopped."""
+def not_granted(view: Effect, rows: Around, now_ms: int, *, debits: bool = True) -> No | None:
+    """Every grant of the chain is there, has not expired, has room, and the run that gave it on was not stopped.
+
+    A resend, which ``debits`` none of them again, needs no room.
+    """
     for name in view.grants:
         grant = rows.document("grant", name)
         if not isinstance(grant, Grant):
@@ -76,6 +79,8 @@ def not_granted(view: Effect, rows: Around, now_ms: int) -> No | None:
             return No("grant", why)
         if grant.run and grant.run != view.run and (why := _stopped(grant.run, rows)):
             return No("grant", f"the run {grant.run}, under which its own was begun, {why}")
+        if not debits:
+            continue
         spent = meter_of(rows, f"grant:{name}").spent
         full = room(grant.budget, unreserve(spent, view.cost) if view.reserved else spent, view.cost)
         if full is not None:

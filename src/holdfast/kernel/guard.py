@@ -8,7 +8,7 @@ Promises: one broken part rejects the whole commit and is named. Does not promis
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from holdfast.kernel.amounts import room, unreserve
 from holdfast.kernel.authority import No, counted, enough, no_room, not_granted, not_to_rely_on
@@ -79,6 +79,8 @@ class Guard(Record, frozen=True, kw_only=True):
     approval: str = ""  # granted, unspent, for ``digest``
     digest: str = ""
     budget: bool = False  # room in the run's budget, and in that of every grant, for this effect's cost
+    granted: bool = False  # every grant stands, and the runs above were not stopped, whatever room there is
+    terms: tuple[tuple[str, Any], ...] = ()  # (field, value) of the effect's run: as it was read
     limits: tuple[Limit, ...] = ()  # room under these scopes
     items: tuple[str, ...] = ()  # what the effect rests on: there, fresh, and not outranked
     epochs: tuple[tuple[str, int], ...] = ()  # (scope, epoch seen): unchanged, and not raised
@@ -171,6 +173,10 @@ def _room(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Rejecte
     run = rows.run(run_id) if run_id else None
     if guard.run_open and (run is None or run.state != guard.run_state):
         return Rejected(part="run", why=f"the run is {run.state if run else 'not recorded'}", effect=view)
+    own = rows.run(view.run) if guard.terms and view is not None else None
+    for name, value in guard.terms if own is not None else ():
+        if getattr(own, name) != value:
+            return Rejected(part="epoch", why=f"the {name} of its run moved since it was checked", effect=view)
     if guard.budget and run is not None and view is not None:
         spent = unreserve(run.spent, view.cost) if view.reserved else run.spent
         full = room(run.budget, spent, view.cost)
@@ -180,8 +186,8 @@ def _room(guard: Guard, view: Effect | None, rows: Rows, now_ms: int) -> Rejecte
         if stale := not_to_rely_on(rows.document("item", item), item, now_ms):
             return Rejected(part="item", why=stale, effect=view)
     more: No | None = None
-    if view is not None and guard.budget and view.grants:
-        more = not_granted(view, rows, now_ms)
+    if view is not None and (guard.budget or guard.granted) and view.grants:
+        more = not_granted(view, rows, now_ms, debits=guard.budget)
     if more is None and guard.limits:
         more = no_room(guard.limits, view, rows, now_ms)
     return Rejected(part=more.part, why=more.why, until_ms=more.until_ms, effect=view) if more is not None else None

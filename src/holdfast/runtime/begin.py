@@ -99,6 +99,8 @@ async def begin(
     """
     intent = checked(intent)
     assert isinstance(intent.principal, Principal)
+    if under is not None:  # as it is now: its deadline may have been brought forward since it was handed out
+        under = await store.run_row(under.id) or under
     # No purpose holds a line break, so no unit of another intent's work is taken for an intent of its own.
     name = intent.purpose if under is None else f"{under.intent}\n{intent.purpose}"
     intent_id = names.intent_id(secret, tenant, environment, name)

@@ -163,7 +163,8 @@ def _kept(book: Book, environment: str) -> list[str]:
 
 
 def _open(book: Book, environment: str) -> list[Run]:
-    return [run for run in book.runs(ALL) if run.state == "open" and run.environment == environment]
+    """Those that something may still be judged under: one that is blocked goes on when it is driven."""
+    return [run for run in book.runs(ALL) if run.state in ("open", "blocked") and run.environment == environment]
 
 
 def _amended(
@@ -183,9 +184,12 @@ def _amended(
         if run.policy == digest or late or (only is not None and run.policy != only):
             continue
         note = Note(kind="policy", by=who, body={**told, "policy": digest or "moves"})
-        change = Change(run=run.id, guard=Guard(run_open=run.id), amends=(("policy", digest),), notes=(note,))
-        if not isinstance(book.commit_now(change), Rejected):
-            done.append(run.id)
+        for state in (run.state, "blocked" if run.state == "open" else "open"):  # it may be driven on meanwhile
+            guard = Guard(run_open=run.id, run_state=state)
+            change = Change(run=run.id, guard=guard, amends=(("policy", digest),), notes=(note,))
+            if not isinstance(book.commit_now(change), Rejected):
+                done.append(run.id)
+                break
     return done
 
 
