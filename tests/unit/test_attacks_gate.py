@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 import holdfast as hf
-from holdfast.kernel.errors import ApproverIsProposer
+from holdfast.kernel.errors import ApproverIsProposer, NotAllowedNow
 from holdfast.runtime import people
 from holdfast.store import rows
 from tests import approving
@@ -276,3 +276,27 @@ async def test_next_generation_under_another_contract_touches_what_that_one_says
         views = app.store.effects()
     assert BOOK == []
     assert [v.resource for v in views if v.contract == other.contract.version or v.generation > 1] in ([], ["vault:a"])
+
+
+# ------------------------------------------------------------------------------------- stops
+
+
+async def test_lift_of_one_halt_leaves_another_that_was_raised_meanwhile(tmp_path: Path) -> None:
+    """Somebody halts anew, for a reason of their own, while the former halt is being lifted: it stays halted."""
+    put = make()
+    async with opened(tmp_path, put) as app:
+        store = app.store
+        people.halt(store, "store", who="ann", reason="one")
+        honest = store.commit_now
+
+        def meanwhile(change: Any) -> Any:
+            store.commit_now = honest  # type: ignore[method-assign]
+            people.halt(store, "store", who="carol", reason="two")
+            return honest(change)
+
+        store.commit_now = meanwhile  # type: ignore[method-assign]
+        with pytest.raises(NotAllowedNow):
+            people.lift(store, "store", who="bob", reason="one is over")
+        outcome = await (await app.begin(intent())).call(put(box="a"))
+    assert BOOK == []
+    assert isinstance(outcome, hf.Refused | hf.Stopped)

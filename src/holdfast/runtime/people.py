@@ -257,7 +257,8 @@ def lift(desk: Desk, scope: str, *, who: str, reason: str, signer: Signer | None
     """Lift a halt. What was checked before it was raised is checked again.
 
     Where approvers are registered the lift is signed by one of them, who is then the one who lifts; a name alone lifts
-    only in a store that knows no approvers. Raises BadValue where nothing is halted, NotAnApprover, ReasonMissing.
+    only in a store that knows no approvers. Raises BadValue where nothing is halted, NotAnApprover, ReasonMissing,
+    NotAllowedNow where it was halted anew meanwhile.
     """
     fact = desk.fact(f"halt:{scope}")
     if fact is None or not fact.raised:
@@ -270,18 +271,32 @@ def lift(desk: Desk, scope: str, *, who: str, reason: str, signer: Signer | None
     if signer is not None:
         person = registered(desk, signer, f"halt of {scope}")
         who, evidence = person.name, signed_act(signer, "lift", scope, reason)
-    _set_halt(desk, scope, who, reason, raised=False, evidence=evidence)
+    # Another that was raised in between is not this one: whoever lifts it has looked at it first.
+    guard = Guard(in_force=((f"halt:{scope}", fact.value),))
+    _set_halt(desk, scope, who, reason, raised=False, evidence=evidence, guard=guard)
 
 
 def _set_halt(
-    desk: Desk, scope: str, who: str, reason: str, *, raised: bool, evidence: dict[str, str] | None = None
+    desk: Desk,
+    scope: str,
+    who: str,
+    reason: str,
+    *,
+    raised: bool,
+    evidence: dict[str, str] | None = None,
+    guard: Guard | None = None,
 ) -> None:
     word = "halt" if raised else "lift"
     if not who.strip() or not reason.strip():
         raise ReasonMissing(effect=scope, asked=word)
-    fact = Fact(scope=f"halt:{scope}", raised=raised, by=who, reason=reason)
+    which = f"{desk.now_ms()} {who}: {reason}" if raised else ""
+    fact = Fact(scope=f"halt:{scope}", raised=raised, value=which, by=who, reason=reason)
     body: dict[str, Any] = {"scope": scope, "reason": reason} | ({"evidence": evidence} if evidence else {})
-    desk.commit_now(Change(run=STORE_RUN_ID, facts=(fact,), notes=(Note(kind=word, by=who, body=body),)))
+    notes = (Note(kind=word, by=who, body=body),)
+    verdict = desk.commit_now(Change(run=STORE_RUN_ID, guard=guard or Guard(), facts=(fact,), notes=notes))
+    if isinstance(verdict, Rejected):
+        state = f"halted anew meanwhile ({verdict.why})"
+        raise NotAllowedNow(effect=f"halt of {scope}", state=state, asked="lift", allowed=("look again",))
 
 
 def view_of(desk: Desk, effect: str) -> Effect:

@@ -31,7 +31,7 @@ def stale_items_count(put: Put) -> None:
 
 def grants_are_not_judged(put: Put) -> None:
     """Whatever a grant says, it is enough that the run names it."""
-    put(authority, "not_granted", lambda view, rows, now_ms: None)
+    put(authority, "not_granted", lambda view, rows, now_ms, **_: None)
 
 
 def unknown_is_not_spent(put: Put) -> None:
