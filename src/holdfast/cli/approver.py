@@ -33,7 +33,8 @@ def signer_of(shared: Shared, name: str, key: str = "") -> Any:
 
     file = Path(key) if key else key_file(shared.settings(), name)
     if not file.exists():
-        why = f"there is no key of {name} there; name the file with --key, or make one: holdfast approver key {name}"
+        make = f"make and register one: holdfast approver add {name}"
+        why = f"there is no key of {name} there; name the file with --key, or {make}"
         raise BadConfig(file=str(file), key="--key" if key else "keys", nearest=None, why=why)
     return Key.load(name, file)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.kernel.errors import BadConfig, BadValue
+from holdfast.kernel.errors import BadConfig, BadValue, HoldfastError
 
 if TYPE_CHECKING:
     from holdfast.kernel.limits import Limits
@@ -221,19 +221,33 @@ def module_at(settings: Settings, place: str, key: str = "tools") -> Any:
     home = str(settings.home)
     if home not in sys.path:
         sys.path.insert(0, home)  # as for a program that lies beside holdfast.toml
+    path = settings.home / place
+    spec = importlib.util.spec_from_file_location(f"holdfast_tools_{path.stem}", path)
+    by_name = not place.endswith(".py")
+    if not by_name and (spec is None or not path.is_file()):
+        raise _no(settings, f"there is no file {path}", key)
     try:
-        if not place.endswith(".py"):
+        if by_name or spec is None or spec.loader is None:
             return importlib.import_module(place)
-        path = settings.home / place
-        spec = importlib.util.spec_from_file_location(f"holdfast_tools_{path.stem}", path)
-        if spec is None or spec.loader is None or not path.is_file():
-            raise _no(settings, f"there is no file {path}", key)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
+    except HoldfastError:
+        raise
     except ImportError as error:
         raise _no(settings, f"{place} cannot be imported: {error}", key) from error
+    except Exception as error:  # whatever the module's own code raises is its author's, not ours
+        said = f"{_place_in(settings.home, error)}{type(error).__name__}: {error}"
+        raise _no(settings, f"{place} cannot be imported: {said}", key) from error
     return module
+
+
+def _place_in(home: Path, error: Exception) -> str:
+    """The innermost line of the project's own files that led to an error; nothing where none of them did."""
+    import traceback
+
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(home)]
+    return f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}: " if ours else ""
 
 
 def _no(settings: Settings, why: str, key: str = "tools") -> BadConfig:

@@ -124,3 +124,19 @@ def test_tools_that_are_not_there_are_named(tmp_path: Path, entry: str, why: str
     written(tmp_path / "mine.py", TOOL)
     with pytest.raises(BadConfig, match=why):
         load_tools(load(written(tmp_path / "holdfast.toml", f'tools = ["{entry}"]')))
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("hf.one_of('a')", "wrong.py, line 2: AttributeError: module 'holdfast' has no attribute 'one_of'"),
+        ("hf.tool(efect='read')", "wrong.py, line 2: TypeError: .*efect"),
+        ("1 / 0", "wrong.py, line 2: ZeroDivisionError"),
+        ("def unfinished(", r"SyntaxError: .*wrong.py, line 2"),
+    ],
+)
+def test_a_mistake_in_a_tools_file_is_its_authors_and_said_with_its_line(tmp_path: Path, line: str, why: str) -> None:
+    """What the code of a tools file raises is not said to be a bug of holdfast."""
+    written(tmp_path / "wrong.py", f"import holdfast as hf\n{line}\n")
+    with pytest.raises(BadConfig, match=why):
+        load_tools(load(written(tmp_path / "holdfast.toml", 'tools = ["wrong.py:a"]')))
