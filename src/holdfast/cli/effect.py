@@ -131,11 +131,14 @@ async def one_round(app_: Any, view: Effect) -> Effect:
 
     ports = app_.ports
     now_ms = await ports.store.time()
-    if view.state is State.DISPATCHED:
+    left = view.state is State.DISPATCHED
+    if left:
         view = (await pursue(ports, view.id, until_ms=now_ms, follow=False)).effect
     if view.state not in (State.UNKNOWN, State.PENDING):
         if view.state in (State.COMMITTED, State.UNCONFIRMED) and view.next:
             return (await pursue(ports, view.id, until_ms=now_ms, follow=False)).effect
+        if left and view.state is not State.DISPATCHED:
+            return view  # its sender was dead, and finding that out was the round that was asked for
         allowed = (State.UNKNOWN.value, State.PENDING.value)
         raise NotAllowedNow(effect=view.id, state=view.state.value, asked="reconcile", allowed=allowed)
     came = await ask(ports, view.id)
