@@ -59,7 +59,7 @@ def halted_page(word: str, scope: str, facts: Iterable[Fact], open_effects: list
     else:
         page.fact("known", "what was checked before is checked again before anything leaves")
         others = ", ".join(escaped(named(f)) for f in halts)
-        page.fact("still halted", others or "— nothing")
+        page.fact("halted yet", others or "— nothing")
         page.fact("next", "a run that was stopped goes on when it is driven: holdfast run resume RUN")
     if under:
         page.gap()

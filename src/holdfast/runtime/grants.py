@@ -193,7 +193,7 @@ def named(desk: Desk, kind: str, subject: str, who: str, reason: str, key: Signe
         return person.name, signed_act(key, kind, subject, reason)
     if desk.documents("approver"):
         why = "this store has approvers: what a grant gives or takes is signed with one's key"
-        raise NotAnApprover(effect="", name=who or "(nobody)", why=why)
+        raise NotAnApprover(effect=f"grant {subject.split(' ', 1)[0]}", name=who or "(nobody)", why=why)
     if not who.strip():
         raise ReasonMissing(effect=subject.split(" ", 1)[0], asked=kind.replace("_", " a "))
     return who, {}

@@ -248,7 +248,7 @@ def halt(desk: Desk, scope: str, *, who: str, reason: str) -> None:
     """
     kind, colon, name = scope.partition(":")
     if scope != "store" and (kind not in SCOPES or not colon or not name):
-        why = f"a halt is of store, or of {', '.join(f'{known}:NAME' for known in SCOPES)}"
+        why = f"a halt is of everything (store), or of {', '.join(f'{known}:NAME' for known in SCOPES)}"
         raise BadValue(path="scope", why=why, value_type="str")
     _set_halt(desk, scope, who, reason, raised=True)
 

@@ -56,14 +56,16 @@ class BadContract(UsageError):
     code = "HF-U03-bad-contract"
     what_happened = "Tool {tool} was not registered: missing: {missing}; problems: {problems}."
     what_to_do = "Declare what is missing in @hf.tool(...) or hf.Contract(...)."
-    next_command = "add to the contract of {tool}: {missing}"
+    next_command = "correct the contract of {tool}: {wrong}"
     tool: str
     missing: tuple[str, ...]
     problems: tuple[str, ...] = ()
 
     def _words(self) -> dict[str, str]:
         words = super()._words()
-        return words if self.missing else {**words, "missing": "nothing"}
+        parts = (f"add {words['missing']}" if self.missing else "", words["problems"] if self.problems else "")
+        wrong = "; ".join(part for part in parts if part)
+        return {**words, "wrong": wrong} if self.missing else {**words, "missing": "nothing", "wrong": wrong}
 
 
 class UnknownTool(UsageError):
