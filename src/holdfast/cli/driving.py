@@ -56,7 +56,8 @@ class Wanted:
             same = spec is not None and spec.provider == named.provider
             spec = msgspec.structs.replace(spec, name=named.name) if same and spec is not None else named
         if spec is None:
-            raise Misused("no model is named: give --model openai:NAME (or anthropic:, openai-compatible:), or [model]")
+            why = "no model is named: give --model openai:NAME (or anthropic:, openai-compatible:), or [model]"
+            raise Misused(f"{why}; a run that a program makes goes on when that program is started again")
         if self.base_url is not None:
             spec = msgspec.structs.replace(spec, base_url=self.base_url)
         if self.stream is not None:
