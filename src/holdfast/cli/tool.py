@@ -116,7 +116,7 @@ def review(
     decline
         Leave the version in force as it is; the offered one stays refused and is no longer asked about.
     as_
-        Your name. It is signed with your key if one is at hand, else vouched for by the operating-system user.
+        Your name. Signed with your key where the store has approvers, else vouched for by the operating-system user.
     reason
         Why it is accepted, for whoever asks later.
     key
@@ -186,21 +186,19 @@ def _reviewed(store: SqliteStore, named: Mapping[str, Contract], tool: str) -> l
 def _said_by(
     store: SqliteStore, settings: Settings, who: str, key: str | None, subject: str, reason: str, act: str = "review"
 ) -> dict[str, str]:
-    """Who says so: a signature where a registered key is at hand, else the operating-system user."""
+    """Who says so: a signature where the store has approvers, else the operating-system user."""
     from holdfast.gate.signing import Key
     from holdfast.kernel.errors import NotAnApprover
     from holdfast.runtime.people import registered, signed_act
 
     place = Path(key) if key is not None else settings.keys / f"{who}.key"
+    if key is None and not store.documents("approver"):
+        return {"vouched_by": vouched()}
     if key is None and not place.is_file():
-        return {"vouched_by": vouched()}
+        why = f"this store has approvers, and what is accepted is signed: there is no key of theirs at {place}"
+        raise NotAnApprover(effect=subject, name=who, why=why)
     signer = Key.load(who, place)
-    try:
-        registered(store, signer, subject)
-    except NotAnApprover:
-        if key is not None:
-            raise
-        return {"vouched_by": vouched()}
+    registered(store, signer, subject)
     return signed_act(signer, act, subject, reason)
 
 

@@ -397,7 +397,7 @@ async def test_change_that_is_declined_is_no_longer_asked_about_and_stays_refuse
 async def test_acceptance_is_signed_where_the_reviewers_key_is_at_hand(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A registered approver's key signs the tool, the version and the reason; a key that is not registered does not."""
+    """A registered approver's key signs the tool, the version and the reason; where there are approvers nobody else may."""
     monkeypatch.chdir(tmp_path)
     dana, eve = Key.make("dana"), Key.make("eve")
     dana.save(tmp_path / "keys" / "dana.key")
@@ -408,7 +408,10 @@ async def test_acceptance_is_signed_where_the_reviewers_key_is_at_hand(
         pass
     place = f"sqlite:{tmp_path / 'h.db'}"
     accept = ("tool", "review", "put", "--accept", "--reason", "read it", "--store", place, "--as")
-    assert said(capsys, *accept, "eve", "--key", str(tmp_path / "keys" / "eve.key"))[0] != 0
+    assert said(capsys, *accept, "eve", "--key", str(tmp_path / "keys" / "eve.key"))[0] == 5
+    monkeypatch.setenv("HOLDFAST_KEYS", str(tmp_path / "keys"))
+    assert said(capsys, *accept, "eve")[0] == 5  # a key of theirs, and nobody registered it
+    assert said(capsys, *accept, "bob")[0] == 5  # no key at all
     code, text = said(capsys, *accept, "dana")
     assert code == 0, text
     async with opened(tmp_path, world.tool(side_effects=("x",))) as app:

@@ -131,7 +131,7 @@ class NotAnApprover(EffectError):
 
     code = "HF-E12-not-an-approver"
     exit_code = 5
-    what_happened = "{name} may not decide on effect {effect}: {why}."
+    what_happened = "{name} may not decide on {effect}: {why}."
     what_is_known = "Nothing was changed and nothing was sent."
     what_to_do = "Somebody who is registered for it decides, or an approver registers {name}."
     next_command = "holdfast approver list"
