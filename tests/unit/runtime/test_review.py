@@ -397,8 +397,7 @@ async def test_change_that_is_declined_is_no_longer_asked_about_and_stays_refuse
 async def test_acceptance_is_signed_where_the_reviewers_key_is_at_hand(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A registered approver's key signs the tool, the version and the reason; where there are approvers nobody else may."""
-    """A registered approver's key signs the tool, the version and the reason; nobody else may where there are approvers."""
+    """A registered approver's key signs tool, version and reason; nobody else may where there are approvers."""
     dana, eve = Key.make("dana"), Key.make("eve")
     dana.save(tmp_path / "keys" / "dana.key")
     eve.save(tmp_path / "keys" / "eve.key")
