@@ -277,6 +277,6 @@ def test_key_that_is_missing_is_named_with_what_to_do(capsys: pytest.CaptureFixt
     open_store("sqlite:h.db").close_now()
     code, error = typed(capsys, "approver", "add", "eve", "--as", "root")
     assert code == 2
-    assert "holdfast approver key root" in error["message"]
+    assert "holdfast approver add root" in error["message"]
     assert typed(capsys, "approver", "add", "../../x")[0] == 5
     assert typed(capsys, "approver", "add", "eve", "--as", "../../etc/x")[0] == 5
