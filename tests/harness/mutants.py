@@ -318,12 +318,18 @@ def grant_unguarded(put: Put) -> None:
 
 def grant_expiry_unguarded(put: Put) -> None:
     """The commit does not look at when a grant ends."""
-    put(guard, "not_granted", lambda view, rows, now_ms: None)
+    put(guard, "not_granted", lambda view, rows, now_ms, *, debits=True: None)
     put(dispatch, "grants_end", lambda seen: ())
 
 
 def resend_outlives_grant(put: Put) -> None:
     """A grant that ended is no bound for sending under the same key again."""
+    honest = guard.not_granted
+
+    def once(view: Any, rows: Any, now_ms: int, *, debits: bool = True) -> Any:
+        return honest(view, rows, now_ms) if debits else None
+
+    put(guard, "not_granted", once)
     put(dispatch, "grants_end", lambda seen: ())
 
 
