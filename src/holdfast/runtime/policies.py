@@ -140,26 +140,32 @@ def reload(
             runs += _amended(book, environment, who, told, before, only="")
         now = Fact(scope=scope_of(environment), value=policy.digest, by=who, reason=reason)
         guard = Guard(in_force=((now.scope, before),)) if before else Guard()
-        body = told | {"before": before, "evidence": {now.scope: policy.digest}}
+        # In the same commit: whoever dies after it leaves runs that dispatch nothing, and none under what is over.
+        over = _kept(book, environment) if in_flight == MOVE else []
+        gone = tuple(Fact(scope=scope, value="moved", by=who, reason=reason) for scope in over)
+        body = told | {"before": before, "evidence": {fact.scope: fact.value for fact in (now, *gone)}}
         note = Note(kind="in_force", by=who, body=body)
-        change = Change(run=STORE_RUN_ID, guard=guard, facts=(now,), notes=(note,), documents=texts(book, policy))
+        change = Change(run=STORE_RUN_ID, guard=guard, facts=(now, *gone), notes=(note,), documents=texts(book, policy))
         verdict = book.commit_now(change)
         if isinstance(verdict, Rejected):
             continue  # another process put one in force meanwhile: what is kept is that one now
         if keeps:  # those that began while the others were being amended
             runs += _amended(book, environment, who, told, before, only="", opened_by_ms=verdict.at_ms)
-        elif in_flight == MOVE and (kept := _kept(book, environment)):
+        elif in_flight == MOVE and _ever_kept(book, environment):
             runs += _amended(book, environment, who, told, "")
-            gone = tuple(Fact(scope=scope, value="moved", by=who, reason=reason) for scope in kept)
-            _store(book, who, told | {"moved": kept}, facts=gone)
         return Reloaded(before=before, after=policy.digest, in_flight=in_flight, runs=tuple(runs))
     raise OurBug(where="runtime.policies", what=f"a reload lost {RACES} races in a row")
 
 
 def _kept(book: Book, environment: str) -> list[str]:
-    """The scopes under which some policy may be kept in this environment: without one, no run has to be looked at."""
+    """The scopes under which some policy may be kept in this environment."""
+    return [fact.scope for fact in _ever_kept(book, environment) if fact.value == "kept"]
+
+
+def _ever_kept(book: Book, environment: str) -> list[Fact]:
+    """Every policy that was ever kept here: without one, no run has to be looked at."""
     prefix = kept_scope(environment, "sha256:")
-    return sorted(fact.scope for fact in book.facts() if fact.scope.startswith(prefix) and fact.value == "kept")
+    return sorted((fact for fact in book.facts() if fact.scope.startswith(prefix)), key=lambda fact: fact.scope)
 
 
 def _open(book: Book, environment: str) -> list[Run]:

@@ -19,6 +19,7 @@ from holdfast.kernel.documents import Kept
 from holdfast.kernel.errors import BadPolicy, BadValue
 from holdfast.kernel.guard import Fact, Guard, Rejected
 from holdfast.kernel.ports import Ruling
+from holdfast.runtime import policies
 from holdfast.store.memory import MemoryStore
 from tests.unit.gate.test_decide import LAST_MS
 from tests.unit.gate.world import PAYS, Outside, intent, opened
@@ -121,6 +122,26 @@ async def test_the_record_of_runs_that_kept_a_policy_and_moved_is_intact(tmp_pat
             await app.reload_policy(NONE, in_flight=in_flight, **BY)
         command = ["evidence", "verify", "--store", f"sqlite:{tmp_path / 'h.db'}"]
         assert await asyncio.to_thread(run_command, command) == 0
+
+
+async def test_whoever_dies_while_runs_are_moved_leaves_none_under_what_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the new policy in force and the last run moved nothing leaves; a second try moves it."""
+    outside = Outside()
+    pay = outside.tool()
+    async with opened(tmp_path, pay) as app:
+        run = await app.begin(intent())
+        await app.reload_policy(NONE, in_flight="keep", **BY)
+        with monkeypatch.context() as dying:
+            dying.setattr(policies, "_amended", lambda *_given, **_more: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await app.reload_policy(NONE, in_flight="move", **BY)
+        assert isinstance(await run.call(pay(account="a", amount=1)), hf.Stopped)
+        assert outside.paid == []
+        assert (await app.reload_policy(NONE, in_flight="move", **BY)).runs == (run.id,)
+        assert isinstance(await run.call(pay(account="b", amount=1)), hf.Refused)
+    assert outside.paid == []
 
 
 async def test_a_kept_policy_that_may_no_longer_be_kept_dispatches_nothing(tmp_path: Path) -> None:
