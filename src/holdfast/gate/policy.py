@@ -93,6 +93,7 @@ class PolicySet:
         contracts = tuple(contracts)
         self.sources = dict(sources)
         schema = json.dumps(cedar_schema(contracts), sort_keys=True).encode()
+        self._named_with = schema
         self.schema = cedarpy.Schema.from_json_str(schema.decode())
         self.contexts = {c.name: context_shape(args_shape(c)) for c in contracts}
         self.digest = digest or _digest(sources, schema)
@@ -133,13 +134,21 @@ class PolicySet:
         """The policy that a store keeps under a digest, checked against the contracts at hand. Raises BadPolicy.
 
         It goes by the digest that it is kept under, whoever reads it: what else a tool's answers depend on is its own
-        contract, whose version is judged beside it.
+        contract, whose version is judged beside it. A text that is not what the digest was made of is refused.
         """
-        return cls({name: str(data).encode() for name, data in json.loads(text).items()}, contracts, digest)
+        said = json.loads(text)
+        sources = {str(name): str(data).encode() for name, data in said["files"].items()}
+        whole = cls(sources, contracts, digest)
+        whole._named_with = str(said["schema"]).encode()
+        if _digest(sources, whole._named_with) != digest:
+            why = f"the text that is kept as {digest} is another one: somebody changed it; holdfast evidence verify"
+            raise BadPolicy(file=next(iter(sources), TEXT_NAME), line=0, why=why, nearest=None)
+        return whole
 
     def text(self) -> str:
-        """Every file with its name, as :meth:`kept` reads it."""
-        return json.dumps({name: data.decode() for name, data in self.sources.items()}, sort_keys=True)
+        """Every file with its name, and the schema that the digest covers, as :meth:`kept` reads it."""
+        files = {name: data.decode() for name, data in self.sources.items()}
+        return json.dumps({"files": files, "schema": self._named_with.decode()}, sort_keys=True)
 
     def rules_for(self, tool: str) -> tuple[Rule, ...]:
         """The rules that can apply to a tool, in the order in which they were read."""

@@ -14,6 +14,7 @@ import pytest
 import holdfast as hf
 from holdfast.cli.main import run as run_command
 from holdfast.effect import dispatch
+from holdfast.gate.policy import PolicySet
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.documents import Kept
 from holdfast.kernel.errors import BadPolicy, BadValue
@@ -122,6 +123,14 @@ async def test_the_record_of_runs_that_kept_a_policy_and_moved_is_intact(tmp_pat
             await app.reload_policy(NONE, in_flight=in_flight, **BY)
         command = ["evidence", "verify", "--store", f"sqlite:{tmp_path / 'h.db'}"]
         assert await asyncio.to_thread(run_command, command) == 0
+
+
+def test_a_kept_text_that_was_changed_is_not_the_policy_of_its_digest() -> None:
+    """What a store keeps under a digest is read only if the digest was made of it."""
+    whole = PolicySet.load(PAYS, ())
+    assert PolicySet.kept(whole.text(), (), whole.digest).digest == whole.digest
+    with pytest.raises(BadPolicy, match="another one"):
+        PolicySet.kept(whole.text().replace("permit", "forbid"), (), whole.digest)
 
 
 async def test_whoever_dies_while_runs_are_moved_leaves_none_under_what_is_over(
