@@ -1,4 +1,4 @@
-"""Documents: the store's other records, each under one key: grants, approvers, items, meters, and kept texts.
+"""Documents: the store's other records, each under one key: grants, approvers, items, meters, kept texts, log keys.
 
 A document is replaced, never changed in place, and each replacing names its digest in an entry of the run that it
 belongs to (a :class:`Meter` is the exception: it is arithmetic over effects, and those are in the log). What a document
@@ -127,10 +127,27 @@ class Kept(Document, frozen=True, kw_only=True, tag="kept"):
     at_ms: int = 0
 
 
+class LogKey(Document, frozen=True, kw_only=True, tag="log_key"):
+    """A key that signs this store's checkpoints and bundles. ``id`` is its key id: 16 digits of the key's SHA-256.
+
+    ``endorsed`` is the signature (hex) of the key before it over this one, empty for the first. ``until_ms`` 0: it is
+    the one in use; each checkpoint after that instant is signed by another.
+    """
+
+    name: str
+    public_key: str
+    since_ms: int
+    until_ms: int = 0
+    previous: str = ""
+    endorsed: str = ""
+    by: str = ""
+    reason: str = ""
+
+
 EVERY = 1_000_000
 """A limit for readers that must not miss one, where the default keeps a page short."""
 
-AnyDocument = Grant | Approver | Item | Meter | Kept
+AnyDocument = Grant | Approver | Item | Meter | Kept | LogKey
 
 encode = msgspec.json.Encoder(order="deterministic").encode
 decode = msgspec.json.Decoder(AnyDocument).decode

@@ -257,3 +257,64 @@ class IntentTurnedAway(UsageError):
     answer: str
     answer_code: str
     why: str
+
+
+class BadCheckpoint(UsageError):
+    """A text is no checkpoint, no signature line or no verifier key."""
+
+    code = "HF-U23-bad-checkpoint"
+    what_happened = "What was given as a checkpoint or a key was not used: {why} (line {line})."
+    what_is_known = "Nothing was verified with it, and nothing was changed."
+    what_to_do = "Give the file as it was published, unchanged: a note of three lines and its signatures."
+    next_command = "holdfast evidence verify"
+    why: str
+    line: int
+
+
+class BadBundle(UsageError):
+    """A file is no bundle of a run, or not one that can be read within its bounds."""
+
+    code = "HF-U24-bad-bundle"
+    exit_code = 1
+    what_happened = "The bundle {file} was not read: {why} ({where})."
+    what_is_known = "Nothing of it was believed, nothing was written, and nothing was sent."
+    what_to_do = "Ask whoever gave it to you for the file as it was made, and compare the two byte by byte."
+    next_command = "holdfast run list"
+    file: str
+    where: str
+    why: str
+
+
+class NotRedacted(UsageError):
+    """Something was not taken out of the record."""
+
+    code = "HF-U25-not-redacted"
+    what_happened = "Nothing was redacted in {what}: {why}."
+    what_to_do = "Settle what is open first, and name what is to go exactly as it is recorded."
+    next_command = "holdfast evidence verify"
+    what: str
+    why: str
+
+
+class NotArchived(UsageError):
+    """Runs were not moved out of the store."""
+
+    code = "HF-U26-not-archived"
+    what_happened = "Nothing was archived to {where}: {why}."
+    what_is_known = "The store is as it was before."
+    what_to_do = "Seal what is to be archived, and name a directory that can be written."
+    next_command = "holdfast evidence verify"
+    where: str
+    why: str
+
+
+class NotReplayable(UsageError):
+    """A run cannot be driven again from what is at hand."""
+
+    code = "HF-U27-not-replayable"
+    what_happened = "Run {run} was not replayed: {why}."
+    what_is_known = "Nothing was sent, and nothing was changed."
+    what_to_do = "Replay it from a bundle or an archive that holds all of it."
+    next_command = "holdfast evidence show {run}"
+    run: str
+    why: str
