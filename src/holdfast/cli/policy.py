@@ -1,4 +1,4 @@
-"""``holdfast policy check|show|explain|test|reload``: what the rules say, why, and how another version comes to hold.
+"""``holdfast policy check|show|explain|test|try|reload``: what rules say, why, and how another version comes to hold.
 
 The first four import the tools that ``holdfast.toml`` names and change nothing. ``reload`` puts the policy of the
 configuration (or the one it is given) in force in the store: workers that run take it up at their next dispatch.
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from holdfast.tools.registry import Registry
 
 app = App(name="policy", help="Policy: what may happen, why, and from when on.", help_format="plaintext")
+
+app.command(
+    "holdfast.cli.trying:try_", name="try", help="What another policy would have said to what was decided here."
+)
 
 Policy = Annotated[Path | None, Parameter(help="A Cedar file or a directory of them [default: the one configured].")]
 STARTER = "the starter policy"

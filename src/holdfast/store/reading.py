@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -22,6 +22,18 @@ from holdfast.store.faults import speaks
 from holdfast.store.source import SqliteSource, Words, as_fact
 
 PAGE = 1_000
+
+
+class Decided(NamedTuple):
+    """An entry by which an effect was proposed or decided, with its body as canonical JSON."""
+
+    run: str
+    effect: str
+    kind: str
+    at_ms: int
+    by: str
+    seq: int
+    body: bytes
 
 
 @speaks
@@ -90,6 +102,19 @@ class Reading:
         """
         sql = rows.ENTRIES_OF_EFFECT if of.startswith("ef_") else rows.ENTRIES_OF_RUN
         return [self._entry(row) for row in self._db.execute(sql, (of, after, limit))]
+
+    def numbers(self, run: str = "") -> list[int]:
+        """The numbers of all runs but the store's own, or of one, for whoever divides them among processes."""
+        return [n for (n,) in self._db.execute(rows.RUN_NUMBERS, (run,))]
+
+    def numbered(self, first: int, last: int) -> dict[str, Run]:
+        """The runs of these numbers, by id."""
+        return {id_: rows.decode_run(view) for id_, view in self._db.execute(rows.RUNS_NUMBERED, (first, last))}
+
+    def decided(self, first: int, last: int) -> Iterator[Decided]:
+        """What was proposed and decided in runs of these numbers, run by run, in order."""
+        for row in self._db.execute(rows.SAID, (first, last)):
+            yield Decided(*row)
 
     def _entry(self, row: Any) -> Entry:
         text, db = self._words.text, self._db

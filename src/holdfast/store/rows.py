@@ -106,6 +106,15 @@ ENTRIES_OF_EFFECT = (
     _ENTRY + " WHERE entry.effect = (SELECT n FROM effect WHERE id = ?) AND entry.effect <> 0"
     " AND entry.pos > ? ORDER BY entry.pos LIMIT ?"
 )
+SAID = (
+    "SELECT run.id, coalesce(effect.id, ''), kind.text, entry.at_ms, entry.by, entry.seq, entry_body.body"
+    " FROM entry JOIN word AS kind ON kind.n = entry.kind JOIN run ON run.n = entry.run"
+    " JOIN entry_body ON entry_body.pos = entry.pos LEFT JOIN effect ON effect.n = entry.effect"
+    " WHERE entry.run BETWEEN ? AND ? AND kind.text IN ('proposed', 'refused', 'waiting', 'admitted')"
+    " ORDER BY entry.run, entry.seq"
+)
+RUN_NUMBERS = "SELECT n FROM run WHERE n > 1 AND (?1 = '' OR id = ?1) ORDER BY n"
+RUNS_NUMBERED = "SELECT id, view FROM run WHERE n BETWEEN ? AND ?"
 RUNS = "SELECT view FROM run WHERE n > 1 ORDER BY n DESC LIMIT ?"
 RUNS_OF_INTENT = "SELECT view FROM run WHERE intent = ? AND n > 1 ORDER BY n LIMIT ?"
 EVERY_RUN = "SELECT id, seq, head, view, state, intent FROM run ORDER BY n"

@@ -14,7 +14,7 @@ from holdfast.gate.evaluate import Case, ToolRules
 from holdfast.gate.question import Decision
 from holdfast.gate.rulings import Rulings
 from holdfast.kernel.commit import Change
-from holdfast.runtime import policies
+from holdfast.runtime import policies, trial
 
 Put = Callable[[Any, str, Any], None]
 
@@ -152,6 +152,11 @@ def kept_moves(put: Put) -> None:
     put(policies, "_amended", lambda *given, **more: [])
 
 
+def trial_hears_no_refusal(put: Put) -> None:
+    """A trial of a policy passes over what would be refused or asked."""
+    put(trial.Answer, "changed", property(lambda self: self.before != self.after and self.after == "allow"))
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
     "policy-missing-input-allows": missing_input_allows,
     "policy-default-allow": default_allow,
@@ -171,4 +176,5 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "midnight-passes": midnight_passes,
     "denial-unrecorded": denial_unrecorded,
     "kept-policy-moves": kept_moves,
+    "a-trial-that-hears-no-refusal": trial_hears_no_refusal,
 }
