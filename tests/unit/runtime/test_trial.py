@@ -10,6 +10,7 @@ import pytest
 import holdfast as hf
 from holdfast.gate.policy import read
 from holdfast.kernel.errors import BadPolicy
+from holdfast.runtime.counterfactual import counterfactual
 from holdfast.runtime.record import record_of
 from holdfast.runtime.retrial import Asked, candidate_of, over_all
 from holdfast.runtime.trial import Change, counted
@@ -132,3 +133,21 @@ async def test_a_refusal_for_other_reasons_is_counted_apart(tmp_path: Path) -> N
         store.close_now()
     assert tried.judged + sum(tried.apart.values()) == 2
     assert all("builtin" in why for why in tried.apart)
+
+
+async def test_a_run_under_another_policy_names_what_would_not_have_been_sent(tmp_path: Path) -> None:
+    """The first decision that differs is named, with the changes outside that nobody would have let pass."""
+    store = open_store(await paid(tmp_path, 50, 500, 5000), read_only=True)
+    try:
+        (row,) = store.runs()
+        record = record_of(store, row.id)
+    finally:
+        store.close_now()
+    same = counterfactual(record, read(SMALL))
+    assert (same.judged, same.turned, same.apart) == (3, (), ())
+    other = counterfactual(record, read(STRICTER))
+    (turned,) = other.turned
+    assert (turned.answer.before, turned.answer.after, turned.sent, turned.would_not_be) == ("allow", "ask", True, True)
+    assert other.after == len([e for e in record.entries if e.seq > turned.answer.entry]) > 0
+    refused = counterfactual(record, read(NONE_AT_ALL))
+    assert [t.would_not_be for t in refused.turned] == [True, True, False]
