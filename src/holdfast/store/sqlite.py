@@ -28,9 +28,11 @@ from holdfast.store.clock import StoreClock
 from holdfast.store.evidence import Entry
 from holdfast.store.faults import speaks, translate
 from holdfast.store.heads import HeadFile
+from holdfast.store.pushes import Pushes
 from holdfast.store.reading import Reading
 from holdfast.store.seen import look
 from holdfast.store.source import SqliteSource
+from holdfast.store.tree import Tree
 from holdfast.store.writer import Writer
 
 
@@ -275,6 +277,14 @@ class SqliteStore:
         the key that it was given under is still on record.
         """
         return audit(self._read_db, self.reading, good)
+
+    def tree(self) -> Tree:
+        """The Merkle tree over all entries, only to read."""
+        return Tree(self._read_db)
+
+    def pushes(self) -> Pushes:
+        """What of the checkpoints went to which witness, only to read."""
+        return Pushes(self._read_db)
 
     def restored(self) -> bool:
         """Whether nothing may be dispatched until a named human releases the store."""

@@ -33,6 +33,10 @@ CHECKPOINT_OVER = _CHECKPOINT + " WHERE size >= ? ORDER BY size LIMIT 1"
 CHECKPOINTS = _CHECKPOINT + " WHERE size > ? ORDER BY size LIMIT ?"
 ADD_CHECKPOINT = "INSERT INTO checkpoint (size, root, at_ms, token, note) VALUES (?, ?, ?, ?, ?)"
 SEALER = "SELECT holder, token, until_ms FROM sealer"
+TROUBLE = "SELECT trouble, trouble_ms FROM sealer"
+TROUBLED = "UPDATE sealer SET trouble = ?1, trouble_ms = ?2 WHERE trouble <> ?1"
+HAND_BACK = "UPDATE sealer SET until_ms = 0 WHERE token = ?"
+DONE = "UPDATE sealer SET until_ms = 0, trouble = '', trouble_ms = 0"
 TAKE = "UPDATE sealer SET holder = ?, token = ?, until_ms = ?"
 LAST_POS = "SELECT coalesce(max(pos), 0) FROM entry"
 
@@ -194,7 +198,9 @@ class Tree:
         return now if free else None
 
     def append(self, grown: Grown, token: int, at_ms: int, note: str) -> bool:
-        """Append a signed checkpoint. False, and nothing written, where another may seal by now or has sealed as much."""
+        """Append a signed checkpoint, and let others seal. False, and nothing written, where another may seal by now or
+        has sealed as much.
+        """
         self._db.execute(BEGIN)
         try:
             sealed, sealer = self.latest(), self.sealer()
@@ -204,12 +210,36 @@ class Tree:
                 new = [(level, n, leaf) for level, n, leaf in grown.nodes if (n + 1) << level > start]
                 self._db.executemany(ADD_NODE, new)
                 self._db.execute(ADD_CHECKPOINT, (grown.size, grown.root, at_ms, token, note))
+                self._db.execute(DONE)
             self._db.execute(COMMIT)
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute(ROLLBACK)
             raise
         return good
+
+    def hand_back(self, token: int) -> None:
+        """Let others seal at once, where this token is still the one."""
+        self._db.execute(HAND_BACK, (token,))
+
+    def trouble(self) -> tuple[str, int]:
+        """Why the newest entries could not be sealed, and since when (store time); empty: nothing is in the way."""
+        found: Any = self._db.execute(TROUBLE).get
+        return str(found[0]), int(found[1])
+
+    def troubled(self, why: str, at_ms: int) -> None:
+        """Remember why nothing could be sealed, where it is not remembered already; empty: it can be."""
+        if self.trouble()[0] != why:
+            self._db.execute(TROUBLED, (why, at_ms))
+
+
+def connected(path: str, busy_ms: int = 10_000) -> apsw.Connection:
+    """A connection for sealing: it waits for the lock, syncs each commit, and leaves the log's copying to writers."""
+    db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=50)
+    db.set_busy_timeout(busy_ms)
+    db.pragma("synchronous", "FULL")
+    db.wal_autocheckpoint(0)
+    return db
 
 
 def _sealed(row: Any) -> Sealed | None:

@@ -318,3 +318,15 @@ class NotReplayable(UsageError):
     next_command = "holdfast evidence show {run}"
     run: str
     why: str
+
+
+class NotSealed(UsageError):
+    """The newest entries were not sealed: the key is not the registered one, or its signer did not sign."""
+
+    code = "HF-U28-not-sealed"
+    what_happened = "The log of store {store} was not sealed: {why}."
+    what_is_known = "Nothing is lost: the entries are on disk, and the next sealing covers them."
+    what_to_do = "Put the registered key, or its signer, in its place; then seal."
+    next_command = "holdfast evidence seal"
+    store: str
+    why: str

@@ -2,12 +2,14 @@
 -- something leaves the record: a redaction takes values out of bodies, an archive takes whole runs elsewhere.
 
 -- Who may seal now. The token rises with each change of hands, and a checkpoint carries the one it was made under: of two
--- sealers that believe they hold it, one is refused.
+-- sealers that believe they hold it, one is refused. `trouble` is why the newest entries could not be sealed, since when.
 CREATE TABLE sealer (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     holder TEXT NOT NULL,
     token INTEGER NOT NULL,
-    until_ms INTEGER NOT NULL
+    until_ms INTEGER NOT NULL,
+    trouble TEXT NOT NULL DEFAULT '',
+    trouble_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO sealer (one, holder, token, until_ms) VALUES (1, '', 0, 0);
 
@@ -19,6 +21,26 @@ CREATE TABLE checkpoint (
     token INTEGER NOT NULL,
     note TEXT NOT NULL
 ) STRICT;
+
+-- Which checkpoint each witness has, and what keeps it from having the newest: bookkeeping, so that a push that did not go
+-- through is made up for. It is no evidence, and no entry speaks of it: a push would else be something new to seal.
+-- `fork` is what a witness holds that this log does not extend.
+CREATE TABLE witness (
+    name TEXT PRIMARY KEY,
+    size INTEGER NOT NULL DEFAULT 0,
+    at_ms INTEGER NOT NULL DEFAULT 0,
+    trouble TEXT NOT NULL DEFAULT '',
+    trouble_ms INTEGER NOT NULL DEFAULT 0,
+    fork TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+-- Signature lines that witnesses gave for a checkpoint.
+CREATE TABLE cosignature (
+    size INTEGER NOT NULL,
+    witness TEXT NOT NULL,
+    lines TEXT NOT NULL,
+    PRIMARY KEY (size, witness)
+) STRICT, WITHOUT ROWID;
 
 -- Complete subtrees over sealed entries, every eighth level, so that a proof reads a few hundred hashes and not all.
 CREATE TABLE node (
