@@ -28,7 +28,7 @@ from holdfast.kernel.errors import BadConfig, NotOpen
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.limits import Limits
 from holdfast.kernel.model import DEFAULT_TENANT, Effect
-from holdfast.kernel.ports import Ports, Request, Sent
+from holdfast.kernel.ports import Ports, Request, Sent, WatchPort
 from holdfast.runtime import review
 from holdfast.runtime.announce import Announcer, hook_of
 from holdfast.runtime.begin import Intent, Place, begin
@@ -67,6 +67,7 @@ class App(Desk):
         handle_signals: bool = False,
         accept_contracts: bool = False,
         announce: str | None = None,
+        telemetry: WatchPort | None = None,
     ) -> None:
         """Check tools and policy; nothing is opened yet."""
         registry = Registry(tools)
@@ -87,6 +88,7 @@ class App(Desk):
         self._main: asyncio.Task[Any] | None = None
         self._hook = hook_of(announce) if announce is not None else None
         self._announcer: Announcer | None = None
+        self._telemetry = telemetry
 
     # -- opening and closing --
 
@@ -136,6 +138,8 @@ class App(Desk):
         if unreviewed:
             gate = review.Unreviewed(self._ports.gate, store, unreviewed)
             self._ports, self._stays_out = replace(self._ports, gate=gate), gate.stays_out
+        if self._telemetry is not None:
+            self._ports = self._telemetry.watch(self._ports, store)
         self._recoverer = Recoverer(self._ports, store, self._carried.__contains__)
         if self._wants_recovery:
             self._recoverer.start()
@@ -202,6 +206,8 @@ class App(Desk):
         self._ports = None
         if store is not None:
             await store.close()
+        if store is not None and self._telemetry is not None:
+            await self._telemetry.close()
         for part in (self._bodies, self._looks):
             if part is not None:
                 part.close()
@@ -237,7 +243,7 @@ class App(Desk):
         """
         grants, check = await self.terms(intent, under)
         run = await begin(
-            self.store,
+            self.ports.store,
             self.ports.secret,
             intent,
             tenant=self.tenant,
@@ -332,6 +338,7 @@ def open_app(
     handle_signals: bool = False,
     accept_contracts: bool = False,
     announce: str | None = None,
+    telemetry: WatchPort | None = None,
 ) -> App:
     """An application over a store: ``async with hf.open("sqlite:holdfast.db", tools=[refund]) as app``.
 
@@ -339,7 +346,8 @@ def open_app(
     policy: reads pass, changes ask). ``environment`` is part of every key. ``sources`` are where items come from, the
     one that counts most first; ``limits`` bound how much there may be at a time. With ``handle_signals`` SIGTERM and
     SIGINT let the calls under way end within a grace and then leave the block with exit code 143.
-    ``announce`` is a webhook that is told of requests (:mod:`holdfast.runtime.announce`).
+    ``announce`` is a webhook that is told of requests (:mod:`holdfast.runtime.announce`); ``telemetry`` looks on and
+    exports spans (:class:`holdfast.Telemetry`).
     ``accept_contracts`` puts changed contracts in force without a review: for tests and notebooks, never sealed.
     Raises BadContract, BadPolicy or an IntegrityError.
     """
@@ -360,4 +368,5 @@ def open_app(
         handle_signals=handle_signals,
         accept_contracts=accept_contracts,
         announce=announce,
+        telemetry=telemetry,
     )

@@ -7,7 +7,7 @@ the ports. The clock is the store's: every read of a record brings the store's t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,6 +71,7 @@ class Request(Record, frozen=True, kw_only=True):
     principal: str = ""
     environment: str = ""
     deadline_ms: int = 0  # of its run; 0: none
+    trace: str = ""  # the trace that this attempt is part of, as W3C traceparent; empty: nobody traces
 
 
 class Question(Record, frozen=True, kw_only=True):
@@ -207,3 +208,12 @@ class Ports:
     room: RoomPort | None = None
     sources: tuple[str, ...] = ()
     """Where items come from, in order of precedence, the highest first."""
+    asking: Callable[[str, Any], Any] | None = None
+    """Puts whoever looks on between a run and its planner; None: nobody looks on."""
+
+
+class WatchPort(Protocol):
+    """Whoever looks on at the ports (telemetry). It changes no answer and holds nothing up."""
+
+    def watch(self, ports: Ports, ledger: Any) -> Ports: ...
+    async def close(self) -> None: ...

@@ -112,7 +112,8 @@ class Turns:
         tolerance: Tolerance = TOLERANCE,
     ) -> None:
         """Nothing is asked yet."""
-        self._handle, self._desk, self._ports, self._planner = handle, desk, ports, planner
+        self._handle, self._desk, self._ports = handle, desk, ports
+        self._planner: Planner = planner if ports.asking is None else ports.asking(handle.id, planner)
         self._patience, self._tolerance = patience, tolerance
         self._story = Story()
         self._course = Course()

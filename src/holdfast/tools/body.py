@@ -141,6 +141,7 @@ def _fx(request: Request, limit_ms: int, line: _Line) -> Fx:
         principal=request.principal,
         environment=request.environment,
         deadline_ms=request.deadline_ms,
+        trace=request.trace,
         _child=line.propose,
         _left_s=lambda: end_s - loop.time(),
         _loop=loop,

@@ -35,7 +35,8 @@ class Fx:
     `key` is the idempotency key and `token` the fencing token to hand to the outside; `send_by_ms` (also
     `send_by`) is the last instant, in milliseconds UTC, at which bytes may leave; `expect` is the state
     fingerprint that a conditional write compares with; `attempt` counts from 1; `deadline_ms` is the run's
-    deadline in milliseconds UTC (0: it has none), to hand on to whoever does the work.
+    deadline in milliseconds UTC (0: it has none), to hand on to whoever does the work; `trace` is the trace that this
+    attempt is part of, as a W3C traceparent (empty: nobody traces).
     """
 
     key: str = ""
@@ -48,6 +49,7 @@ class Fx:
     principal: str = ""
     environment: str = ""
     deadline_ms: int = 0
+    trace: str = ""
     _child: Callable[[Call], Awaitable[Any]] = field(default=_unattached, repr=False, compare=False)
     _left_s: Callable[[], float] = field(default=_unlimited, repr=False, compare=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, repr=False, compare=False)
@@ -60,6 +62,10 @@ class Fx:
     def remaining_s(self) -> float:
         """Seconds until this attempt is cut off, never negative: a timeout for an HTTP client."""
         return max(0.0, self._left_s())
+
+    def headers(self) -> dict[str, str]:
+        """What carries the trace to an HTTP service (or into an MCP request's `_meta`); empty where nobody traces."""
+        return {"traceparent": self.trace} if self.trace else {}
 
     async def call(self, call: Call) -> Any:
         """Propose a linked child effect under the same gate, and wait for its outcome."""
