@@ -114,7 +114,7 @@ async def yields(
     """The item that a read's result is by its contract, recorded in the commit that records the result."""
     if contract.yields is None or reading.kind != "committed":
         return (), ()
-    item = yielded(view, contract, reading.body.get("value"), ports.sources, now_ms)
+    item = yielded(ports.secret, view, contract, reading.body.get("value"), ports.sources, now_ms)
     if item is None:
         return (), ()
     reading.body["item"] = item.id.rpartition("/")[2]

@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.kernel.authority import not_to_rely_on
+from holdfast.kernel.canon import keyed
 from holdfast.kernel.commit import Note
 from holdfast.kernel.documents import Item
 from holdfast.kernel.model import Contract, Effect, EffectClass
@@ -34,10 +35,13 @@ def rank_of(source: str, sources: Sequence[str]) -> int:
     return NO_RANK
 
 
-def digest_of(content: Any) -> str:
-    """The digest of a content: of bytes as they are, of anything else as JSON with its keys in order."""
+def digest_of(secret: bytes, content: Any) -> str:
+    """The digest of a content: of bytes as they are, of anything else as JSON with its keys in order.
+
+    Keyed under the store's identity secret: it stays when the content is redacted, and nothing can be tried against it.
+    """
     data = content if isinstance(content, bytes) else msgspec.json.encode(content, order="deterministic")
-    return hashlib.sha256(data).hexdigest()
+    return keyed(secret, "item", data)
 
 
 def name_of(kind: str, source: str, about: str, digest: str) -> str:
@@ -102,7 +106,9 @@ def note_of(item: Item, by: str, beside: Iterable[Item] = (), content: Any = Non
     return Note(kind="item", by=by, body=body)
 
 
-def yielded(view: Effect, contract: Contract, value: Any, sources: Sequence[str], now_ms: int) -> Item | None:
+def yielded(
+    secret: bytes, view: Effect, contract: Contract, value: Any, sources: Sequence[str], now_ms: int
+) -> Item | None:
     """The item that a read's result is by its contract; None where the contract says nothing of the kind.
 
     It is about the resource where no pattern is declared, and comes from the tool where no source is.
@@ -114,7 +120,7 @@ def yielded(view: Effect, contract: Contract, value: Any, sources: Sequence[str]
     about = view.resource
     if yields.about:
         about = bind_resource(replace(contract, resource=yields.about), view.args)
-    digest = digest_of(value)
+    digest = digest_of(secret, value)
     return Item(
         id=f"{view.run}/{name_of(yields.item, source, about, digest)}",
         run=view.run,

@@ -4,8 +4,8 @@ Promises that an item is on record before anything can cite it; that a memory wi
 that recording one settles at once which of those about the same thing counts; and that an assumption is judged by a
 reading of its own, made anew each time.
 
-Does not keep what was seen, unless it is told to: the record holds a digest. Does not believe what an item says of
-itself.
+Does not keep what was seen, unless it is told to: the record holds a keyed digest of it. Does not believe what an item
+says of itself.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Doubted(NamedTuple):
     about: str = ""
 
 
-def item_of(run: str, sight: Sight, sources: tuple[str, ...], now_ms: int) -> Item:
+def item_of(secret: bytes, run: str, sight: Sight, sources: tuple[str, ...], now_ms: int) -> Item:
     """The item that a sight is. Raises BadItem, or BadValue for a span that is none."""
     kind, source = sight.kind, sight.source
     if not str(source).strip():
@@ -89,7 +89,7 @@ def item_of(run: str, sight: Sight, sources: tuple[str, ...], now_ms: int) -> It
         raise BadItem(source=source, why="it was seen after now", nearest=None)
     seen_ms = sight.as_of_ms if sight.as_of_ms is not None else now_ms
     span_ms = parse_duration(sight.fresh_for, name="fresh_for") if sight.fresh_for is not None else None
-    digest = digest_of(sight.content)
+    digest = digest_of(secret, sight.content)
     return Item(
         id=f"{run}/{name_of(kind, source, sight.about, digest)}",
         run=run,
@@ -118,7 +118,9 @@ async def record(ports: Ports, item: Item, *, by: str, content: Any = None) -> t
     changed = with_new(item, known)
     mine = next(one for one in changed if one.id == item.id)
     note = note_of(mine, by, changed, content)
-    await ports.store.later(Change(run=item.run, notes=(note,), documents=changed))
+    verdict = await ports.store.later(Change(run=item.run, notes=(note,), documents=changed))
+    if isinstance(verdict, Rejected):  # an archived run takes nothing more
+        raise RunStopped(run=item.run, reason=verdict.why)
     return await settle(ports.store, mine), note
 
 
@@ -164,11 +166,11 @@ async def assume(
     if contract.effect is not EffectClass.READ:
         raise BadItem(source=tool, why=f"what is assumed is read, and {tool} changes something", nearest=None)
     span_ms = parse_duration(fresh_for, name="fresh_for")
-    word = digest_of([says, tool, args])
+    word = digest_of(ports.secret, [says, tool, args])
     name = name_of("observed", tool, says, word)
     now_ms = await ports.store.time()
     outcome = await handle.propose(tool, args, again=f"assumption {name} at {now_ms}")
-    digest = digest_of(msgspec.to_builtins(outcome.unwrap()))
+    digest = digest_of(ports.secret, msgspec.to_builtins(outcome.unwrap()))
     assert isinstance(outcome, Verified | Committed)
     item = Item(
         id=f"{handle.id}/{name}",
@@ -180,7 +182,7 @@ async def assume(
         seen_ms=now_ms,
         fresh_until_ms=until(now_ms, span_ms),
         effect=outcome.effect,
-        must_hold=digest if equals is None else digest_of(equals),
+        must_hold=digest if equals is None else digest_of(ports.secret, equals),
         says=says,
     )
     await _take_on(ports.store, item, by="runtime")
@@ -239,7 +241,7 @@ async def _read_again(handle: Handle, ports: Ports, item: Item, now_ms: int) -> 
         why = f"it is assumed that {item.says}, and that could not be read again ({what})"
         return Doubted(why, over=False, about=named(item))
     span_ms = item.fresh_until_ms - item.seen_ms if item.fresh_until_ms else None
-    digest = digest_of(msgspec.to_builtins(outcome.value))
+    digest = digest_of(ports.secret, msgspec.to_builtins(outcome.value))
     renewed = replace(item, digest=digest, seen_ms=now_ms, fresh_until_ms=until(now_ms, span_ms), effect=outcome.effect)
     await _take_on(ports.store, renewed, by="runtime")
     return Doubted(_invalid(renewed), over=True, about=named(item)) if renewed.digest != renewed.must_hold else None

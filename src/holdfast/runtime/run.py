@@ -140,7 +140,7 @@ class RunHandle:
         Raises BadItem.
         """
         sight = items.Sight(source, content, kind, fresh_for, about, rank, owner, as_of_ms)
-        item = items.item_of(self.id, sight, self._ports.sources, await self._ports.store.time())
+        item = items.item_of(self._ports.secret, self.id, sight, self._ports.sources, await self._ports.store.time())
         kept = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
         item, note = await items.record(
             self._ports, item, by=self.record.principal.name, content=kept if keep else None

@@ -86,7 +86,7 @@ def urgency_is_authority(put: Put) -> None:
 
 def reads_yield_nothing(put: Put) -> None:
     """What a read gave is no item, whatever its contract says."""
-    put(grounds, "yielded", lambda view, contract, value, sources, now_ms: None)
+    put(grounds, "yielded", lambda secret, view, contract, value, sources, now_ms: None)
 
 
 def reads_are_never_renewed(put: Put) -> None:
