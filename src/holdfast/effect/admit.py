@@ -23,7 +23,7 @@ from holdfast.kernel.commit import Change
 from holdfast.kernel.errors import KeyReused, RunStopped
 from holdfast.kernel.guard import KEPT, Guard, Rejected
 from holdfast.kernel.life import Draft
-from holdfast.kernel.model import AFTER_COMMIT, BEFORE_DISPATCH, Contract, Effect, Record, Run, State
+from holdfast.kernel.model import AFTER_COMMIT, BEFORE_DISPATCH, Contract, Effect, EffectClass, Record, Run, State
 from holdfast.kernel.ports import Blocked, Ports, Question, Ruling, Seen
 from holdfast.tools.look import is_unreadable
 
@@ -105,6 +105,8 @@ async def _moved_on(ports: Ports, latest: Effect, proposal: Proposal) -> str:
     on other items than one that was not sent yet replaces it, if the items of that one have lapsed: nobody need be
     asked about what would be refused.
     """
+    if latest.archived and latest.effect_class is EffectClass.READ:
+        return "next"  # what it gave is in an archive, and reading once more changes nothing
     if latest.item and latest.state in AFTER_COMMIT:
         other = latest.run != proposal.run.id
         return "next" if other or to_read_anew(await ports.store.read(latest.id)) else "same"

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from holdfast.kernel import guard as guards
 from holdfast.kernel.amounts import Money, Spent, count_step, debit, refund, reserve, unreserve
+from holdfast.kernel.archived import closed
 from holdfast.kernel.authority import counted, enough, meter_of
 from holdfast.kernel.documents import AnyDocument, encode, key_of
 from holdfast.kernel.errors import IllegalTransition
@@ -121,7 +122,7 @@ Verdict = Applied | Rejected
 
 def plan(change: Change, rows: Tables, now_ms: int) -> Verdict:
     """Judge and carry out one change on the rows. On a rejection nothing but a ``late`` entry is written."""
-    no = guards.judge(change.guard, rows, now_ms)
+    no = guards.judge(change.guard, rows, now_ms) or closed(change.run, change.drafts, rows)
     if no is not None:
         if no.part in ("token", "state") and change.reply is not None and no.effect is not None:
             return replace(no, effect=_late(change, no.effect, rows, now_ms))
@@ -383,6 +384,10 @@ def _late(change: Change, current: Effect, rows: Tables, now_ms: int) -> Effect:
     if reply.get("kind") == "ack" and current.state in (State.UNKNOWN, State.DISPATCHED, State.PENDING):
         body |= {"late_seen": True, "late_value": reply.get("value"), "due_ms": now_ms}
     draft = Draft(effect=current.id, kind="late", by=change.drafts[0].by if change.drafts else "", body=body)
+    if current.archived:  # its run takes nothing more; the store's own run keeps what came
+        told = body | {"effect": current.id, "run": current.run}
+        rows.append(Line(STORE_RUN_ID, "", "late", "", "", now_ms, draft.by, 0, told))
+        return current
     after = apply(current, draft, Stamp(now_ms))
     if after is None:
         raise IllegalTransition(effect=current.id, from_state=current.state.value, to_state="late")

@@ -210,6 +210,7 @@ class Run(Record, frozen=True, kw_only=True):
     late_ms: int = 0
     seq: int = 0
     head: str = ""
+    archived: str = ""  # the archive in which its entries lie; what it was about is in there too
 
 
 class Effect(Record, frozen=True, kw_only=True):
@@ -287,6 +288,7 @@ class Effect(Record, frozen=True, kw_only=True):
     successor: str = ""
     compensated_by: str = ""
     compensates: str = ""
+    archived: str = ""  # the archive in which its entries lie; what is left here has neither arguments nor value
 
     @property
     def first_dispatch_ms(self) -> int:

@@ -26,13 +26,15 @@ class Outcome(msgspec.Struct, frozen=True):
 class Verified(Outcome, frozen=True):
     """An independent read of the world held, at a recorded time. ``item`` is as what a read's value may be cited.
 
-    ``late_ms``: by how much it came after the deadline, a broken promise even so.
+    ``late_ms``: by how much it came after the deadline, a broken promise even so. ``note`` says where its value is, if
+    that is not here any more.
     """
 
     value: Any
     effect: str = ""
     item: str = ""
     late_ms: int = 0
+    note: str = ""
 
     def unwrap(self) -> Any:
         """The value that the body returned."""
@@ -175,6 +177,23 @@ class Batch(Outcome, frozen=True):
 
 def outcome_of(view: Effect, approval: Approval | None = None) -> Outcome:
     """The outcome that a record amounts to now. Pure."""
+    return _archived(view) if view.archived else _at_hand(view, approval)
+
+
+def _archived(view: Effect) -> Outcome:
+    """The outcome of an effect whose entries lie in an archive: the same, and where its value or its reason is."""
+    outcome = _at_hand(view)
+    match outcome:
+        case Verified() | Committed():
+            where = f"its value is in archive {view.archived}"
+            return msgspec.structs.replace(outcome, note="; ".join(filter(None, (outcome.note, where))))
+        case Refused() | Failed():
+            return msgspec.structs.replace(outcome, reason=f"its reason is in archive {view.archived}")
+        case _:
+            return outcome
+
+
+def _at_hand(view: Effect, approval: Approval | None = None) -> Outcome:
     match view.state:
         case State.VERIFIED | State.COMMITTED | State.UNCONFIRMED | State.COMPENSATED:
             return _happened(view)

@@ -22,6 +22,7 @@ from holdfast.kernel.authority import not_to_rely_on
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.documents import Item
 from holdfast.kernel.errors import BadItem, RunStopped, UnknownItem
+from holdfast.kernel.guard import Rejected
 from holdfast.kernel.model import EffectClass
 from holdfast.kernel.outcomes import Committed, Outcome, Verified
 from holdfast.kernel.ports import Ports, StorePort

@@ -250,6 +250,9 @@ class RunHandle:
             )
         if not reason.strip():
             raise ReasonMissing(effect=effect, asked="undo")
+        if view.archived:
+            why = f"its run is archived and takes nothing more; what was done is in {view.archived}"
+            raise RunStopped(effect=effect, run=view.run, reason=why)
         call = await self._desk.undo_of(view)
         # Neither the reason nor the asking run is part of what it is: while one undo is in doubt there is no second.
         return await self.propose(

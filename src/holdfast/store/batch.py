@@ -7,6 +7,7 @@ triggers check each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any
 
@@ -122,6 +123,7 @@ class Batch:
         self.unit.standings = self._standings
         self.mode: tuple[str, int, int, str] | None = None  # a new (mode, incarnation, last token, bound to)
         self.head: tuple[int, bytes] | None = None
+        self.also: Callable[[apsw.Connection, int], None] | None = None  # rows that no change knows, behind its entries
         self.wrote = False
         self._new_runs: set[str] = set()
         self._new_effects: set[str] = set()
@@ -176,6 +178,8 @@ class Batch:
         self._db.execute(rows.MOVE_META, (unit.now_ms, unit.token or 0))
         if self.mode is not None:
             self._db.execute(rows.MOVE_MODE, self.mode)
+        if self.also is not None and self.head is not None:
+            self.also(self._db, self.head[0])
         if unmarked:  # with the entries of this batch: no time that leapt is recorded before the leap is
             self._db.execute(rows.MARK_CLOCK, measure)
 

@@ -83,7 +83,7 @@ PUT_DOCUMENT = (
 )
 
 LAST_POS = "SELECT coalesce(max(pos), 0) FROM entry"
-HASH_AT = "SELECT hash FROM entry WHERE pos = ?"
+HASH_AT = "SELECT hash FROM entry WHERE pos = ?1 UNION ALL SELECT hash FROM archived WHERE pos = ?1"
 ADD_ENTRY = (
     "INSERT INTO entry"
     " (pos, run, seq, effect, kind, before, after, at_ms, by, token, tenant, commitment, hash)"

@@ -32,6 +32,8 @@ from holdfast.store.pushes import Pushes
 from holdfast.store.reading import Reading
 from holdfast.store.seen import look
 from holdfast.store.source import SqliteSource
+from holdfast.store.together import Also, May
+from holdfast.store.together import commit as together
 from holdfast.store.tree import Tree
 from holdfast.store.writer import Writer
 
@@ -227,6 +229,10 @@ class SqliteStore:
         verdict = self._writing().commit_now(change)
         assert verdict is not None, "a change always has a verdict"
         return verdict
+
+    def commit_with(self, change: Change, may: May, also: Also) -> Verdict:
+        """One durable commit of a change and of rows that no change knows (:func:`holdfast.store.together.commit`)."""
+        return together(self._writing(), change, may, also)
 
     def now_ms(self) -> int:
         """Store time."""

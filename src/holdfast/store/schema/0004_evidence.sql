@@ -133,6 +133,14 @@ DROP TRIGGER entry_body_is_kept;
 CREATE TRIGGER entry_body_is_kept BEFORE DELETE ON entry_body
 WHEN NOT EXISTS (SELECT 1 FROM archived WHERE archived.pos = OLD.pos)
 BEGIN SELECT RAISE(ABORT, 'entry_body: never deleted but into an archive'); END;
+DROP TRIGGER approval_is_kept;
+CREATE TRIGGER approval_is_kept BEFORE DELETE ON approval
+WHEN NOT EXISTS (SELECT 1 FROM archive JOIN effect ON effect.run = archive.run WHERE effect.id = OLD.effect)
+BEGIN SELECT RAISE(ABORT, 'approval: never deleted but into an archive'); END;
+DROP TRIGGER document_is_kept;
+CREATE TRIGGER document_is_kept BEFORE DELETE ON document
+WHEN NOT EXISTS (SELECT 1 FROM archive JOIN run ON run.n = archive.run WHERE run.id = OLD.run)
+BEGIN SELECT RAISE(ABORT, 'document: never deleted but into an archive'); END;
 CREATE TRIGGER archived_run_is_closed BEFORE INSERT ON entry
 WHEN EXISTS (SELECT 1 FROM archive WHERE archive.run = NEW.run)
 BEGIN SELECT RAISE(ABORT, 'entry: its run is archived and takes nothing more'); END;
