@@ -61,6 +61,7 @@ class HoldfastError(Exception):
         words = {name: _shown(name, value) for name, value in self.values.items()}
         nearest = words.get("nearest")
         words["nearest_maybe"] = f" Did you mean {nearest}?" if nearest and nearest != "none" else ""
+        words["pos_maybe"] = f" (position {words['pos']})" if words.get("pos", "0") != "0" else ""
         return words
 
     def to_json(self) -> dict[str, Any]:
