@@ -76,7 +76,7 @@ async def test_body_sees_its_attempt_and_nothing_else() -> None:
     assert fx.send_by == fx.send_by_ms == NOW_MS + 60_000
     assert {name for name in dir(fx) if not name.startswith("_")} == {
         "key", "token", "send_by", "send_by_ms", "expect", "attempt", "effect", "run", "principal",
-        "environment", "remaining_s", "call", "call_sync", "deadline_ms",
+        "environment", "remaining_s", "call", "call_sync", "deadline_ms", "trace", "headers",
     }  # fmt: skip
     with pytest.raises(AttributeError):
         fx.key = "another"  # type: ignore[misc]
