@@ -24,6 +24,7 @@ from holdfast.kernel.statement import answer, content_of
 from holdfast.store import beside, rows
 from holdfast.store.beside import broken
 from holdfast.store.derived import Derived, Retold
+from holdfast.store.elsewhere import Elsewhere
 from holdfast.store.evidence import Entry, check_chain
 from holdfast.store.folding import fold
 from holdfast.store.reading import PAGE, Reading
@@ -33,7 +34,9 @@ Good = Callable[[str, bytes, str], bool]
 
 
 class Audited(NamedTuple):
-    """What was checked. ``not_folded`` counts effects whose entries are partly redacted."""
+    """What was checked. ``not_folded`` counts effects whose entries are partly redacted; ``archived`` and ``elsewhere``
+    runs and their entries that lie in archives, of which only what is left here was compared.
+    """
 
     runs: int
     entries: int
@@ -41,6 +44,8 @@ class Audited(NamedTuple):
     redacted: int
     effects: int
     not_folded: int
+    archived: int = 0
+    elsewhere: int = 0
 
 
 def audit(db: apsw.Connection, reading: Reading, good: Good | None = None) -> Audited:
@@ -50,11 +55,14 @@ def audit(db: apsw.Connection, reading: Reading, good: Good | None = None) -> Au
         runs = entries = bodies = redacted = effects = not_folded = 0
         every: list[Any] = db.execute(rows.EVERY_RUN).fetchall()
         derived, requests = Derived(), 0
+        gone = Elsewhere(db, reading, derived)
         for run_id, seq, head, view, state, intent in every:
             run = rows.decode_run(view)
             kept = (run.id, run.seq, run.head, run.state, run.intent)
             if kept != (run_id, seq, head.hex(), state, intent):
                 broken(run_id, seq, "run.view", str((run_id, seq, head.hex(), state, intent)), str(kept))
+            if gone.holds(run_id, seq, head):
+                continue
             folds = Folds(run, db, derived)
             checked = check_chain(run_id, folds.watch(_paged(reading, run_id)), run.head)
             runs, entries = runs + 1, entries + checked.entries
@@ -63,19 +71,20 @@ def audit(db: apsw.Connection, reading: Reading, good: Good | None = None) -> Au
             requests += folds.compare_approvals(reading, good)
             found, skipped = folds.compare(reading)
             effects, not_folded = effects + found, not_folded + skipped
-        _nothing_beside(db, entries, effects + not_folded, requests)
+        gone.compare()
+        _nothing_beside(db, entries, gone.entries, effects + not_folded + gone.effects, requests)
         beside.compare(db, reading, derived)
-        return Audited(runs, entries, bodies, redacted, effects, not_folded)
+        return Audited(runs, entries, bodies, redacted, effects, not_folded, gone.runs, gone.entries)
     finally:
         db.execute(rows.COMMIT)
 
 
-def _nothing_beside(db: apsw.Connection, entries: int, effects: int, requests: int) -> None:
+def _nothing_beside(db: apsw.Connection, entries: int, elsewhere: int, effects: int, requests: int) -> None:
     """No gap where a whole run was taken out, and no row that belongs to none of the runs that were read."""
     counted: Any = db.execute(rows.HOW_MANY).fetchone()
     there, last_pos, rows_there, requests_there = counted
     for field, expected, found in (
-        ("positions", last_pos, entries),
+        ("positions", last_pos, entries + elsewhere),
         ("entries", entries, there),
         ("effects", effects, rows_there),
         ("requests", requests, requests_there),

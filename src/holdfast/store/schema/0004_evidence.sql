@@ -57,14 +57,17 @@ CREATE TABLE redaction (
     digest BLOB NOT NULL CHECK (length(digest) = 32)
 ) STRICT;
 
--- Runs whose entries lie in a file: the entry that says so, the file's name and SHA-256, how many entries.
+-- Runs whose entries lie in a file: the entry that says so, the file's name and SHA-256, how many entries, and where the
+-- last of them stands.
 CREATE TABLE archive (
     run INTEGER PRIMARY KEY,
     by_pos INTEGER NOT NULL,
     file TEXT NOT NULL,
     digest BLOB NOT NULL CHECK (length(digest) = 32),
-    entries INTEGER NOT NULL
+    entries INTEGER NOT NULL,
+    last_pos INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX archive_by ON archive (by_pos);
 
 -- The leaf hashes of entries that lie in an archive: without them no proof could be made any more.
 CREATE TABLE archived (pos INTEGER PRIMARY KEY, hash BLOB NOT NULL CHECK (length(hash) = 32)) STRICT;
