@@ -32,6 +32,7 @@ from holdfast.store.pushes import Pushes
 from holdfast.store.reading import Reading
 from holdfast.store.seen import look
 from holdfast.store.source import SqliteSource
+from holdfast.store.tally import Tally
 from holdfast.store.together import Also, May
 from holdfast.store.together import commit as together
 from holdfast.store.tree import Tree
@@ -291,6 +292,10 @@ class SqliteStore:
     def pushes(self) -> Pushes:
         """What of the checkpoints went to which witness, only to read."""
         return Pushes(self._read_db)
+
+    def tally(self) -> Tally:
+        """What its entries add up to, for whoever watches it."""
+        return Tally(self._read_db)
 
     def restored(self) -> bool:
         """Whether nothing may be dispatched until a named human releases the store."""
