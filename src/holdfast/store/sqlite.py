@@ -9,6 +9,8 @@ Does not decide anything: verdicts are the kernel's, their order and durability 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import apsw
@@ -32,6 +34,7 @@ from holdfast.store.pushes import Pushes
 from holdfast.store.reading import Reading
 from holdfast.store.seen import look
 from holdfast.store.source import SqliteSource
+from holdfast.store.spread import Tick
 from holdfast.store.tally import Tally
 from holdfast.store.together import Also, May
 from holdfast.store.together import commit as together
@@ -231,7 +234,7 @@ class SqliteStore:
         assert verdict is not None, "a change always has a verdict"
         return verdict
 
-    def commit_with(self, change: Change, may: May, also: Also) -> Verdict:
+    def commit_with(self, change: Change | Callable[[], Change], may: May, also: Also) -> Verdict:
         """One durable commit of a change and of rows that no change knows (:func:`holdfast.store.together.commit`)."""
         return together(self._writing(), change, may, also)
 
@@ -277,13 +280,15 @@ class SqliteStore:
             status |= {"mode": "restored", "why": self._doubt}
         return status | {"head_remembered": self._heads.kept, "clock_jumped_ms": self._clock.jumped_ms()}
 
-    def verify(self, good: Good | None = None) -> Audited:
+    def verify(
+        self, good: Good | None = None, *, jobs: int = 1, sizes: Iterable[int] = (), tick: Tick | None = None
+    ) -> Audited:
         """Check every chain and every row; raises ChainBroken at the first that does not fit.
 
         With ``good`` (public key as hex, bytes, signature as hex) the signature of every answer is checked too, where
         the key that it was given under is still on record.
         """
-        return audit(self._read_db, self.reading, good)
+        return audit(self._read_db, self.reading, good, jobs=jobs, sizes=sizes, tick=tick)
 
     def tree(self) -> Tree:
         """The Merkle tree over all entries, only to read."""

@@ -20,18 +20,19 @@ Also = Callable[[apsw.Connection, int], None]
 """Writes the rows; the number is the position of the change's last entry."""
 
 
-def commit(writer: Writer, change: Change, may: May, also: Also) -> Verdict:
-    """Both, durable. Raises what ``may`` raises, with nothing written."""
+def commit(writer: Writer, change: Change | Callable[[], Change], may: May, also: Also) -> Verdict:
+    """Both, durable. Raises what ``may`` raises, with nothing written. A ``change`` may be made of what that found."""
     writer.commit_now(None)  # what is under way lands first
     writer.begin_now()
     batch = writer.batch
     assert batch is not None, "a batch was just begun"
     try:
         may(batch.source.db)
+        made = change() if callable(change) else change
     except BaseException:
         writer.commit_now(None)
         raise
     batch.also = also
-    verdict = writer.commit_now(change)
+    verdict = writer.commit_now(made)
     assert verdict is not None, "a change always has a verdict"
     return verdict
