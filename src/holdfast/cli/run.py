@@ -10,6 +10,9 @@ from holdfast.cli.shared import NO_OPTIONS, As, Limit, Misused, Reason, Shared, 
 from holdfast.report.page import Page
 
 app = App(name="run", help="Runs: what was wanted, what became of it.", help_format="plaintext")
+app.command(
+    "holdfast.cli.explain:explain", name="explain", help="What was intended, allowed, done, verified, is unknown."
+)
 
 Model = Annotated[str | None, Parameter(name="--model")]
 BaseUrl = Annotated[str | None, Parameter(name="--base-url")]
