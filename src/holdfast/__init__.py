@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.policies import Reloaded
     from holdfast.runtime.resume import Resumption
     from holdfast.runtime.run import Item, Report, RunHandle
+    from holdfast.runtime.sealer import Evidence
     from holdfast.runtime.stops import Tolerance
     from holdfast.runtime.submit import Submitted
     from holdfast.runtime.turns import Patience
@@ -59,6 +60,7 @@ __all__ = [
     "Differs",
     "EffectClass",
     "EffectError",
+    "Evidence",
     "Failed",
     "Fx",
     "Happened",
@@ -135,6 +137,7 @@ _WHERE: dict[str, tuple[str, ...]] = {
     "holdfast.runtime.resume": ("Resumption",),
     "holdfast.runtime.policies": ("Reloaded",),
     "holdfast.runtime.run": ("Item", "Report", "RunHandle"),
+    "holdfast.runtime.sealer": ("Evidence",),
     "holdfast.runtime.submit": ("Submitted",),
     "holdfast.runtime.stops": ("Tolerance",),
     "holdfast.runtime.turns": ("Patience",),

@@ -38,6 +38,7 @@ from holdfast.runtime.policies import Reloaded, Shelf, reload, texts
 from holdfast.runtime.recover import Recoverer
 from holdfast.runtime.room import Room, kept_limits
 from holdfast.runtime.run import RunHandle
+from holdfast.runtime.sealer import Evidence, Sealer
 from holdfast.runtime.submit import Submitted, submit
 from holdfast.store import SqliteStore as Store
 from holdfast.store import open_store
@@ -68,6 +69,7 @@ class App(Desk):
         accept_contracts: bool = False,
         announce: str | None = None,
         telemetry: WatchPort | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
         """Check tools and policy; nothing is opened yet."""
         registry = Registry(tools)
@@ -89,6 +91,7 @@ class App(Desk):
         self._hook = hook_of(announce) if announce is not None else None
         self._announcer: Announcer | None = None
         self._telemetry = telemetry
+        self._sealer = Sealer(url, evidence, my_name()) if evidence is not None else None
 
     # -- opening and closing --
 
@@ -145,6 +148,8 @@ class App(Desk):
             self._recoverer.start()
         if self._announcer is not None:
             self._announcer.start()
+        if self._sealer is not None:
+            self._sealer.start()
         if self._wants_signals:
             self._main = asyncio.current_task()
             loop = asyncio.get_running_loop()
@@ -204,8 +209,12 @@ class App(Desk):
                 loop.remove_signal_handler(number)
         store, self._store = self._store, None
         self._ports = None
-        if store is not None:
-            await store.close()
+        try:
+            if store is not None:
+                await store.close()
+        finally:
+            if self._sealer is not None:
+                await self._sealer.stop()  # after it, so that what closing put on disk is sealed
         if store is not None and self._telemetry is not None:
             await self._telemetry.close()
         for part in (self._bodies, self._looks):
@@ -339,6 +348,7 @@ def open_app(
     accept_contracts: bool = False,
     announce: str | None = None,
     telemetry: WatchPort | None = None,
+    evidence: Evidence | None = None,
 ) -> App:
     """An application over a store: ``async with hf.open("sqlite:holdfast.db", tools=[refund]) as app``.
 
@@ -347,7 +357,8 @@ def open_app(
     one that counts most first; ``limits`` bound how much there may be at a time. With ``handle_signals`` SIGTERM and
     SIGINT let the calls under way end within a grace and then leave the block with exit code 143.
     ``announce`` is a webhook that is told of requests (:mod:`holdfast.runtime.announce`); ``telemetry`` looks on and
-    exports spans (:class:`holdfast.Telemetry`).
+    exports spans (:class:`holdfast.Telemetry`). ``evidence`` says how the log is sealed beside the work, and who is
+    told (:class:`holdfast.Evidence`).
     ``accept_contracts`` puts changed contracts in force without a review: for tests and notebooks, never sealed.
     Raises BadContract, BadPolicy or an IntegrityError.
     """
@@ -369,4 +380,5 @@ def open_app(
         accept_contracts=accept_contracts,
         announce=announce,
         telemetry=telemetry,
+        evidence=evidence,
     )

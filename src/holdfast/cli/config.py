@@ -20,6 +20,7 @@ from holdfast.kernel.errors import BadConfig, BadValue, HoldfastError
 
 if TYPE_CHECKING:
     from holdfast.kernel.limits import Limits
+    from holdfast.runtime.sealer import Evidence
     from holdfast.tools.define import Tool
 
 FILE = "holdfast.toml"
@@ -34,7 +35,12 @@ KEYS: dict[str, str] = {
     "limits": "a table",
     "keys": "text",
     "announce": "text",
+    "evidence": "a table",
 }
+EVIDENCE_KEYS = {
+    "key": "text", "signer": "text", "public_key": "text", "every": "text", "most": "a whole number",
+    "witnesses": "a list of texts",
+}  # fmt: skip
 
 TYPES: dict[str, Callable[[Any], bool]] = {
     "text": lambda value: isinstance(value, str),
@@ -60,6 +66,7 @@ class Settings:
     sources: tuple[str, ...] = ()
     limits: Limits | None = None
     announce: str | None = None
+    evidence: Evidence | None = None
     keys: Path = field(default_factory=lambda: _keys(None, Path.cwd()))
     file: str = ""
     home: Path = field(default_factory=Path.cwd)
@@ -120,6 +127,7 @@ def _read(path: Path) -> Settings:
         sources=tuple(keys.get("sources", ())),
         limits=_limits(path, text, keys["limits"]) if "limits" in keys else None,
         announce=keys.get("announce"),
+        evidence=_evidence(path, text, keys["evidence"]) if "evidence" in keys else None,
         keys=_keys(keys.get("keys"), home),
         file=str(path),
         home=home,
@@ -135,6 +143,21 @@ def _limits(path: Path, text: str, table: dict[str, Any]) -> Limits:
     except BadValue as error:
         where = _line_of(text, error.path.rpartition(".")[2])
         raise BadConfig(file=str(path), key=error.path, nearest=None, why=f"{where}{error.why}") from None
+
+
+def _evidence(path: Path, text: str, table: dict[str, Any]) -> Evidence:
+    """The ``[evidence]`` table: how the log is sealed, and who is told. Raises BadConfig naming the key."""
+    from holdfast.runtime.sealer import Evidence
+
+    for key, value in table.items():
+        check(path, text, key, value, EVIDENCE_KEYS, "evidence")
+    given = {**table, "witnesses": tuple(table.get("witnesses", ()))}
+    try:
+        return Evidence(**given, home=path.resolve().parent)
+    except BadConfig as error:
+        key = str(error.values["key"])
+        why = f"{_line_of(text, key)}{error.values['why']}"
+        raise BadConfig(file=str(path), key=f"evidence.{key}", nearest=None, why=why) from None
 
 
 def _keys(given: str | None, home: Path) -> Path:

@@ -11,6 +11,8 @@ from holdfast.report.page import Page
 
 app = App(name="evidence", help="The record itself: show it, verify it.", help_format="plaintext")
 
+app.command("holdfast.cli.sealing:seal", name="seal", help="Sign a checkpoint of everything that is on disk now.")
+
 STORE_RUN = "ru_store"
 ALL_RUNS = 1_000_000
 HEAD_CHARS = 16

@@ -1,0 +1,1 @@
+"""Witnesses: others who keep our checkpoints, so that we cannot take them back."""
