@@ -43,6 +43,7 @@ from holdfast.runtime.submit import Submitted, submit
 from holdfast.store import SqliteStore as Store
 from holdfast.store import open_store
 from holdfast.tools.body import Bodies
+from holdfast.tools.code import code_of
 from holdfast.tools.define import Tool
 from holdfast.tools.look import Looks
 from holdfast.tools.registry import Registry
@@ -90,6 +91,7 @@ class App(Desk):
         self._main: asyncio.Task[Any] | None = None
         self._hook = hook_of(announce) if announce is not None else None
         self._announcer: Announcer | None = None
+        self._code_at_work: dict[str, str] | None = None
         self._telemetry = telemetry
         self._sealer = Sealer(url, evidence, my_name()) if evidence is not None else None
 
@@ -262,8 +264,15 @@ class App(Desk):
             under=under.record if under is not None else None,
             check=check,
             place=place,
+            code=self._code(),
         )
         return await self._handed(RunHandle(self, run))
+
+    def _code(self) -> dict[str, str]:
+        """Which code is at work here; read once, when the first run is begun."""
+        if self._code_at_work is None:
+            self._code_at_work = code_of(self.registry)
+        return self._code_at_work
 
     async def resume(self, run: str) -> RunHandle:
         """A recorded run by its id or a unique beginning of it."""

@@ -8,7 +8,7 @@ environment, comes under its grants, ends no later, and takes no more steps: wha
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -91,11 +91,13 @@ async def begin(
     under: Run | None = None,
     check: Callable[[], None] | None = None,
     place: Place | None = None,
+    code: Mapping[str, str] | None = None,
 ) -> Run:
     """The open run of this purpose, recorded now if it is new. Raises IntentDiffers for another principal or grant.
 
     ``grants`` is the chain that it comes under, root first; ``under`` the run whose unit of work it is; ``check`` is
     asked before a new run is recorded, and raises where it may not be. ``place``: raises NoRoom where none is left.
+    ``code`` says which code begins it, for its first entry.
     """
     intent = checked(intent)
     assert isinstance(intent.principal, Principal)
@@ -115,7 +117,8 @@ async def begin(
             if place is not None:
                 new = msgspec.structs.replace(new, priority=place.priority, meters=place.meters)
             limits = place.limits if place is not None else ()
-            await _record(store, new, by, under.id if under is not None else "", limits)
+            beside = {"under": under.id} if under is not None else {}
+            await _record(store, new, by, beside | ({"code": dict(code)} if code else {}), limits)
             found = await store.run_row(run_id)
             assert found is not None
         if found.principal.name != intent.principal.name:
@@ -169,11 +172,11 @@ def _least(own: int | None, above: int | None) -> int | None:
     return min(bounds) if bounds else None
 
 
-async def _record(store: StorePort, run: Run, by: str, under: str, limits: tuple[Limit, ...]) -> None:
+async def _record(store: StorePort, run: Run, by: str, beside: dict[str, Any], limits: tuple[Limit, ...]) -> None:
     """On disk at once: a second process that begins the same purpose must find it."""
     body: dict[str, Any] = msgspec.to_builtins(run)
     body = {k: v for k, v in body.items() if k not in ("id", "seq", "head", "state")}
-    note = Note(kind="intent", by=by, body=body | ({"under": under} if under else {}))
+    note = Note(kind="intent", by=by, body=body | beside)
     verdict = await store.commit(Change(run=run.id, guard=Guard(limits=limits), opens=run, notes=(note,)))
     if isinstance(verdict, Rejected) and verdict.part in ("queue", "quota") and await store.run_row(run.id) is None:
         raise NoRoom(verdict.why)

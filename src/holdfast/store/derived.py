@@ -27,6 +27,9 @@ from holdfast.store.evidence import Entry
 OWN = frozenset({"id", "seq", "head", "state", "reason", "opened_ms", "spent", "steps", "late_ms"})
 """What of a run is not one of its terms: the entries say it in other ways."""
 
+BESIDE = ("code", "facts", "trace", "under")
+"""What the first entry of a run says besides its terms."""
+
 
 class Named(NamedTuple):
     """The last digest that an entry named for a document, and that entry."""
@@ -114,7 +117,7 @@ class Retold:
 
     def _begun(self, entry: Entry, body: dict[str, Any]) -> None:
         if "principal" in body:  # a whole intent; defaults are left out of it
-            self.terms = {name: value for name, value in body.items() if name not in (*OWN, "under", "facts")}
+            self.terms = {name: value for name, value in body.items() if name not in (*OWN, *BESIDE)}
         self.told = replace(self.told, opened_ms=entry.at_ms)
         runs_place(self.told, self, 1)
 

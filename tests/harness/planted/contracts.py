@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from holdfast import sealing
 from holdfast.kernel.guard import Guard
 from holdfast.runtime import review
-from holdfast.tools import bounds, contract, folders
+from holdfast.tools import bounds, code, contract, folders
 from tests.harness.planted import Put
 
 
@@ -96,7 +96,13 @@ def seal_closes_over_anything(put: Put) -> None:
     put(sealing, "problems", lambda *_, **__: iter(()))
 
 
+def no_code_in_the_intent(put: Put) -> None:
+    """A run does not say which code began it."""
+    put(code, "code_of", lambda _registry: {})
+
+
 PLANT = {
+    "no-code-in-the-intent": no_code_in_the_intent,
     "climbing-path-passes": climbing_path_passes,
     "url-userinfo-passes": url_userinfo_passes,
     "symlink-followed": symlink_followed,
