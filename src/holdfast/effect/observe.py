@@ -89,6 +89,8 @@ async def observe(ports: Ports, effect: str, sent: Sent | None = None) -> Blocke
         return await _owner_gone(ports, view, seen.now_ms)
     contract = ports.contracts[view.tool]
     reading = read(sent.reply, view, contract, seen.now_ms)
+    if isinstance(sent.reply, Items) and reading.kind != "committed":
+        reading.body["reply"] = to_builtins(sent.reply)  # what was said of each item is in no field of the record
     items, notes = await yields(ports, view, contract, reading, seen.now_ms)
     change = Change(
         run=view.run,

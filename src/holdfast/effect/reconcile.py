@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from holdfast.effect.admit import question
@@ -75,6 +76,7 @@ async def _conclude(ports: Ports, seen: Seen, contract: Contract, answer: Found)
         if ground:
             said = f" ({answer.why})" if answer.why else ""
             body = {"cause": f"proved absent{said}: {ground}", "basis": ground, "unsettled": "refund+again"}
+            body |= _answered(answer)
             return await _record(ports, view, "failed", body)
     may_resend = view.state is State.UNKNOWN and not no_resend(contract, view, seen.now_ms)
     if may_resend:
@@ -84,12 +86,17 @@ async def _conclude(ports: Ports, seen: Seen, contract: Contract, answer: Found)
     # A resend that is held up (a halt, a restored store) is tried again within the same bound as probes are.
     if not (contract.has_probe or may_resend) or view.probes + 1 >= contract.probes:
         if view.escalated:
-            return await _record(ports, view, "probed", _still_owned(view, answer))
-        return await _record(ports, view, "escalated", owned(contract, seen.now_ms))
-    body = _not_yet(view, answer, seen.now_ms, dead=dead)
+            return await _record(ports, view, "probed", _still_owned(view, answer) | _answered(answer))
+        return await _record(ports, view, "escalated", owned(contract, seen.now_ms) | _answered(answer))
+    body = _not_yet(view, answer, seen.now_ms, dead=dead) | _answered(answer)
     after = replace(view, dead_since_ms=body.get("dead_since_ms", view.dead_since_ms), probes=view.probes + 1)
     body["due_ms"] = final_at_ms(contract, after, seen.now_ms)
     return await _record(ports, view, "probed", body)
+
+
+def _answered(answer: Found) -> dict[str, Any]:
+    """What the probe said, for whoever judges by it again."""
+    return {"reply": to_builtins(answer)}
 
 
 def _still_owned(view: Effect, answer: Found) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def _name(item: Item) -> str:
 def note_of(item: Item, by: str, beside: Iterable[Item] = (), content: Any = None) -> Note:
     """The entry about an item that was seen: what it is, and what it changed. The content only where it is kept."""
     body: dict[str, Any] = {"item": _name(item), "source": item.source, "kind": item.item, "digest": item.digest}
+    body["seen_ms"] = item.seen_ms
     if item.fresh_until_ms:
         body["fresh_for_ms"] = item.fresh_until_ms - item.seen_ms
     for name in ("about", "rank", "owner", "effect", "outranked_by", "says", "must_hold"):

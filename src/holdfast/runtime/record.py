@@ -134,19 +134,29 @@ def record_of(books: Books, run: str) -> Record:
         for document in books.documents(kind, run_id):
             if not isinstance(document, Approver) or document.name.casefold() in said:
                 wanted.add((kind, document.id))
+    own = books.entries(STORE_RUN_ID)
+    # A policy speaks of every tool of its store: without their contracts it could not be read again.
+    wanted |= {("kept", version) for entry in own for version in _contracts_set(entry)}
     for kind, key in wanted:
         found = books.document(kind, key) if key else None
         if found is not None:
             documents[kind, key] = found
     named = {key_of(document) for document in documents.values()}
-    beside = tuple(entry for entry in books.entries(STORE_RUN_ID) if _speaks_of(entry, facts, named, set(approvals)))
+    beside = tuple(entry for entry in own if _speaks_of(entry, facts, named, set(approvals)))
     return bare._replace(beside=beside, documents=documents, approvals=approvals)
+
+
+def _contracts_set(entry: Entry) -> list[str]:
+    """The versions of contracts that an entry of the store's own run puts in force."""
+    told = decode(entry.body).get("facts") if entry.body is not None else None
+    found = told.items() if isinstance(told, dict) else ()
+    return [str(fact.get("value", "")) for scope, fact in found if scope.startswith("contract:")]
 
 
 def _speaks_of(entry: Entry, facts: set[str], named: set[str], approvals: set[str]) -> bool:
     """Whether an entry of the store's own run sets one of these facts, or names one of these documents."""
-    if entry.body is None:
-        return True  # what it said is not known
+    if entry.body is None or _contracts_set(entry):
+        return True  # what it said is not known, or what the policy could speak of changed
     body = decode(entry.body)
     told, documents = body.get("facts"), body.get("documents")
     sets = isinstance(told, dict) and not facts.isdisjoint(told)

@@ -1,0 +1,233 @@
+"""What of a record came from outside the runtime, and how it is put into the ledger of a playback.
+
+Decides for each entry whether the runtime decided it (then the code of today has to come to it), or a person, a program
+or another run did (then it is taken in as it was recorded). Promises that an entry which the runtime decided and that
+cannot be judged again is named with the reason, never taken for the same.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Any
+
+import msgspec
+
+from holdfast.gate.grounds import settled, with_new
+from holdfast.kernel import canon
+from holdfast.kernel.commit import Change, Note
+from holdfast.kernel.documents import Item
+from holdfast.kernel.errors import BadArguments, HoldfastError
+from holdfast.kernel.errors.wording import BY_CODE
+from holdfast.kernel.model import Run
+from holdfast.runtime.replay.ledger import Ledger
+from holdfast.runtime.replay.tape import Tape
+from holdfast.store.evidence import Entry
+from holdfast.store.memory import Books
+
+TURNS = frozenset({"step", "no_answer", "told", "unfit", "reopened", "done"})
+RESTS = frozenset({"waiting", "blocked"})
+BY_PEOPLE = frozenset({"granted", "declined", "revoked", "abandoned"})
+MAYBE = frozenset({"stopped", "item", "precedence"})
+DECIDED = frozenset({"refused", "waiting", "admitted", "scheduled", "dispatched", "blocked", "done"})
+"""Kinds of entry that say what was allowed, or that a run ended: the decisions that are judged again."""
+
+EFFECTS = frozenset(
+    """refused waiting admitted scheduled claimed released dispatched committed failed pending unknown verified
+    unconfirmed compensated taken probed checked escalated settled superseded""".split()
+)
+SHARED = ("builtin:grant", "builtin:budget", "builtin:quota", "builtin:queue")
+
+
+class Sort(Enum):
+    """Who came to an entry."""
+
+    INPUT = auto()  # a person, a program, another run
+    MAYBE = auto()  # the planner's turns, or somebody else
+    TURN = auto()  # the planner's turns
+    PROPOSED = auto()  # a call: of the planner, or of a program
+    LATE = auto()
+    VERB = auto()
+
+
+def sort_of(tape: Tape, at: int, books: Books) -> Sort:
+    """Who came to this entry."""
+    entry, body = tape.entries[at], tape.bodies[at]
+    if not entry.effect:
+        after = tape.entries[at - 1].kind if at else ""
+        if entry.kind in TURNS or (entry.kind in RESTS and after != "resumed"):
+            return Sort.TURN
+        return Sort.MAYBE if entry.kind in MAYBE else Sort.INPUT
+    if entry.kind == "proposed" or (entry.kind == "superseded" and _next_is(tape, at, body)):
+        return Sort.PROPOSED
+    if entry.kind == "late":
+        return Sort.LATE
+    if entry.kind not in EFFECTS or body.get("attested_by") or "builtin:restored" in body.get("rules", ()):
+        return Sort.INPUT
+    return Sort.INPUT if entry.kind in ("superseded", "compensated") else Sort.VERB
+
+
+def _next_is(tape: Tape, at: int, body: dict[str, Any]) -> bool:
+    """Whether what superseded an effect is of this run, and so recorded beside it."""
+    return at + 1 < len(tape.entries) and tape.entries[at + 1].effect == body.get("successor")
+
+
+class Inputs:
+    """What is put in."""
+
+    def __init__(self, tape: Tape, ledger: Ledger) -> None:
+        """For one playback; the kept texts are there from the start."""
+        self._tape, self._ledger = tape, ledger
+        self.at = 0
+        self._spelled: dict[tuple[str, bytes], dict[str, Any]] = {}
+        ledger.set_documents(*(doc for (kind, _), doc in tape.record.documents.items() if kind == "kept"))
+        self.sources = _sources(tape)
+        self._redacted = {e.effect for e in tape.entries if e.salt is None}
+
+    # -- of the store --
+
+    def beside(self, entry: Entry) -> None:
+        """An entry of the store's own run: facts in force, and documents."""
+        body = canon.decode(entry.body) if entry.body is not None else {}
+        self._ledger.set_facts(self._tape.facts(body))
+        self._named(body.get("documents"))
+
+    def _named(self, named: Any) -> None:
+        """Documents in the version that is named; where only another one is known, that one."""
+        for name, digest in (named or {}).items():
+            kind, _, key = name.partition(":")
+            found = self._tape.document(kind, key, digest)
+            if found is None and (kind, key) not in self._ledger.books.documents and kind != "item":
+                found = self._tape.record.documents.get((kind, key))
+            if found is not None:
+                self._ledger.set_documents(found)
+
+    # -- of the run --
+
+    def put(self, at: int) -> int:
+        """Take one entry in as it was recorded; how many entries that were."""
+        entry, body = self._tape.entries[at], self._tape.bodies[at]
+        if entry.kind == "intent":
+            self._open(entry, body)
+            return 1
+        if entry.kind == "waiting" and (approval := self._tape.record.approvals.get(str(body.get("approval", "")))):
+            self._ledger.set_approval(
+                msgspec.structs.replace(approval, state="open", decisions=(), spent_by="", revoked_by="")
+            )
+        self._ledger.adopt(entry, body)
+        if entry.kind == "item":
+            self._saw(entry, body)
+        elif entry.kind == "precedence":
+            self._settle(str(body.get("about", "")))
+        elif entry.kind == "document":
+            self._named(body.get("documents"))
+        return 1
+
+    def _open(self, entry: Entry, body: dict[str, Any]) -> None:
+        fields = {name: value for name, value in body.items() if name != "under"}
+        run = msgspec.convert(fields | {"id": entry.run}, Run)
+        note = Note(kind="intent", by=entry.by, body=body)
+        self._ledger.commit(Change(run=run.id, opens=run, notes=(note,)), entry.at_ms, 0)
+
+    def _saw(self, entry: Entry, body: dict[str, Any]) -> None:
+        """An item as its entry describes it, with what it changes for the others about the same thing."""
+        seen_ms = int(body.get("seen_ms", entry.at_ms))
+        item = Item(
+            id=f"{entry.run}/{body['item']}",
+            run=entry.run,
+            item=str(body["kind"]),
+            source=str(body["source"]),
+            digest=str(body["digest"]),
+            about=str(body.get("about", "")),
+            owner=str(body.get("owner", "")),
+            rank=int(body.get("rank", 0)),
+            seen_ms=seen_ms,
+            fresh_until_ms=seen_ms + int(body["fresh_for_ms"]) if body.get("fresh_for_ms") else 0,
+            effect=str(body.get("effect", "")),
+            must_hold=str(body.get("must_hold", "")),
+            says=str(body.get("says", "")),
+        )
+        self._ledger.set_documents(*with_new(item, self._items()))
+
+    def _settle(self, about: str) -> None:
+        self._ledger.set_documents(*settled(item for item in self._items() if item.about == about).values())
+
+    def _items(self) -> list[Item]:
+        return [d for d in self._ledger.books.documents.values() if isinstance(d, Item) and d.run == self._tape.run]
+
+    # -- what the tape knows better --
+
+    def names(self, at: int) -> dict[str, tuple[str, ...]]:
+        """The names that the entries from here on have, for what is minted under the secret of the store."""
+        found: dict[str, tuple[str, ...]] = {}
+        for i in range(at, min(at + 3, len(self._tape.entries))):
+            body = self._tape.bodies[i]
+            if self._tape.entries[i].kind == "proposed" and "key" not in found:
+                found |= {"key": (body["key"],), "identity": (body["identity"],), "args": (body["args_digest"],)}
+        request = self._tape.record.approvals.get(str(self._tape.bodies[at].get("approval", "")))
+        if request is not None:
+            found |= {"nonce": (request.nonce,), "approval": (request.digest,)}
+        return found
+
+    def spelled(self, tool: str, args: dict[str, Any]) -> dict[str, Any]:
+        """A call's arguments as they were recorded: the annotations of a tool may know one value in two spellings."""
+        entry, body = self._tape.entries[self.at], self._tape.bodies[self.at]
+        if entry.kind == "unfit" and body.get("tool") == tool:
+            raise _as_said(str(body.get("code", "")), str(body.get("reason", "")))
+        key = (tool, canon.encode(args))
+        said = body.get("args") if entry.kind == "proposed" and body.get("tool") == tool else None
+        if isinstance(said, dict) and said != args and _respelled(said, args):
+            self._spelled[key] = said
+        return self._spelled.get(key, args)
+
+    def versions(self, at: int) -> tuple[str, ...]:
+        """The contracts under which the drive that goes on here proposes."""
+        found: dict[str, str] = {}
+        for i in self._tape.ahead(at, "proposed", "done", "blocked"):
+            entry, body = self._tape.entries[i], self._tape.bodies[i]
+            if entry.kind != "proposed":
+                break
+            found.setdefault(str(body["tool"]), str(body["contract"]))
+        return tuple(found.values())
+
+    def not_comparable(self, at: int) -> str:
+        """Why an entry that the code does not come to cannot be judged again; empty if it can, and so diverges."""
+        entry, body = self._tape.entries[at], self._tape.bodies[at]
+        if entry.salt is None or (entry.effect in self._redacted) or (not entry.effect and self._redacted):
+            return "values in it, or in what it was decided on, were redacted"
+        if body.get("admission") or body.get("meters"):
+            return "it rests on how much room other runs left"
+        view = self._ledger.books.effects.get(entry.effect)
+        if entry.kind == "proposed" and body.get("previous") and body["previous"] not in self._ledger.books.effects:
+            return "it follows an effect of another run"
+        if entry.kind == "told" and body.get("effect") and body["effect"] not in self._ledger.books.effects:
+            return "it is about an effect of another run"
+        if view is not None and view.grants and any(rule.startswith(SHARED) for rule in body.get("rules", ())):
+            return "it rests on what other runs used of its grants"
+        return ""
+
+
+def _as_said(code: str, reason: str) -> HoldfastError:
+    """The error that refused a call then: its class by its code, its words as they were told."""
+    kind = BY_CODE.get(code, BadArguments)
+    error = kind.__new__(kind)
+    Exception.__init__(error, reason)
+    return error
+
+
+def _respelled(said: dict[str, Any], args: dict[str, Any]) -> bool:
+    """Whether the same arguments are there, and those that differ are texts: one value, written another way."""
+    return said.keys() == args.keys() and all(
+        said[name] == args[name] or (isinstance(said[name], str) and isinstance(args[name], str)) for name in said
+    )
+
+
+def _sources(tape: Tape) -> tuple[str, ...]:
+    """The order of the sources, as the ranks of what reads yielded tell it."""
+    ranks = {
+        int(body["rank"]): str(body["source"])
+        for entry, body in zip(tape.entries, tape.bodies, strict=True)
+        if entry.kind == "item" and body.get("rank") and body.get("effect")
+    }
+    most = max(ranks, default=0)
+    return tuple(ranks.get(most - at, f"(source {at})") for at in range(most))
+
