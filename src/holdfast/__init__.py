@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from holdfast.adapters.telemetry import Telemetry
     from holdfast.app import App
     from holdfast.app import open_app as open  # noqa: A004  # `hf.open` is the public name; nothing here opens files.
     from holdfast.gate.signing import Key
@@ -91,6 +92,7 @@ __all__ = [
     "Scripted",
     "Stopped",
     "Submitted",
+    "Telemetry",
     "Tolerance",
     "Tool",
     "Unknown",
@@ -113,6 +115,7 @@ __all__ = [
 
 # The names are imported when they are first used: a command that only reads a store needs none of the engine.
 _WHERE: dict[str, tuple[str, ...]] = {
+    "holdfast.adapters.telemetry": ("Telemetry",),
     "holdfast.app": ("App",),
     "holdfast.gate.signing": ("Key",),
     "holdfast.kernel.amounts": ("Budget", "Money", "money"),

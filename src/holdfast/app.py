@@ -144,7 +144,7 @@ class App(Desk):
             gate = review.Unreviewed(self._ports.gate, store, unreviewed)
             self._ports, self._stays_out = replace(self._ports, gate=gate), gate.stays_out
         if self._telemetry is not None:
-            self._ports = self._telemetry.watch(self._ports, store)
+            self._ports = self._telemetry.watch(self._ports, self._bodies, store)
         self._recoverer = Recoverer(self._ports, store, self._carried.__contains__)
         if self._wants_recovery:
             self._recoverer.start()

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
 from holdfast.cli.shared import NO_OPTIONS, Shared, reading
 from holdfast.report.page import Page
 
 
-def status(*, shared: Shared = NO_OPTIONS) -> Page:
+def status(
+    *, metrics: Annotated[bool, Parameter(name="--metrics", negative="")] = False, shared: Shared = NO_OPTIONS
+) -> Page:
     """How the store stands and what needs somebody.
 
     Exit code 5: nothing is dispatched (restored, halted); 3: something is in doubt; 4: a human is waited for.
+
+    Parameters
+    ----------
+    metrics
+        Answer in Prometheus' text format, for a scrape or a textfile collector; exit code 0. Needs the extra telemetry.
     """
+    if metrics:
+        return _metrics(shared)
     from holdfast.report.status import status_page
     from holdfast.runtime.room import LIMITS, limits_in_force
 
@@ -22,3 +35,21 @@ def status(*, shared: Shared = NO_OPTIONS) -> Page:
             if fact.scope.startswith(LIMITS)
         }
         return status_page(store.status(), facts, store.open_effects(), asked, limits)
+
+
+def _metrics(shared: Shared) -> Page:
+    """The store's metrics as they are scraped; with ``--json`` the same as a list of samples."""
+    try:
+        from holdfast.adapters.telemetry.metrics import exposition, samples
+    except ImportError as error:
+        from holdfast.kernel.errors import BadConfig
+
+        why = f'it needs an extra: pip install "holdfast[telemetry]" ({error.name} is missing)'
+        raise BadConfig(file="the command line", key="--metrics", nearest=None, why=why) from error
+    with reading(shared) as store:
+        text = exposition(store)
+    data: list[dict[str, Any]] = samples(text)
+    page = Page(data=data, counts={"samples": len(data)})
+    for line in text.splitlines():
+        page.line(line)
+    return page

@@ -213,7 +213,7 @@ class Ports:
 
 
 class WatchPort(Protocol):
-    """Whoever looks on at the ports (telemetry). It changes no answer and holds nothing up."""
+    """Whoever looks on at the ports: it changes no answer and holds nothing up. It is handed the door out."""
 
-    def watch(self, ports: Ports, ledger: Any) -> Ports: ...
+    def watch(self, ports: Ports, body: BodyPort, ledger: Any) -> Ports: ...
     async def close(self) -> None: ...

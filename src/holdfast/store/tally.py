@@ -5,6 +5,9 @@ on with from the position that it reached. Decides nothing. Does NOT count what 
 before stays counted only for whoever goes on.
 """
 
+# Every text below is put together from constants of this module; values are always bound.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 from collections import Counter
@@ -18,9 +21,10 @@ MOVES = (
     " JOIN effect ON effect.n = entry.effect JOIN word AS tool ON tool.n = effect.tool" + _IN + " GROUP BY 1, 2"
 )
 _SAID = " FROM entry JOIN word AS kind ON kind.n = entry.kind JOIN entry_body ON entry_body.pos = entry.pos" + _IN
+_ADMISSION = "json_extract(CAST(body AS TEXT), '$.admission.{}')"
 ADMISSIONS = (
-    "SELECT json_extract(CAST(body AS TEXT), '$.admission.answer'), json_extract(CAST(body AS TEXT), '$.admission.code'),"
-    " count(*)" + _SAID + " AND kind.text IN ('admitted', 'waiting', 'scheduled', 'refused') GROUP BY 1, 2"
+    f"SELECT {_ADMISSION.format('answer')}, {_ADMISSION.format('code')}, count(*){_SAID}"
+    " AND kind.text IN ('admitted', 'waiting', 'scheduled', 'refused') GROUP BY 1, 2"
 )
 STOPS = (
     "SELECT json_extract(CAST(body AS TEXT), '$.stop.code'), count(*)"
