@@ -24,6 +24,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"operating-system user [\w-]+", "operating-system user <user>"),
     (r"\b\d+ bytes\b", "<n> bytes"),
     (r'("\w+_ms"):\s?\d+', r"\1:<n>"),
+    (r"\b(\d+):[0-9A-Za-z+/]{43}=", r"\1:<root>"),
 )
 ID = re.compile(r"\b(ef|ru|ap|st|in|it|at)_([0-9a-f]{20})")
 HASH = re.compile(r"\b(?=\d*[a-f])[0-9a-f]{16,64}\b")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import os
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from holdfast.cli.shared import NO_OPTIONS, Limit, Misused, Shared, reading
 from holdfast.report.page import Page
 
+if TYPE_CHECKING:
+    from holdfast.cli.witnessed import Head
+    from holdfast.kernel.checkpoint import VerifierKey
+    from holdfast.report.evidence import Covered
+
 app = App(name="evidence", help="The record itself: show it, verify it.", help_format="plaintext")
 
 app.command("holdfast.cli.sealing:seal", name="seal", help="Sign a checkpoint of everything that is on disk now.")
+app.command("holdfast.cli.sealing:checkpoint", name="checkpoint", help="Print the newest checkpoint as it was signed.")
+app.command("holdfast.cli.sealing:key", name="key", help="The key that signs checkpoints: show it, let another follow.")
+app.command("holdfast.cli.sealing:witness", name="witness", help="Witnesses: who has which checkpoint.")
 
 STORE_RUN = "ru_store"
-ALL_RUNS = 1_000_000
-HEAD_CHARS = 16
 
 
 @app.command
@@ -58,65 +65,94 @@ def verify(
     run: str | None = None,
     /,
     *,
-    head: Annotated[str | None, Parameter(name="--head")] = None,
+    head: Annotated[tuple[str, ...], Parameter(name="--head", negative="")] = (),
+    key: Annotated[tuple[str, ...], Parameter(name="--key", negative="")] = (),
+    jobs: Annotated[int, Parameter(name="--jobs")] = 0,
     shared: Shared = NO_OPTIONS,
 ) -> Page:
-    """Check every chain, body and folded record, and say what was not checked. Exit code 1: it is broken.
+    """Check entries, bodies, tree, checkpoints and folded records, and say what was not checked. Exit code 1: broken.
 
     Parameters
     ----------
     run
         Only this run's chain.
     head
-        A head (hash) that was written down elsewhere: it must still be in the record.
+        A head that was written down elsewhere, which must still be in the record: the hash of an entry, SIZE:ROOT, or
+        a file with a checkpoint. May be given several times.
+    key
+        The verifier key that you hold (NAME+KEY_ID+BASE64, or a file with it). Without it the store's own word on its
+        keys is taken.
+    jobs
+        How many processes share the pass over entries [default: one for each processor, at most 4].
     """
+    from holdfast.cli.witnessed import head_of, key_of
     from holdfast.kernel.errors import ChainBroken
     from holdfast.report.evidence import broken_page
 
-    if head is not None and len(head) < HEAD_CHARS:
-        raise Misused(f"--head takes at least {HEAD_CHARS} characters of the hash")
+    if run is not None and os.path.exists(run):  # noqa: PTH110  # a bundle is checked without store or configuration
+        from holdfast.cli.bundle import checked
+
+        return checked(run, key, head)
+    heads, keys = [head_of(given) for given in head], [key_of(given) for given in key]
     with reading(shared) as store:
         of = store.find(run, "run") if run is not None else "the whole store"
         try:
-            return _verified(store, of, head, one=run is not None)
+            if run is not None:
+                if keys or any(one.size for one in heads):
+                    raise Misused("a checkpoint is of the whole store: leave the run out, or give the hash of an entry")
+                return _one(store, of, heads)
+            return _whole(store, heads, keys, jobs or min(os.cpu_count() or 1, 4))
         except ChainBroken as broken:
             return broken_page(of, **broken.values)
 
 
-def _verified(store: Any, of: str, head: str | None, *, one: bool) -> Page:
-    """Check, look for the heads that somebody remembers, and report both."""
+def _one(store: Any, of: str, heads: list[Head]) -> Page:
+    """The chain of one run, and whether it holds the hashes that were given."""
     from holdfast.report.evidence import Covered, cut_page, verified_page
     from holdfast.store.evidence import check_chain
 
-    if one:
-        run = store.run(of)
-        checked = check_chain(of, store.entries(of), run.head)
-        covered = Covered(1, checked.entries, checked.bodies, checked.redacted, 0, 0, remembered=False)
-        runs = [of]
-    else:
-        from holdfast.gate.signing import good
-
-        covered = _covered(store.verify(good), remembered=store.status()["head_remembered"])
-        runs = [STORE_RUN, *(row.id for row in store.runs(ALL_RUNS))]
-    wanted = {
-        "the head that was given": head,
-        "the head this machine remembers": None if one else _remembered(store),
-    }
-    missing = {name: hash_ for name, hash_ in wanted.items() if hash_}
-    newest = (0, "")
-    for name in runs:
-        for entry in store.entries(name):
-            newest = max(newest, (entry.pos, entry.hash))
-            missing = {name: hash_ for name, hash_ in missing.items() if not entry.hash.startswith(hash_)}
-    for name, hash_ in missing.items():
-        return cut_page(of, name=name, head=hash_, newest=newest[1])
-    return verified_page(of, covered._replace(head=head or "", newest=newest[1]))
+    entries = store.entries(of)
+    checked = check_chain(of, entries, store.run(of).head)
+    for head in heads:
+        if not any(entry.hash.startswith(head.hash) for entry in entries):
+            return cut_page(of, name="the head that was given", head=head.hash, newest=checked.head)
+    given = tuple(head.hash for head in heads)
+    return verified_page(
+        of, Covered(1, checked.entries, checked.bodies, checked.redacted, heads=given, newest=checked.head)
+    )
 
 
-def _covered(audited: Any, *, remembered: bool) -> Any:
+def _whole(store: Any, heads: list[Head], keys: list[VerifierKey], jobs: int) -> Page:
+    """Everything, and whether it extends what somebody remembers."""
+    from holdfast.cli.progress import progress
+    from holdfast.cli.witnessed import parted
+    from holdfast.gate.logkey import every, origin
+    from holdfast.gate.signing import good
+    from holdfast.report.evidence import cut_page, parted_page, verified_page
+
+    of = "the whole store"
+    with progress("verified", "entries") as tick:
+        audited = store.verify(good, jobs=jobs, sizes=[head.size for head in heads if head.size], tick=tick)
+    size, newest = max(audited.roots, default=0), store.reading.newest()
+    wanted = {"the head this machine remembers": _remembered(store)}
+    wanted |= {f"the head that was given ({head.given})": head.hash for head in heads if head.hash}
+    for name, hash_ in wanted.items():
+        if hash_ and not store.reading.having(hash_):
+            return cut_page(of, name=name.partition(" (")[0], head=hash_, newest=newest)
+    found = parted(heads, audited.roots, size, origin(store), every(store), keys)
+    if found is not None:
+        between = [sealed.size for sealed in store.tree().checkpoints() if found.first <= sealed.size <= found.last]
+        return parted_page(of, found, between)
+    given = tuple(head.given for head in heads)
+    covered = _covered(audited, remembered=store.status()["head_remembered"])
+    return verified_page(of, covered._replace(heads=given, newest=newest, held=tuple(key.text for key in keys)))
+
+
+def _covered(audited: Any, *, remembered: bool) -> Covered:
     """What the audit of a whole store covered."""
     from holdfast.report.evidence import Covered
 
+    size, vouched = max(audited.roots, default=0), audited.vouched
     return Covered(
         runs=audited.runs,
         entries=audited.entries,
@@ -124,12 +160,19 @@ def _covered(audited: Any, *, remembered: bool) -> Any:
         redacted=audited.redacted,
         effects=audited.effects,
         not_folded=audited.not_folded,
+        archived=audited.archived,
+        elsewhere=audited.elsewhere,
         remembered=remembered,
+        size=size,
+        root=audited.roots.get(size, ""),
+        sealed=vouched.size,
+        checkpoints=vouched.checkpoints,
+        keys=vouched.keys,
     )
 
 
-def _remembered(store: Any) -> str | None:
-    """The newest hash that this machine remembers outside the store, for this incarnation."""
+def _remembered(store: Any) -> str:
+    """The newest hash that this machine remembers outside the store, for this incarnation; empty: none."""
     from holdfast.store.heads import HeadFile, state_directory
 
     status = store.status()
@@ -139,5 +182,5 @@ def _remembered(store: Any) -> str | None:
     finally:
         kept.close()
     if found is None or found.incarnation != status["incarnation"] or not found.pos:
-        return None
+        return ""
     return found.hash.hex()

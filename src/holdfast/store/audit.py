@@ -1,14 +1,16 @@
-"""Checks a whole store: every run's hash chain against its head, and every row against what its entries say.
+"""Checks a whole store: entries and bodies, the tree over them with its checkpoints, and every row against its entries.
 
-Promises that a changed, missing or reordered entry, and a row that its entries do not explain, is named: effects,
-runs, requests with their answers, documents, meters, facts and leases. What is not compared is said in
-docs/explain/evidence.md. Does not see a tail that was cut off together with the run's row: that takes a head
-remembered elsewhere.
+In that order, each resting on the one before: the fast pass (:mod:`.sweep`) over entries, chains and bodies; what is
+kept of the tree (:mod:`.seals`); then the fold of all entries against the rows. Promises that a changed, missing or
+reordered entry, a checkpoint that is not of these entries, and a row that its entries do not explain, is named:
+effects, runs, requests with their answers, documents, meters, facts and leases. What is not compared is said in
+docs/explain/evidence.md. Does not see a tail that was cut off together with its checkpoints and the run's row: that
+takes a head remembered elsewhere (:mod:`holdfast.cli.witnessed`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apsw
@@ -21,21 +23,38 @@ from holdfast.kernel.documents import Approver
 from holdfast.kernel.due import is_open
 from holdfast.kernel.model import Decision, Effect, Run
 from holdfast.kernel.statement import answer, content_of
-from holdfast.store import beside, rows
+from holdfast.store import beside, redactions, rows, seals, spread
 from holdfast.store.beside import broken
 from holdfast.store.derived import Derived, Retold
 from holdfast.store.elsewhere import Elsewhere
-from holdfast.store.evidence import Entry, check_chain
+from holdfast.store.evidence import Entry, check_order
 from holdfast.store.folding import fold
+from holdfast.store.locate import WHOLE, missing
 from holdfast.store.reading import PAGE, Reading
+from holdfast.store.seals import Good, Vouched
+from holdfast.store.spread import Tick
 
-Good = Callable[[str, bytes, str], bool]
-"""Whether a public key (hex) signed these bytes with this signature (hex)."""
+LAST = "SELECT max((SELECT coalesce(max(pos), 0) FROM entry), (SELECT coalesce(max(pos), 0) FROM archived))"
+
+BESIDE = (
+    "SELECT (SELECT count(*) FROM entry),"
+    " (SELECT min(pos) FROM entry_body WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entry.pos = entry_body.pos))"
+)
+
+
+class Swept(NamedTuple):
+    """What the pass over entries, bodies and tree found. ``roots`` (hex) are those at the sizes that were asked for."""
+
+    bodies: int
+    redacted: int
+    roots: dict[int, str]
+    vouched: Vouched
 
 
 class Audited(NamedTuple):
     """What was checked. ``not_folded`` counts effects whose entries are partly redacted; ``archived`` and ``elsewhere``
-    runs and their entries that lie in archives, of which only what is left here was compared.
+    runs and their entries that lie in archives, of which only what is left here was compared. ``roots`` (hex) are those
+    of the tree at the sizes that were asked for, and of all entries.
     """
 
     runs: int
@@ -44,15 +63,25 @@ class Audited(NamedTuple):
     redacted: int
     effects: int
     not_folded: int
-    archived: int = 0
-    elsewhere: int = 0
+    archived: int
+    elsewhere: int
+    roots: dict[int, str]
+    vouched: Vouched
 
 
-def audit(db: apsw.Connection, reading: Reading, good: Good | None = None) -> Audited:
-    """Check everything in one read transaction. Raises ChainBroken, naming run, entry and field."""
+def audit(
+    db: apsw.Connection, reading: Reading, good: Good | None = None, *,
+    jobs: int = 1, sizes: Iterable[int] = (), tick: Tick | None = None,
+) -> Audited:  # fmt: skip
+    """Check everything in one read transaction. Raises ChainBroken, naming run, entry and field.
+
+    ``sizes`` are those of heads that somebody remembers: the roots there are told. ``jobs`` processes share the pass
+    over entries, and ``tick`` is told how far it is.
+    """
     db.execute(rows.BEGIN_READ)
     try:
-        runs = entries = bodies = redacted = effects = not_folded = 0
+        swept = sweep(db, reading.path, good, jobs=jobs, sizes=sizes, tick=tick)
+        runs = entries = effects = not_folded = 0
         every: list[Any] = db.execute(rows.EVERY_RUN).fetchall()
         derived, requests = Derived(), 0
         gone = Elsewhere(db, reading, derived)
@@ -64,9 +93,7 @@ def audit(db: apsw.Connection, reading: Reading, good: Good | None = None) -> Au
             if gone.holds(run_id, seq, head):
                 continue
             folds = Folds(run, db, derived)
-            checked = check_chain(run_id, folds.watch(_paged(reading, run_id)), run.head)
-            runs, entries = runs + 1, entries + checked.entries
-            bodies, redacted = bodies + checked.bodies, redacted + checked.redacted
+            runs, entries = runs + 1, entries + check_order(run_id, folds.watch(_paged(reading, run_id)), run.head)
             folds.compare_run()
             requests += folds.compare_approvals(reading, good)
             found, skipped = folds.compare(reading)
@@ -74,9 +101,35 @@ def audit(db: apsw.Connection, reading: Reading, good: Good | None = None) -> Au
         gone.compare()
         _nothing_beside(db, entries, gone.entries, effects + not_folded + gone.effects, requests)
         beside.compare(db, reading, derived)
-        return Audited(runs, entries, bodies, redacted, effects, not_folded, gone.runs, gone.entries)
+        return Audited(
+            runs=runs, entries=entries, bodies=swept.bodies, redacted=swept.redacted, effects=effects,
+            not_folded=not_folded, archived=gone.runs, elsewhere=gone.entries, roots=swept.roots, vouched=swept.vouched,
+        )  # fmt: skip
     finally:
         db.execute(rows.COMMIT)
+
+
+def sweep(
+    db: apsw.Connection, path: str, good: Good | None = None, *,
+    jobs: int = 1, sizes: Iterable[int] = (), tick: Tick | None = None,
+) -> Swept:  # fmt: skip
+    """The pass over entries, bodies and tree, inside the transaction that is open on ``db``. Raises ChainBroken."""
+    last = int(db.execute(LAST).get)
+    wanted, grown = {*sizes, last}, seals.Grown()
+    bodies = redacted = archived = 0
+    for found in spread.swept(db, path, last, wanted.union(seals.sizes(db)), jobs=jobs, tick=tick):
+        grown.take(found)
+        bodies, redacted = bodies + found.bodies, redacted + found.redacted
+        archived += found.archived
+    there, orphan = db.execute(BESIDE).fetchone() or (0, None)
+    if orphan is not None:
+        raise missing(db, orphan)
+    if there != last - archived:
+        broken(WHOLE, last, "entries", str(last - archived), str(there))
+    redactions.compare(db)
+    vouched = seals.compare(db, grown, last, good)
+    roots = {size: grown.roots[size].hex() for size in sorted(wanted) if size in grown.roots}
+    return Swept(bodies, redacted, roots, vouched)
 
 
 def _nothing_beside(db: apsw.Connection, entries: int, elsewhere: int, effects: int, requests: int) -> None:
@@ -124,7 +177,7 @@ class Folds:
     def watch(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """Pass entries on, folding each that is an effect's. A redacted one ends the fold of its effect."""
         for entry in entries:
-            yield entry  # the chain is checked first: what does not verify is not interpreted
+            yield entry  # its order is checked first: what is not in its place is not interpreted
             before = self._views.get(entry.effect)
             if entry.effect:
                 self._fold(entry)

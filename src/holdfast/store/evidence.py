@@ -18,6 +18,7 @@ from holdfast.kernel.canon import commitment, leaf_hash
 from holdfast.kernel.errors import ChainBroken
 
 LEAF_VERSION = 1
+MIN_SALT_BYTES = 16
 
 
 class Leaf(msgspec.Struct, frozen=True):
@@ -115,7 +116,7 @@ def check_chain(run: str, entries: Iterable[Entry], head: str | None) -> Checked
         count += 1
         for field, expected, found in _differences(entry, count, prev):
             raise ChainBroken(run=run, seq=entry.seq, field=field, expected=str(expected), found=str(found))
-        if entry.body is None or entry.salt is None:
+        if entry.body is None or not entry.salt:
             redacted += 1
         else:
             bodies += 1
@@ -125,13 +126,30 @@ def check_chain(run: str, entries: Iterable[Entry], head: str | None) -> Checked
     return Checked(run, count, bodies, redacted, prev)
 
 
+def check_order(run: str, entries: Iterable[Entry], head: str) -> int:
+    """Read one run's entries, whose hashes were checked before, and count them. Raises :class:`ChainBroken` where one
+    is out of its place, or the last is not the head.
+    """
+    prev, count = "", 0
+    for entry in entries:
+        count += 1
+        for field, expected, found in (("seq", count, entry.seq), ("prev", prev, entry.prev)):
+            if expected != found:
+                raise ChainBroken(run=run, seq=entry.seq, field=field, expected=str(expected), found=str(found))
+        prev = entry.hash
+    if prev != head:
+        raise ChainBroken(run=run, seq=count, field="head", expected=head, found=prev)
+    return count
+
+
 def _differences(entry: Entry, seq: int, prev: str) -> Iterator[tuple[str, object, object]]:
     if entry.seq != seq:
         yield "seq", seq, entry.seq
     if entry.prev != prev:
         yield "prev", prev, entry.prev
-    if entry.body is not None and entry.salt is not None:
-        bound = commitment(entry.salt, entry.body).hex()
+    if entry.body is not None and entry.salt:
+        short = len(entry.salt) < MIN_SALT_BYTES
+        bound = f"a salt of {len(entry.salt)} bytes" if short else commitment(entry.salt, entry.body).hex()
         if bound != entry.commitment:
             yield "body", entry.commitment, bound
     hashed = leaf_hash(leaf_bytes(entry)).hex()

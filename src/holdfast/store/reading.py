@@ -125,6 +125,15 @@ class Reading:
             salt=row[14], body=row[15], pos=row[0],
         )  # fmt: skip
 
+    def newest(self) -> str:
+        """The hash of the newest entry; empty: there is none."""
+        found = self._db.execute(rows.NEWEST_HASH).get
+        return found.hex() if found is not None else ""
+
+    def having(self, prefix: str) -> bool:
+        """Whether an entry, here or in an archive, has a hash (hex) that begins so."""
+        return self._db.execute(rows.HASH_LIKE, (prefix + "%",)).get is not None
+
     def word(self, n: int) -> str:
         """The text of an interned word."""
         return self._words.text(self._db, n)

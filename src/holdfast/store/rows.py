@@ -83,6 +83,11 @@ PUT_DOCUMENT = (
 )
 
 LAST_POS = "SELECT coalesce(max(pos), 0) FROM entry"
+NEWEST_HASH = "SELECT hash FROM entry ORDER BY pos DESC LIMIT 1"
+HASH_LIKE = (
+    "SELECT 1 FROM entry WHERE lower(hex(hash)) LIKE ?1 UNION ALL SELECT 1 FROM archived WHERE lower(hex(hash)) LIKE ?1"
+    " LIMIT 1"
+)
 HASH_AT = "SELECT hash FROM entry WHERE pos = ?1 UNION ALL SELECT hash FROM archived WHERE pos = ?1"
 ADD_ENTRY = (
     "INSERT INTO entry"

@@ -9,8 +9,7 @@ Does not decide anything: verdicts are the kernel's, their order and durability 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import apsw
@@ -24,7 +23,7 @@ from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run, State
 from holdfast.kernel.ports import Seen
 from holdfast.store import rows
-from holdfast.store.audit import Audited, Good, audit
+from holdfast.store.audit import Audited, audit
 from holdfast.store.batch import Ledger
 from holdfast.store.clock import StoreClock
 from holdfast.store.evidence import Entry
@@ -32,6 +31,7 @@ from holdfast.store.faults import speaks, translate
 from holdfast.store.heads import HeadFile
 from holdfast.store.pushes import Pushes
 from holdfast.store.reading import Reading
+from holdfast.store.seals import Good
 from holdfast.store.seen import look
 from holdfast.store.source import SqliteSource
 from holdfast.store.spread import Tick
