@@ -161,4 +161,5 @@ def _speaks_of(entry: Entry, facts: set[str], named: set[str], approvals: set[st
     told, documents = body.get("facts"), body.get("documents")
     sets = isinstance(told, dict) and not facts.isdisjoint(told)
     names = isinstance(documents, dict) and not named.isdisjoint(documents)
+    names = names or (entry.kind == "approver" and f"approver:{body.get('approver')}" in named)
     return sets or names or body.get("request") in approvals or entry.kind in ("log_key", "redacted")

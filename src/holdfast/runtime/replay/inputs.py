@@ -7,6 +7,7 @@ cannot be judged again is named with the reason, never taken for the same.
 
 from __future__ import annotations
 
+import hashlib
 from enum import Enum, auto
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 from holdfast.gate.grounds import settled, with_new
 from holdfast.kernel import canon
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.documents import Item
+from holdfast.kernel.documents import Approver, Item, encode
 from holdfast.kernel.errors import BadArguments, HoldfastError
 from holdfast.kernel.errors.wording import BY_CODE
 from holdfast.kernel.model import Run
@@ -35,6 +36,9 @@ EFFECTS = frozenset(
     """refused waiting admitted scheduled claimed released dispatched committed failed pending unknown verified
     unconfirmed compensated taken probed checked escalated settled superseded""".split()
 )
+LONGEST_READ_MS = 5_000
+"""How long before its entry an instant in a document may have been read."""
+
 SHARED = ("builtin:grant", "builtin:budget", "builtin:quota", "builtin:queue")
 
 
@@ -79,6 +83,7 @@ class Inputs:
         self._tape, self._ledger = tape, ledger
         self.at = 0
         self._spelled: dict[tuple[str, bytes], dict[str, Any]] = {}
+        self._person: tuple[Entry, dict[str, Any]] | None = None
         ledger.set_documents(*(doc for (kind, _), doc in tape.record.documents.items() if kind == "kept"))
         self.sources = _sources(tape)
         self._redacted = {e.effect for e in tape.entries if e.salt is None}
@@ -88,6 +93,8 @@ class Inputs:
     def beside(self, entry: Entry) -> None:
         """An entry of the store's own run: facts in force, and documents."""
         body = canon.decode(entry.body) if entry.body is not None else {}
+        if entry.kind == "approver":
+            self._person = (entry, body)
         self._ledger.set_facts(self._tape.facts(body))
         self._named(body.get("documents"))
 
@@ -95,11 +102,24 @@ class Inputs:
         """Documents in the version that is named; where only another one is known, that one."""
         for name, digest in (named or {}).items():
             kind, _, key = name.partition(":")
-            found = self._tape.document(kind, key, digest)
+            found = self._tape.document(kind, key, digest) or self._former(kind, key, digest)
             if found is None and (kind, key) not in self._ledger.books.documents and kind != "item":
                 found = self._tape.record.documents.get((kind, key))
             if found is not None:
                 self._ledger.set_documents(found)
+
+    def _former(self, kind: str, key: str, digest: str) -> Approver | None:
+        """A person as they were registered before something about them changed: told by the entry, and its digest."""
+        now = self._tape.record.documents.get((kind, key))
+        if not isinstance(now, Approver) or self._person is None or self._person[1].get("approver") != key:
+            return None
+        entry, body = self._person
+        then = {"by": entry.by, "reason": str(body.get("reason", "")), "groups": tuple(body.get("groups", ()))}
+        for at_ms in range(entry.at_ms, entry.at_ms - LONGEST_READ_MS, -1):
+            one = msgspec.structs.replace(now, revoked_ms=0, at_ms=at_ms, **then)
+            if hashlib.sha256(encode(one)).hexdigest() == digest:
+                return one
+        return None
 
     # -- of the run --
 
@@ -163,6 +183,8 @@ class Inputs:
             body = self._tape.bodies[i]
             if self._tape.entries[i].kind == "proposed" and "key" not in found:
                 found |= {"key": (body["key"],), "identity": (body["identity"],), "args": (body["args_digest"],)}
+            if self._tape.entries[i].kind == "item":
+                found["item"] = (*found.get("item", ()), body["digest"])
         request = self._tape.record.approvals.get(str(self._tape.bodies[at].get("approval", "")))
         if request is not None:
             found |= {"nonce": (request.nonce,), "approval": (request.digest,)}
