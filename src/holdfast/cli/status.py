@@ -24,6 +24,7 @@ def status(
     """
     if metrics:
         return _metrics(shared)
+    from holdfast.report.sealing import standing
     from holdfast.report.status import status_page
     from holdfast.runtime.room import LIMITS, limits_in_force
 
@@ -34,7 +35,8 @@ def status(
             for fact in facts
             if fact.scope.startswith(LIMITS)
         }
-        return status_page(store.status(), facts, store.open_effects(), asked, limits)
+        sealing = standing(store.tree(), store.pushes())
+        return status_page(store.status(), facts, store.open_effects(), asked, limits, sealing)
 
 
 def _metrics(shared: Shared) -> Page:

@@ -13,6 +13,7 @@ from holdfast.report.halt import named, raised
 from holdfast.report.lists import effect_lines
 from holdfast.report.page import Page, Span, counted
 from holdfast.report.queues import put_off, queue_data, queue_lines, queues_of
+from holdfast.report.sealing import Standing, standing_lines
 from holdfast.report.text import escaped, framed, iso, span
 from holdfast.runtime.people import owed
 
@@ -44,6 +45,7 @@ def status_page(
     open_effects: list[Effect],
     waiting: int,
     limits: Mapping[str, Limits] | None = None,
+    sealing: Standing | None = None,
 ) -> Page:
     """One screen: what needs somebody comes first."""
     now_ms: int = status["now_ms"]
@@ -78,6 +80,8 @@ def status_page(
         page.fact("? in doubt", f"{status['unknown']} unknown, the oldest for {span(status['oldest_unknown_ms'])}")
     if waiting:
         page.fact("… waiting", f"{waiting} for a human: holdfast approval list")
+    if sealing is not None:
+        standing_lines(page, sealing, now_ms)
     queue_lines(page, queues)
     owed_lines(page, owed(facts))
     if owned:

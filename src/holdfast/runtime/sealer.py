@@ -149,6 +149,15 @@ class Sealing:
         finally:
             self.tree.hand_back(token)
 
+    def rotate(self, new: Signer, *, by: str, reason: str) -> LogKey:
+        """Seal with the key in use, let ``new`` follow it, which it endorses, and seal with that. Raises NotSealed."""
+        self.released()
+        self.seal()
+        name = logkey.origin(self._store)
+        key = logkey.rotate(self._store, self._signer(name, logkey.current(self._store)), new, by=by, reason=reason)
+        self._key = new
+        return key
+
     def released(self) -> None:
         """Raises NotSealed while the store is restored."""
         if self._store.restored():

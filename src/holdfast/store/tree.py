@@ -38,6 +38,7 @@ TROUBLED = "UPDATE sealer SET trouble = ?1, trouble_ms = ?2 WHERE trouble <> ?1"
 HAND_BACK = "UPDATE sealer SET until_ms = 0 WHERE token = ?"
 DONE = "UPDATE sealer SET until_ms = 0, trouble = '', trouble_ms = 0"
 TAKE = "UPDATE sealer SET holder = ?, token = ?, until_ms = ?"
+ENTRY_AT = "SELECT at_ms FROM entry WHERE pos = ?"
 LAST_POS = "SELECT coalesce(max(pos), 0) FROM entry"
 
 
@@ -95,6 +96,12 @@ class Tree:
     def checkpoints(self, after: int = 0, limit: int = -1) -> list[Sealed]:
         """Checkpoints by size."""
         return [Sealed(*row) for row in self._db.execute(CHECKPOINTS, (after, limit))]
+
+    def unsealed_since(self) -> int:
+        """The instant of the first entry that no checkpoint covers (store time); 0: each is covered."""
+        sealed = self.latest()
+        found = self._db.execute(ENTRY_AT, ((sealed.size if sealed is not None else 0) + 1,)).get
+        return int(found or 0)
 
     def sealer(self) -> Sealer:
         """Who may seal."""

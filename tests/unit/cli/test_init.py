@@ -29,6 +29,7 @@ def test_every_file_of_the_package_is_written_and_named(tmp_path: Path, capsys: 
     assert set(data["files"]) == set(written) == set(FILES)
     shipped = Path(str(resources.files("holdfast.cli"))) / "project"
     kept = {name: text for name, text in tree(shipped).items() if "__pycache__" not in name}
+    assert b"PRIVATE KEY" in written.pop(module.KEY)
     assert kept | {name: text.encode() for name, text in TEXTS.items()} == written
 
 

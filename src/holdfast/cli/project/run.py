@@ -23,7 +23,9 @@ def main(purpose: str, account: str, amount: int) -> int:
     settings = tomllib.loads((HERE / "holdfast.toml").read_text(encoding="utf-8"))
     store = f"sqlite:{HERE / settings['store'].removeprefix('sqlite:')}"
     policy = HERE / settings["policy"]
-    with hf.open(store, tools=[credit], policy=policy, environment=settings["environment"]) as app:
+    evidence = hf.Evidence(**settings["evidence"], home=HERE)
+    environment = settings["environment"]
+    with hf.open(store, tools=[credit], policy=policy, environment=environment, evidence=evidence) as app:
         intent = hf.Intent(goal=f"credit {account}", purpose=purpose, principal="support", deadline="1h")
         outcome = app.begin(intent).call(credit(account=account, amount=amount, note=purpose))
     code = said(outcome)
