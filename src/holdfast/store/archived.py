@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -157,10 +156,11 @@ class Spool:
     """What is to be left of the runs that go, kept in a file beside the archive until the one commit."""
 
     def __init__(self, path: Path, archive: str) -> None:
-        """Make the file; ``archive`` is the name under which the archive will be known."""
+        """Make the file; ``archive`` is the name under which the archive will be known. It has no name once it is open:
+        whoever dies leaves nothing of it.
+        """
         self.archive = archive
         self.runs = self.effects = self.entries = 0
-        self._path = path
         self._db = apsw.Connection(str(path))
         self._db.pragma("journal_mode", "OFF")
         self._db.pragma("synchronous", "OFF")
@@ -168,6 +168,7 @@ class Spool:
             "CREATE TABLE run (n INTEGER PRIMARY KEY, seq INTEGER, head BLOB, last_pos INTEGER, view BLOB);"
             "CREATE TABLE effect (n INTEGER PRIMARY KEY, view BLOB)"
         )
+        path.unlink()
 
     def add(self, going: Going, run: Run, effects: list[tuple[int, Effect]]) -> None:
         """One run as it was written out, with its effects under their rows' numbers."""
@@ -192,10 +193,8 @@ class Spool:
         return digest_of((row[-1] for row in self.going()), (row[-1] for row in self.stones()))
 
     def close(self) -> None:
-        """Take the file away again; harmless twice."""
+        """Let go of it; harmless twice."""
         self._db.close()
-        with suppress(FileNotFoundError):
-            self._path.unlink()
 
 
 def digest_of(runs: Iterator[bytes], stones: Iterator[bytes]) -> str:
