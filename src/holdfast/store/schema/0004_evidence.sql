@@ -109,8 +109,10 @@ CREATE TRIGGER entry_body_stays BEFORE UPDATE ON entry_body
 WHEN NEW.pos <> OLD.pos OR NEW.salt <> x'' OR NOT EXISTS (
     SELECT 1 FROM redaction JOIN entry ON entry.pos = redaction.by_pos
     WHERE redaction.pos = OLD.pos
-        -- said in this very transaction: whoever redacts writes the entry that says so, and then the bodies
-        AND NOT EXISTS (SELECT 1 FROM entry AS later WHERE later.pos > redaction.by_pos + 1))
+        -- said in this very transaction: whoever redacts writes the entries that say so, and then the bodies
+        AND NOT EXISTS (
+            SELECT 1 FROM entry AS later JOIN word ON word.n = later.kind
+            WHERE later.pos > redaction.by_pos AND (later.run <> 1 OR word.text <> 'redacted')))
 BEGIN SELECT RAISE(ABORT, 'entry_body: never changed but by a redaction'); END;
 
 -- Entries of a run leave once an entry of the store's own run says where they went, each with its leaf hash kept.
@@ -156,3 +158,12 @@ WHEN OLD.state = 'spent' AND (
         SELECT 1 FROM entry JOIN word ON word.n = entry.kind
         WHERE entry.pos >= (SELECT max(pos) FROM entry) - 1 AND entry.run = 1 AND word.text = 'redacted'))
 BEGIN SELECT RAISE(ABORT, 'approval: spent for good'); END;
+
+-- A fact that somebody set in words keeps its epoch when a redaction takes a value out of them.
+DROP TRIGGER fact_rises;
+CREATE TRIGGER fact_rises BEFORE UPDATE ON fact
+WHEN NEW.scope <> OLD.scope OR NEW.epoch < OLD.epoch OR NEW.epoch = OLD.epoch AND (
+    NEW.raised <> OLD.raised OR NEW.by <> OLD.by OR NOT EXISTS (
+        SELECT 1 FROM entry JOIN word ON word.n = entry.kind
+        WHERE entry.pos = (SELECT max(pos) FROM entry) AND entry.run = 1 AND word.text = 'redacted'))
+BEGIN SELECT RAISE(ABORT, 'fact: epochs only rise'); END;

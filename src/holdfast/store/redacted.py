@@ -1,0 +1,196 @@
+"""What a redaction does to the rows of a store, and to the bytes of its file.
+
+Promises that everything is found and written under one lock and in one commit, or nothing is: bodies of entries without
+their salt, rows that are folded from them, requests without their nonce, and the entries of the store's own run that
+say so. Afterwards the file is written anew and its log emptied, so that what was taken out is not in free pages either.
+Does not reach bundles, archives, backups, the memory of other processes, nor blocks that a file system gave back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import apsw
+
+from holdfast.kernel.canon import decode, encode
+from holdfast.kernel.commit import Change
+from holdfast.kernel.errors import NotRedacted
+from holdfast.kernel.guard import Rejected
+from holdfast.kernel.standin import STAND_IN, StandIns
+from holdfast.store import rows
+from holdfast.store.survey import AT_ONCE, Asked, Survey
+
+if TYPE_CHECKING:
+    from holdfast.store import SqliteStore
+
+BUSY_MS = 10_000
+_SAID = "SELECT entry_body.body FROM entry JOIN word ON word.n = entry.kind JOIN entry_body USING (pos)"
+_SAID += " WHERE entry.run = 1 AND word.text = 'redacted' ORDER BY entry.pos"
+_LAST_SAID = "SELECT pos FROM entry WHERE run = 1 ORDER BY seq DESC LIMIT ?"
+_PUT = (
+    "INSERT INTO redaction (pos, by_pos, digest) VALUES (?, ?, ?)"
+    " ON CONFLICT (pos) DO UPDATE SET by_pos = excluded.by_pos, digest = excluded.digest"
+)
+_BODY = "UPDATE entry_body SET salt = x'', body = ? WHERE pos = ?"
+_RUN = "UPDATE run SET view = ? WHERE id = ?"
+_APPROVAL = "UPDATE approval SET view = ? WHERE id = ?"
+_DOCUMENT = "UPDATE document SET view = ? WHERE kind = ? AND id = ?"
+_FACT = "UPDATE fact SET value = ?, reason = ? WHERE scope = ?"
+
+
+class Taken(NamedTuple):
+    """What was redacted, or would be: entries by run, rows by table, the positions of the entries that say so, and
+    which stand-ins a redaction before this one had put in.
+    """
+
+    entries: dict[str, int]
+    rows: dict[str, int]
+    said: tuple[int, ...] = ()
+    known: tuple[str, ...] = ()
+
+
+class Erased(NamedTuple):
+    """What became of the file: whether it was written anew with an empty log, and how often a value is still in it."""
+
+    whole: bool
+    why: str
+    left: int
+
+
+def look(path: str, stand: StandIns, asked: Asked) -> Taken:
+    """What a redaction would change. Raises as :func:`redact`; changes nothing, and holds nobody up."""
+    db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        db.set_busy_timeout(BUSY_MS)
+        db.execute(rows.BEGIN_READ)
+        return _counted(_found(db, stand, asked), known(db, stand))
+    finally:
+        db.close()
+
+
+def redact(store: SqliteStore, stand: StandIns, asked: Asked) -> Taken:
+    """Take the values out, in one durable commit. Raises NotRedacted, with nothing changed.
+
+    Where nothing is left of values that were redacted before, nothing is written.
+    """
+    found: list[tuple[Survey, tuple[str, ...]]] = []
+    said: list[int] = []
+
+    def may(db: apsw.Connection) -> None:
+        found.append((_found(db, stand, asked), known(db, stand)))
+
+    def change() -> Change:
+        return Change(run=rows.STORE_RUN, notes=found[0][0].notes(asked))
+
+    def also(db: apsw.Connection, _: int) -> None:
+        said.extend(_write(db, found[0][0]))
+
+    verdict = store.commit_with(change, may, also)
+    assert not isinstance(verdict, Rejected), "nothing guards a note of the store's own run"
+    store.reading.source.ended.clear()  # what was folded before is not what the entries say now
+    return _counted(*found[0])._replace(said=tuple(said))
+
+
+def known(db: apsw.Connection, stand: StandIns) -> tuple[str, ...]:
+    """Of these stand-ins those that a redaction was recorded of before."""
+    said = {name for (body,) in db.execute(_SAID) for name in decode(body).get("stand_ins", [])}
+    return tuple(name for name in stand.names if name in said)
+
+
+def took_nonce(db: apsw.Connection, request: str) -> bool:
+    """Whether an entry says that a redaction took the nonce of this request: then its content opens no more."""
+    return any(request in decode(body).get("requests", ()) for (body,) in db.execute(_SAID))
+
+
+def _found(db: apsw.Connection, stand: StandIns, asked: Asked) -> Survey:
+    """What holds the values. Each of them must be somewhere, or have been: a slip of the pen would else pass."""
+    survey = Survey(db, stand, asked)
+    used = {*survey.used(), *known(db, stand)}
+    for number, names in enumerate(stand.given):
+        if used.isdisjoint(names):
+            which = f"value {number + 1} of {len(stand.given)}, as it was named,"
+            raise NotRedacted(what=asked.where, why=f"nothing in the store holds {which} and no redaction took it out")
+    return survey
+
+
+def _counted(survey: Survey, before: tuple[str, ...]) -> Taken:
+    entries: dict[str, int] = {}
+    for body in survey.ordered():
+        entries[body.run] = entries.get(body.run, 0) + 1
+    changed = {"run": len(survey.runs), "approval": len(survey.approvals)}
+    changed |= {"document": len(survey.documents), "fact": len(survey.facts)}
+    return Taken(entries, {name: count for name, count in changed.items() if count}, (), before)
+
+
+def _write(db: apsw.Connection, survey: Survey) -> list[int]:
+    """Write it all, behind the entries that say so; their positions."""
+    count = -(-max(len(survey.bodies), len(survey.approvals)) // AT_ONCE)
+    said = sorted(pos for (pos,) in db.execute(_LAST_SAID, (count,)))
+    put, new = [], []
+    for number, body in enumerate(survey.ordered()):
+        raw = encode(body.after)
+        put.append((body.pos, said[number // AT_ONCE], hashlib.sha256(raw).digest()))
+        new.append((raw, body.pos))
+    db.executemany(_PUT, put)
+    db.executemany(_BODY, new)
+    db.executemany(_RUN, [(view, id_) for id_, view in survey.runs.items()])
+    db.executemany(_APPROVAL, [(view, id_) for id_, view in survey.approvals.items()])
+    db.executemany(_DOCUMENT, [(view, *at) for at, view in survey.documents.items()])
+    db.executemany(_FACT, [(*values, scope) for scope, values in survey.facts.items()])
+    return said
+
+
+# ------------------------------------------------------------------------------------ the bytes of the file
+
+
+def erase(path: str, values: Iterable[str] = (), busy_ms: int = BUSY_MS) -> Erased:
+    """Write the file anew and empty its log. What is still found of ``values`` in the bytes is counted.
+
+    Somebody who reads or writes all the while keeps that from being done: then it says why, and may be done again.
+    """
+    why = ""
+    db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        db.set_busy_timeout(busy_ms)
+        db.pragma("secure_delete", True)
+        db.execute("VACUUM")
+        _empty_log(db, busy_ms)
+    except apsw.Error as error:
+        why = f"{type(error).__name__}: {error}"
+    finally:
+        db.close()
+    return Erased(not why, why, _left(path, values))
+
+
+def _empty_log(db: apsw.Connection, busy_ms: int) -> None:
+    """Copy the log back and cut it to nothing, once nobody reads from it any more."""
+    until = time.monotonic() + busy_ms / 1000
+    while True:
+        with suppress(apsw.BusyError):
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            return
+        if time.monotonic() > until:
+            raise apsw.BusyError("somebody reads the store all the while")
+        time.sleep(0.01)
+
+
+def _left(path: str, values: Iterable[str]) -> int:
+    """How often one of these texts is in the bytes of the store's files, as it was named or as JSON has it."""
+    needles = {raw for text in values for raw in (text.encode(), encode(text)[1:-1]) if not STAND_IN.search(text)}
+    found = 0
+    for name in (path, f"{path}-wal", f"{path}-journal"):
+        file = Path(name)
+        if not file.exists() or not file.stat().st_size:
+            continue
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+            for needle in needles:
+                at = raw.find(needle)
+                while at >= 0:
+                    found, at = found + 1, raw.find(needle, at + 1)
+    return found
