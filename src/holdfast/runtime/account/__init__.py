@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from holdfast.runtime.account.alarms import Alarm, alarms, raised
-from holdfast.runtime.account.allowed import allowed
+from holdfast.runtime.account.alarm import Alarm, alarms, raised
+from holdfast.runtime.account.allowed import what_was_allowed
 from holdfast.runtime.account.decision import Decided, decided
-from holdfast.runtime.account.done import done
-from holdfast.runtime.account.intended import intended
-from holdfast.runtime.account.remaining import moves_next, unknown
+from holdfast.runtime.account.done import what_was_done
+from holdfast.runtime.account.intended import what_was_intended
+from holdfast.runtime.account.remaining import what_is_unknown, who_moves_next
 from holdfast.runtime.account.trace import Trace
-from holdfast.runtime.account.verified import verified
+from holdfast.runtime.account.verified import what_is_verified
 from holdfast.runtime.account.words import At, Long, Most, Name, Part, Said, Sentence, Value
 from holdfast.runtime.record import Record
 
@@ -76,12 +76,12 @@ def account(record: Record, *, effect: str = "", covered: int | None = None) -> 
     lives = (trace.lives[effect],) if effect else tuple(trace.lives.values())
     whole = not effect
     told = (
-        intended(trace),
-        allowed(trace, lives),
-        done(trace, lives, whole=whole),
-        verified(trace, lives, whole=whole),
-        unknown(trace, lives, whole=whole, covered=covered),
-        moves_next(trace, lives, whole=whole),
+        what_was_intended(trace),
+        what_was_allowed(trace, lives),
+        what_was_done(trace, lives, whole=whole),
+        what_is_verified(trace, lives, whole=whole),
+        what_is_unknown(trace, lives, whole=whole, covered=covered),
+        who_moves_next(trace, lives, whole=whole),
     )
     none = {
         1: "No effect was proposed.",

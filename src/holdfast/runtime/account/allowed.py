@@ -27,7 +27,7 @@ class Plain(NamedTuple):
     grants: tuple[str, ...]
 
 
-def allowed(trace: Trace, lives: Iterable[Life]) -> Iterator[Sentence]:
+def what_was_allowed(trace: Trace, lives: Iterable[Life]) -> Iterator[Sentence]:
     """What was decided about each effect, and what it rested on."""
     together: dict[Plain, list[tuple[Life, Moved]]] = {}
     lives = tuple(lives)

@@ -24,7 +24,7 @@ FOUND = {
 SAME = ("tool", "contract", "resource", "cites")
 
 
-def done(trace: Trace, lives: Iterable[Life], *, whole: bool) -> Iterator[Sentence]:
+def what_was_done(trace: Trace, lives: Iterable[Life], *, whole: bool) -> Iterator[Sentence]:
     """What was sent and what came of it; for a ``whole`` run also what was asked of the planner, and who took it up."""
     if whole:
         yield from _asked(trace)

@@ -77,7 +77,7 @@ def _others(trace: Trace, seen: Seen | None, before: int | None) -> tuple[Seen, 
         return ()
     names = dict.fromkeys(name for name in (seen.outranked_by, *seen.conflicts) if name)
     found = (trace.item(name, before) for name in names)
-    return tuple(one for one in found if one is not None)
+    return tuple(one for one in found if one is not None and one.digest != seen.digest)
 
 
 def resting(trace: Trace, lives: Iterable[Life]) -> Iterator[Sentence]:
@@ -126,7 +126,7 @@ def _rested(those: list[tuple[Life, Ground]]) -> Sentence:
     for other in ground.before:
         parts += ["; ", Name(other.source), f" said otherwise ({other.name})", *_content(other)]
         on += [other.name, other.move]
-    return sentence([*parts, "."], [seen.move, seen.name, *on])
+    return sentence([*parts, "."], [*on, seen.move, seen.name])
 
 
 def _old(ground: Ground) -> tuple[Part, ...]:

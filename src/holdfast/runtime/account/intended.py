@@ -15,7 +15,7 @@ from holdfast.runtime.account.words import At, Most, Name, Part, Said, Sentence,
 from holdfast.runtime.record import Moved
 
 
-def intended(trace: Trace) -> Iterator[Sentence]:
+def what_was_intended(trace: Trace) -> Iterator[Sentence]:
     """What was wanted, in the order in which it was said."""
     opening, run = trace.opening, trace.record.run.id
     if opening is None or opening.body is None:

@@ -30,7 +30,7 @@ NOT_KNOWN = {
 SHOWN = 6
 
 
-def unknown(trace: Trace, lives: Iterable[Life], *, whole: bool, covered: int | None) -> Iterator[Sentence]:
+def what_is_unknown(trace: Trace, lives: Iterable[Life], *, whole: bool, covered: int | None) -> Iterator[Sentence]:
     """What the record cannot tell."""
     lives = tuple(lives)
     found = False
@@ -95,7 +95,7 @@ def _uncovered(trace: Trace, covered: int | None) -> Iterator[Sentence]:
 # ------------------------------------------------------------------------------------------------- who moves next
 
 
-def moves_next(trace: Trace, lives: Iterable[Life], *, whole: bool) -> Iterator[Sentence]:
+def who_moves_next(trace: Trace, lives: Iterable[Life], *, whole: bool) -> Iterator[Sentence]:
     """Who is to do what, until when."""
     found = False
     for life in lives:

@@ -76,6 +76,7 @@ class Seen(NamedTuple):
     outranked_by: str
     conflicts: tuple[str, ...]
     content: Any
+    digest: str
 
     def stale_ms(self, at_ms: int) -> int:
         """By how much it was stale then; 0: it was fresh, or no bound was declared."""
@@ -177,7 +178,9 @@ class Trace:
         body = move.body or {}
         kept = self.record.documents.get(("item", f"{self.record.run.id}/{name}"))
         alone = sum((other.body or {}).get("item") == name for other in self.notes("item")) == 1
-        seen_ms = kept.seen_ms if isinstance(kept, Item) and alone else move.entry.at_ms
+        seen_ms = body.get("seen_ms")
+        if not isinstance(seen_ms, int):  # an entry of an older store does not say it
+            seen_ms = kept.seen_ms if isinstance(kept, Item) and alone else move.entry.at_ms
         fresh_for = body.get("fresh_for_ms")
         content = body.get("content")
         life = self.lives.get(str(body.get("effect", "")))
@@ -195,6 +198,7 @@ class Trace:
             outranked_by=outranked,
             conflicts=conflicts,
             content=content,
+            digest=str(body.get("digest", "")),
         )
 
     def cited(self, life: Life) -> Iterator[str]:

@@ -17,18 +17,19 @@ from holdfast.runtime.record import Moved
 RESTS = ("done", "blocked", "stopped", "waiting")
 
 
-def verified(trace: Trace, lives: Iterable[Life], *, whole: bool) -> Iterator[Sentence]:
+def what_is_verified(trace: Trace, lives: Iterable[Life], *, whole: bool) -> Iterator[Sentence]:
     """How each effect that reached the outside was checked; then, for a ``whole`` run, how the run ended."""
-    together: dict[str, list[tuple[Life, Moved]]] = {}
+    together: dict[tuple[str, bool], list[tuple[Life, Moved]]] = {}
     for life in lives:
         if life.state == "committed" and _unchecked(life):
             move = life.last("committed")
             assert move is not None
-            together.setdefault(str((move.body or {}).get("basis", "")), []).append((life, move))
+            reads = life.told("effect_class") == "read"
+            together.setdefault((str((move.body or {}).get("basis", "")), reads), []).append((life, move))
         else:
             yield from _one(trace, life)
-    for basis, those in together.items():
-        yield _acknowledged(basis, those)
+    for (basis, reads), those in together.items():
+        yield _acknowledged(basis, those, reads=reads)
     for move in trace.moves:
         if move.entry.kind == "drift" and (whole or _effect(move) in {life.id for life in lives}):
             yield _drift(move)
@@ -106,13 +107,10 @@ def _absent(what: list[Part], move: Moved) -> Sentence:
     return sentence(parts, [move])
 
 
-def _acknowledged(basis: str, those: list[tuple[Life, Moved]]) -> Sentence:
+def _acknowledged(basis: str, those: list[tuple[Life, Moved]], *, reads: bool) -> Sentence:
     """Effects of which nothing more is known than that the outside said so."""
-    parts: list[Part] = [
-        At(those[0][1].entry.at_ms),
-        " not verified, because no check is agreed; ",
-        FOUND.get(basis, ""),
-    ]
+    word = "only read, which nothing checks; " if reads else "not verified, because no check is agreed; "
+    parts: list[Part] = [At(those[0][1].entry.at_ms), f" {word}", FOUND.get(basis, "it was committed")]
     for number, (life, _) in enumerate(those):
         parts += [", " if number else ": ", Name(life.tool or "a call"), f" {life.id}"]
     return sentence([*parts, "."], [move for _, move in those])
