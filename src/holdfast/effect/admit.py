@@ -138,6 +138,8 @@ def first_record(
         "note": proposal.note,
         "risk": proposal.risk,
     }
+    if contract.volatile:  # rules may read these too, and the digest above is without them
+        body["inputs"] = names.inputs_digest(secret, proposal.args)
     return {name: value for name, value in body.items() if value or name == "args"}
 
 

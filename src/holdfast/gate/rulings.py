@@ -13,8 +13,8 @@ from typing import Protocol
 from holdfast.gate.decide import Judge
 from holdfast.gate.policy import PolicySet
 from holdfast.gate.question import REQUEST_OPEN_MS, Principal, Question
-from holdfast.kernel.canon import encode, keyed
 from holdfast.kernel.errors import HoldfastError, NotOpen
+from holdfast.kernel.identity import inputs_digest
 from holdfast.kernel.model import Contract, Run
 from holdfast.kernel.ports import Ruling, Seen
 
@@ -97,7 +97,7 @@ class Rulings:
         contract = self._contracts.get(view.tool)
         digest = view.args_digest
         if contract is not None and contract.volatile:  # Rules may read volatile arguments too.
-            digest = keyed(self._secret, "inputs", encode(view.args))
+            digest = inputs_digest(self._secret, view.args)
         left = minutes_left(run, now_ms)
         # Dispatch asks again what admission was told. The record, the run's principal, the day and the minutes left
         # are all that the question is made of, so the same of these under the same policy is the same ruling.

@@ -58,6 +58,11 @@ def args_digest(secret: bytes, contract: Contract, args: Mapping[str, Any]) -> s
     return keyed(secret, "args", encode(dict(args)))
 
 
+def inputs_digest(secret: bytes, args: Mapping[str, Any]) -> str:
+    """Digest of all arguments, the volatile ones too: what a ruling on a call of such a tool was made on."""
+    return keyed(secret, "inputs", encode(dict(args)))
+
+
 def attempt_id(effect: str, number: int) -> str:
     """The number-th physical dispatch of an effect, counted from 1."""
     return f"at_{effect[3:]}.{number}"

@@ -83,6 +83,7 @@ class Inputs:
         self._tape, self._ledger = tape, ledger
         self.at = 0
         self._spelled: dict[tuple[str, bytes], dict[str, Any]] = {}
+        self._whole: dict[str, str] = {}
         self._person: tuple[Entry, dict[str, Any]] | None = None
         ledger.set_documents(*(doc for (kind, _), doc in tape.record.documents.items() if kind == "kept"))
         self.sources = _sources(tape)
@@ -183,8 +184,12 @@ class Inputs:
             body = self._tape.bodies[i]
             if self._tape.entries[i].kind == "proposed" and "key" not in found:
                 found |= {"key": (body["key"],), "identity": (body["identity"],), "args": (body["args_digest"],)}
+            if self._tape.entries[i].kind == "proposed" and "inputs" in body:
+                self._whole[self._tape.entries[i].effect] = body["inputs"]
             if self._tape.entries[i].kind == "item":
                 found["item"] = (*found.get("item", ()), body["digest"])
+        if whole := self._whole.get(self._tape.entries[at].effect):
+            found["inputs"] = (whole,)
         request = self._tape.record.approvals.get(str(self._tape.bodies[at].get("approval", "")))
         if request is not None:
             found |= {"nonce": (request.nonce,), "approval": (request.digest,)}
