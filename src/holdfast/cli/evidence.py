@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
@@ -20,7 +21,9 @@ app = App(name="evidence", help="The record itself: show it, verify it.", help_f
 app.command("holdfast.cli.sealing:seal", name="seal", help="Sign a checkpoint of everything that is on disk now.")
 app.command("holdfast.cli.sealing:checkpoint", name="checkpoint", help="Print the newest checkpoint as it was signed.")
 app.command("holdfast.cli.sealing:key", name="key", help="The key that signs checkpoints: show it, let another follow.")
+app.command("holdfast.cli.archive:archive", name="archive", help="Move old runs out of the store, into Parquet files.")
 app.command("holdfast.cli.sealing:witness", name="witness", help="Witnesses: who has which checkpoint.")
+app.command("holdfast.cli.redact:redact", name="redact", help="Take values out of the record, wherever they are.")
 
 STORE_RUN = "ru_store"
 
@@ -31,6 +34,7 @@ def show(
     /,
     *,
     full: Annotated[bool, Parameter(name="--full", negative="")] = False,
+    archive: Annotated[Path | None, Parameter(name="--archive")] = None,
     limit: Limit = 200,
     shared: Shared = NO_OPTIONS,
 ) -> Page:
@@ -42,6 +46,8 @@ def show(
         A run or an effect; any unique beginning of the id.
     full
         Show bodies whole.
+    archive
+        Where archives are, for a run whose entries lie in one.
     """
     from holdfast.report.evidence import Line, evidence_page
 
@@ -55,9 +61,22 @@ def show(
                 e.run, e.seq, e.effect, e.kind, e.before, e.after, e.at_ms, e.by, e.token, e.hash,
                 e.body.decode() if e.body is not None else None,
             )
-            for e in store.entries(of, limit + 1)
+            for e in store.entries(of, limit + 1) or _elsewhere(archive, of)
         ]  # fmt: skip
-        return evidence_page(of, lines, limit=limit, full=full)
+        return evidence_page(of, lines, limit=limit, full=full, archive=_archive_of(store, of))
+
+
+def _elsewhere(archive: Path | None, of: str) -> list[Any]:
+    """Entries that lie in an archive."""
+    from holdfast.cli.archive import entries_at
+
+    return entries_at(archive, of) if archive is not None else []
+
+
+def _archive_of(store: Any, of: str) -> str:
+    """The archive in which the entries of a run or an effect lie; empty: they are here."""
+    row = store.read_now(of).effect if of.startswith("ef_") else store.run(of)
+    return row.archived if row is not None else ""
 
 
 @app.command
@@ -68,6 +87,7 @@ def verify(
     head: Annotated[tuple[str, ...], Parameter(name="--head", negative="")] = (),
     key: Annotated[tuple[str, ...], Parameter(name="--key", negative="")] = (),
     jobs: Annotated[int, Parameter(name="--jobs")] = 0,
+    archive: Annotated[Path | None, Parameter(name="--archive")] = None,
     shared: Shared = NO_OPTIONS,
 ) -> Page:
     """Check entries, bodies, tree, checkpoints and folded records, and say what was not checked. Exit code 1: broken.
@@ -84,11 +104,17 @@ def verify(
         keys is taken.
     jobs
         How many processes share the pass over entries [default: one for each processor, at most 4].
+    archive
+        Where archives are: those that the store names are checked too, and compared with what the store kept of them.
     """
     from holdfast.cli.witnessed import head_of, key_of
     from holdfast.kernel.errors import ChainBroken
     from holdfast.report.evidence import broken_page
 
+    if run is not None and os.path.isdir(run):  # noqa: PTH112  # an archive is checked without a store, as a bundle is
+        from holdfast.cli.archive import checked as archive_checked
+
+        return archive_checked(run, [key_of(given) for given in key])
     if run is not None and os.path.exists(run):  # noqa: PTH110  # a bundle is checked without store or configuration
         from holdfast.cli.bundle import checked
 
@@ -100,19 +126,23 @@ def verify(
             if run is not None:
                 if keys or any(one.size for one in heads):
                     raise Misused("a checkpoint is of the whole store: leave the run out, or give the hash of an entry")
-                return _one(store, of, heads)
-            return _whole(store, heads, keys, jobs or min(os.cpu_count() or 1, 4))
+                return _one(store, of, heads, archive)
+            return _whole(store, heads, keys, jobs or min(os.cpu_count() or 1, 4), archive)
         except ChainBroken as broken:
             return broken_page(of, **broken.values)
 
 
-def _one(store: Any, of: str, heads: list[Head]) -> Page:
+def _one(store: Any, of: str, heads: list[Head], archive: Path | None) -> Page:
     """The chain of one run, and whether it holds the hashes that were given."""
     from holdfast.report.evidence import Covered, cut_page, verified_page
     from holdfast.store.evidence import check_chain
 
-    entries = store.entries(of)
-    checked = check_chain(of, entries, store.run(of).head)
+    entries, row = store.entries(of) or _elsewhere(archive, of), store.run(of)
+    if row.archived and not entries:
+        from holdfast.report.archive import elsewhere_page
+
+        return elsewhere_page(of, row.archived, row.seq, row.head)
+    checked = check_chain(of, entries, row.head)
     for head in heads:
         if not any(entry.hash.startswith(head.hash) for entry in entries):
             return cut_page(of, name="the head that was given", head=head.hash, newest=checked.head)
@@ -122,7 +152,7 @@ def _one(store: Any, of: str, heads: list[Head]) -> Page:
     )
 
 
-def _whole(store: Any, heads: list[Head], keys: list[VerifierKey], jobs: int) -> Page:
+def _whole(store: Any, heads: list[Head], keys: list[VerifierKey], jobs: int, archive: Path | None) -> Page:
     """Everything, and whether it extends what somebody remembers."""
     from holdfast.cli.progress import progress
     from holdfast.cli.witnessed import parted
@@ -145,7 +175,15 @@ def _whole(store: Any, heads: list[Head], keys: list[VerifierKey], jobs: int) ->
         return parted_page(of, found, between)
     given = tuple(head.given for head in heads)
     covered = _covered(audited, remembered=store.status()["head_remembered"])
-    return verified_page(of, covered._replace(heads=given, newest=newest, held=tuple(key.text for key in keys)))
+    covered = covered._replace(heads=given, newest=newest, held=tuple(key.text for key in keys))
+    if archive is None:
+        return verified_page(of, covered)
+    from holdfast.cli.archive import compared
+    from holdfast.report.archive import at_page
+
+    beside = compared(store, archive, keys)
+    runs, entries = (sum(one[name] for one in beside["missing"]) for name in ("runs", "entries"))
+    return at_page(verified_page(of, covered._replace(archived=runs, elsewhere=entries)), beside)
 
 
 def _covered(audited: Any, *, remembered: bool) -> Covered:

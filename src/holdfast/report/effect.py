@@ -152,6 +152,8 @@ def effect_page(
 
 def describe(page: Page, view: Effect, run: Run | None) -> None:
     """What the effect is: tool, class, target, arguments, cost, and whose it is."""
+    if view.archived:
+        page.fact("archive", f"its entries lie in {escaped(view.archived)}, with arguments, target and value")
     page.fact("tool", f"{escaped(view.tool)} · {view.effect_class.value}")
     page.fact("resource", framed(view.resource))
     page.facts(

@@ -51,11 +51,13 @@ class Covered(NamedTuple):
     newest: str = ""
 
 
-def evidence_page(of: str, lines: list[Line], *, limit: int, full: bool) -> Page:
-    """The entries of a run or an effect, in order; bodies clipped unless ``full``."""
+def evidence_page(of: str, lines: list[Line], *, limit: int, full: bool, archive: str = "") -> Page:
+    """The entries of a run or an effect, in order; bodies clipped unless ``full``. ``archive``: where they lie."""
     shown = lines[:limit]
     page = Page(data=[_line(entry) for entry in shown], counts={"entries": len(shown)}, truncated=len(lines) > limit)
     page.head(f"evidence of {escaped(of)}")
+    if archive:
+        page.fact("archive", f"its entries lie in {escaped(archive)}")
     for entry in shown:
         move = f"{entry.before or '—'} → {entry.after}" if entry.after else "—"
         token = f"  token {entry.token}" if entry.token else ""
@@ -73,7 +75,8 @@ def evidence_page(of: str, lines: list[Line], *, limit: int, full: bool) -> Page
     if page.truncated:
         page.line(Span(f"— only the first {limit} are shown; --limit shows more", "quiet"))
     elif not shown:
-        page.line(Span("— no entry", "quiet"))
+        where = ": --archive DIRECTORY reads them there" if archive else ""
+        page.line(Span(f"— no entry here{where}" if archive else "— no entry", "quiet"))
     return page
 
 

@@ -46,7 +46,8 @@ def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int, entries:
     )
     page.head(f"run {run.id}  ", run_sign(run))
     who = run.principal
-    page.fact("goal", framed(run.goal))
+    if run.goal or not run.archived:
+        page.fact("goal", framed(run.goal))
     page.fact("purpose", framed(run.purpose))
     page.fact(
         "principal",
@@ -68,6 +69,8 @@ def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int, entries:
             page.facts(label, [framed(text) for text in texts])
     page.facts("used", used(run))
     page.fact("evidence", f"{run.seq} entries, head {run.head[:16] or '—'}…  holdfast evidence show {run.id}")
+    if run.archived:
+        page.fact("archive", f"its entries lie in {escaped(run.archived)}, and what it was about too")
     page.gap()
     page.head("effects  ", Span("  ".join(counted(states)) or "— none"))
     effect_lines(page, shown, now_ms, indent="  ")

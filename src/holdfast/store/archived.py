@@ -42,16 +42,8 @@ CLOSED = frozenset({State.VERIFIED.value, State.COMPENSATED.value})
 OWED = "reviewed:ap_"
 """Begins the scope of a fact that says: a yes in an emergency waits for its review (value *no*)."""
 
-WHY = {
-    "open": "not ended: open or blocked",
-    "moving": "an effect of it is still to be moved or settled",
-    "approval": "a request of it is open, or a yes in an emergency was not reviewed",
-    "drift": "a drift of it is open",
-    "rested on": "an effect that is still to be moved rests on it",
-    "young": "its last entry is not before the date",
-    "unsealed": "no signed checkpoint covers all of it",
-}
-"""Why a run stays, in words."""
+REASONS = ("open", "moving", "approval", "drift", "rested on", "young", "unsealed")
+"""Why a run stays, the first that applies; in words in :mod:`holdfast.report.archive`."""
 
 _RUNS = (
     "SELECT run.n, run.id, run.state, run.seq, run.head, last.pos, last.at_ms,"
@@ -101,7 +93,7 @@ class Going(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The runs that may go, by id, and how many stay for which reason (:data:`WHY`)."""
+    """The runs that may go, by id, and how many stay for which reason (:data:`REASONS`)."""
 
     going: list[Going]
     stay: dict[str, int]
@@ -138,7 +130,7 @@ def choose(db: apsw.Connection, resting: Iterator[Effect], before_ms: int, size:
             going.append(Going(n, id_, seq, head, pos))
         else:
             stay[first] += 1
-    return Choice(going, {name: stay[name] for name in WHY if stay[name]})
+    return Choice(going, {name: stay[name] for name in REASONS if stay[name]})
 
 
 def _open_drift(db: apsw.Connection, body: bytes | None) -> bool:

@@ -138,6 +138,8 @@ class Told:
         self._rows = read_rows(path, EFFECTS)  # in the order of the runs, and in each of the proposals
         self.answers: dict[str, list[Decision]] = {}
         self.digests: dict[str, str] = {}
+        self.left: dict[str, str] = {}  # of redacted bodies: what entries say, by RUN/SEQ
+        self.stood_in: dict[str, str] = {}  # and what is there
 
     def one(self, row: dict[str, Any], entries: Iterator[Entry], seen: Seen | None) -> None:
         """One run whole: its chain up to its head, and the proof for its last sealed entry."""
@@ -177,7 +179,12 @@ class Told:
                 raise off(self.path.name, f"{EFFECTS} {effect}.{name}", str(expected), str(row[name]))
 
     def ended(self) -> None:
-        """There is no effect more."""
+        """There is no effect more; and each redacted body is what an entry of the store's own run says is left."""
+        for name, found in self.stood_in.items():
+            if self.left.get(name) != found:
+                run, _, seq = name.partition("/")
+                expected = self.left.get(name, "a redaction that an entry speaks of")
+                raise off(self.path.name, f"run {run}.body", expected, found, int(seq))
         if (row := next(self._rows, None)) is not None:
             raise off(self.path.name, EFFECTS, "effects of the runs in it, in order", str(row["id"])[:100])
 
@@ -203,6 +210,10 @@ class Told:
         body = decode(entry.body) if entry.body is not None else {}
         if entry.kind == "document":
             self.digests |= body.get("documents", {})
+        if entry.run == rows.STORE_RUN and entry.kind == "redacted":
+            self.left |= body.get("entries", {})
+        if entry.body is not None and entry.salt is None:
+            self.stood_in[f"{entry.run}/{entry.seq}"] = hashlib.sha256(entry.body).hexdigest()
         if not entry.effect or entry.body is None:
             views |= {entry.effect: None} if entry.effect else {}
             return
