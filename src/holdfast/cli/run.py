@@ -14,6 +14,9 @@ app.command(
     "holdfast.cli.explain:explain", name="explain", help="What was intended, allowed, done, verified, is unknown."
 )
 
+app.command("holdfast.cli.replay:replay", name="replay", help="Drive a recorded run again; nothing leaves.")
+app.command("holdfast.cli.bundle:bundle", name="bundle", help="Write a run with all its proofs into one file.")
+
 Model = Annotated[str | None, Parameter(name="--model")]
 BaseUrl = Annotated[str | None, Parameter(name="--base-url")]
 Stream = Annotated[bool | None, Parameter(name="--stream", negative="--no-stream")]

@@ -279,7 +279,7 @@ class BadBundle(UsageError):
     what_happened = "The bundle {file} was not read: {why} ({where})."
     what_is_known = "Nothing of it was believed, nothing was written, and nothing was sent."
     what_to_do = "Ask whoever gave it to you for the file as it was made, and compare the two byte by byte."
-    next_command = "holdfast run list"
+    next_command = "holdfast run bundle RUN --output FILE"
     file: str
     where: str
     why: str

@@ -4,8 +4,21 @@
 read in one way only, ``check`` judges them. The format is docs/explain/verify-without-us.md.
 """
 
-from holdfast.runtime.bundle.check import Checked, Fault, check, record
+from holdfast.runtime.bundle.check import Checked, Fault, Held, check, record
 from holdfast.runtime.bundle.pack import Cover, cover_of, pack, save
 from holdfast.runtime.bundle.read import Bundle, opened, read
 
-__all__ = ["Bundle", "Checked", "Cover", "Fault", "check", "cover_of", "opened", "pack", "read", "record", "save"]
+__all__ = [
+    "Bundle",
+    "Checked",
+    "Cover",
+    "Fault",
+    "Held",
+    "check",
+    "cover_of",
+    "opened",
+    "pack",
+    "read",
+    "record",
+    "save",
+]

@@ -7,14 +7,15 @@ checked. Does not say whether the outside did what the entries say.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from holdfast.kernel.checkpoint import Checkpoint, VerifierKey
+from holdfast.kernel.checkpoint import VerifierKey
 from holdfast.kernel.documents import LogKey
 from holdfast.kernel.errors import BadBundle
 from holdfast.runtime.bundle import sealed, told
 from holdfast.runtime.bundle.answered import Answers
-from holdfast.runtime.bundle.findings import Checked, Fault
+from holdfast.runtime.bundle.findings import Checked, Fault, Held
 from holdfast.runtime.bundle.judged import Judge
 from holdfast.runtime.bundle.read import Bundle, opened
 from holdfast.runtime.bundle.statement import STATEMENT
@@ -28,15 +29,15 @@ ALWAYS_OPEN = (
 )
 
 
-def check(bundle: Bundle, key: VerifierKey | None = None, head: Checkpoint | None = None) -> Checked:
-    """Everything that can be checked of a bundle. ``key`` and ``head`` are what the reader has from elsewhere."""
+def check(bundle: Bundle, keys: Sequence[VerifierKey] = (), heads: Sequence[Held] = ()) -> Checked:
+    """Everything that can be checked of a bundle. ``keys`` and ``heads`` are what the reader has from elsewhere."""
     record = bundle.record
     found = Checked(record.run.id, record.store, entries=len(record.entries))
     sealed.files(bundle, found)
     told.chain(bundle, found)
-    keys = sealed.keys_of(bundle, found)
-    sealed.checkpoint(bundle, keys, key, found)
-    sealed.proofs(bundle, head, found)
+    own = sealed.keys_of(bundle, found)
+    sealed.checkpoint(bundle, own, keys, found)
+    sealed.proofs(bundle, heads, found)
     if not found.broken:  # what does not hang together is not interpreted
         answers, judge = Answers(bundle, found), Judge(bundle, found)
         for step in told.reckoned(bundle, found):
@@ -46,7 +47,7 @@ def check(bundle: Bundle, key: VerifierKey | None = None, head: Checkpoint | Non
             answers.compare()
             judge.compare()
     if not found.broken:
-        _stated(bundle, keys, found)
+        _stated(bundle, own, found)
     found.faults.sort(key=lambda fault: fault.line == 0)  # the most exact places first
     found.not_checked += ALWAYS_OPEN
     return found
@@ -73,4 +74,4 @@ def record(path: str | Path) -> Record:
     return bundle.record
 
 
-__all__ = ["Checked", "Fault", "check", "record"]
+__all__ = ["Checked", "Fault", "Held", "check", "record"]

@@ -28,6 +28,15 @@ class Fault(NamedTuple):
         return f"{self.file}, line {self.line}, {self.field}" if self.line else f"{self.file}, {self.field}"
 
 
+class Held(NamedTuple):
+    """A head that the reader has from elsewhere: of the whole log (``size`` and ``root``), or the hash of an entry."""
+
+    size: int = 0
+    root: bytes = b""
+    hash: str = ""
+    origin: str = ""
+
+
 @dataclass(slots=True)
 class Checked:
     """The answer about one bundle. ``signed_by`` and ``covered`` say what the log's own key vouches for."""

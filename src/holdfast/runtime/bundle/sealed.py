@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from holdfast.gate.logkey import followed, verifier
@@ -19,7 +20,7 @@ from holdfast.kernel.checkpoint import Checkpoint, VerifierKey, origin_of
 from holdfast.kernel.documents import LogKey
 from holdfast.kernel.merkle import proves_consistency, proves_inclusion
 from holdfast.runtime.bundle import lines
-from holdfast.runtime.bundle.findings import Checked
+from holdfast.runtime.bundle.findings import Checked, Held
 from holdfast.runtime.bundle.lines import Proof
 from holdfast.runtime.bundle.pack import pem_of, raw_signature, signed_with
 from holdfast.runtime.bundle.read import Bundle
@@ -107,15 +108,15 @@ def signature(bundle: Bundle, keys: list[LogKey], found: Checked) -> None:
     found.holds.append(f"the statement is signed by the log's key {key_id}")
 
 
-def checkpoint(bundle: Bundle, keys: list[LogKey], given: VerifierKey | None, found: Checked) -> None:
-    """Which key signed the checkpoint, and whether it is the given one or follows it."""
+def checkpoint(bundle: Bundle, keys: list[LogKey], given: Sequence[VerifierKey], found: Checked) -> None:
+    """Which key signed the checkpoint, and whether it is one of the given, or follows it."""
     note = bundle.checkpoint
     extra = [name for name in (lines.CHECKPOINT_TEXT, lines.CHECKPOINT_SIG, lines.SINCE) if name in bundle.files]
     if note is None:
         if extra:
             found.fault(extra[0], 0, "checkpoint", "a checkpoint that it is part of", "none")
-        if given is not None:
-            found.fault(lines.CHECKPOINT, 0, "signature", f"one of {given.name}+{given.key_hash.hex()}", "none")
+        for one in given:
+            found.fault(lines.CHECKPOINT, 0, "signature", f"one of {one.name}+{one.key_hash.hex()}", "none")
         found.not_checked.append("whether entries are missing: the run is not covered by a checkpoint")
         return
     if note.origin != origin_of(bundle.record.store):
@@ -130,13 +131,13 @@ def checkpoint(bundle: Bundle, keys: list[LogKey], given: VerifierKey | None, fo
         found.fault(lines.CHECKPOINT_SIG, 0, "signature", "the one in the checkpoint", "another")
     found.key, found.size = verifier(key).text, note.size
     found.holds.append(f"the checkpoint over {note.size} entries is signed by key {key.id}")
-    if given is None:
+    if not given:
         found.not_checked.append(f"whose key that is: bring it from elsewhere, and give it with --key {found.key}")
-    elif signed_by(note, given) or key.id in {one.id for one in followed(keys, given)}:
+    elif any(signed_by(note, one) or key.id in {next_.id for next_ in followed(keys, one)} for one in given):
         found.trusted = True
         found.holds.append("that key is the one you gave, or follows it by endorsements")
     else:
-        wanted = f"{given.name}+{given.key_hash.hex()}, or a key that follows it"
+        wanted = " or ".join(f"{one.name}+{one.key_hash.hex()}" for one in given) + ", or a key that follows it"
         found.fault(lines.CHECKPOINT, 5, "key", wanted, found.key)
 
 
@@ -162,14 +163,14 @@ def keys_of(bundle: Bundle, found: Checked) -> list[LogKey]:
     return keys
 
 
-def proofs(bundle: Bundle, head: Checkpoint | None, found: Checked) -> None:
+def proofs(bundle: Bundle, heads: Sequence[Held], found: Checked) -> None:
     """The entries are in the tree of the checkpoint, and that tree goes on from the older ones."""
     note, said = bundle.checkpoint, bundle.proofs
     if note is None:
         if said != lines.Proofs():
             found.fault(lines.PROOFS, 1, "size", "no proof without a checkpoint", said.size)
-        if head is not None:
-            found.fault(lines.CHECKPOINT, 0, "size", f"at least {head.size}", "no checkpoint")
+        for head in heads:
+            found.fault(lines.CHECKPOINT, 0, "size", f"one that covers your head {_named(head)}", "no checkpoint")
         return
     if said.size != note.size:
         found.fault(lines.PROOFS, 1, "size", note.size, said.size)
@@ -186,7 +187,7 @@ def proofs(bundle: Bundle, head: Checkpoint | None, found: Checked) -> None:
             found.fault(lines.BESIDE, number, "proof", "one in proofs.json", "none")
     found.holds.append(f"RFC 6962 proofs of entry {found.covered} and of {len(said.beside)} entries beside the run")
     _since(bundle, note, found)
-    if head is not None:
+    for head in heads:
         _head(bundle, note, head, found)
 
 
@@ -216,20 +217,30 @@ def _since(bundle: Bundle, note: Checkpoint, found: Checked) -> None:
     found.holds.append(f"the log only grew since the checkpoint over {old.size} entries")
 
 
-def _head(bundle: Bundle, note: Checkpoint, head: Checkpoint, found: Checked) -> None:
-    """A checkpoint that somebody brings: the same, or an older one that the bundle has a proof from."""
-    if (head.origin, head.size, head.root) == (note.origin, note.size, note.root):
+def _head(bundle: Bundle, note: Checkpoint, head: Held, found: Checked) -> None:
+    """A head that somebody brings: the same, an older one that the bundle has a proof from, or an entry's hash."""
+    record, since = bundle.record, bundle.since
+    if head.origin and head.origin != note.origin:
+        found.fault(lines.CHECKPOINT, 1, "origin", head.origin, note.origin)
+    elif head.hash and any(entry.hash.startswith(head.hash) for entry in (*record.entries, *record.beside)):
+        found.holds.append(f"the entry that you gave, {head.hash[:16]}…, is in it")
+    elif head.hash:
+        found.not_checked.append(f"whether the log holds {head.hash[:16]}…: that is no entry of this bundle")
+    elif (head.size, head.root) == (note.size, note.root):
         found.holds.append("the checkpoint is the head that you gave")
-        return
-    since = bundle.since
-    if since is not None and (head.origin, head.size, head.root) == (since.origin, since.size, since.root):
+    elif head.size == note.size:
+        found.fault(lines.CHECKPOINT, 3, "root", head.root.hex(), note.root.hex())
+    elif since is not None and head.size == since.size:
+        if head.root != since.root:
+            found.fault(lines.SINCE, 3, "root", head.root.hex(), since.root.hex())
         found.holds.append("the log goes on from the head that you gave")
-        return
-    if head.origin == note.origin and head.size != note.size:
-        why = f"whether it goes on from your head over {head.size} entries: make the bundle with --since HEAD"
+    else:
+        why = f"whether the log agrees with your head over {head.size} entries: make the bundle with --since that head"
         found.not_checked.append(why)
-        return
-    found.fault(lines.CHECKPOINT, 3, "root", head.root.hex(), note.root.hex())
+
+
+def _named(head: Held) -> str:
+    return f"over {head.size} entries" if head.size else head.hash[:16]
 
 
 def _hashes(path: tuple[str, ...]) -> list[bytes] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -44,7 +44,7 @@ class Step(NamedTuple):
 def chain(bundle: Bundle, found: Checked) -> None:
     """Each entry names the one before it, and each body is the one that its leaf is bound to."""
     record = bundle.record
-    said = _strings(record.beside)
+    said = redacted_to(record.beside)
     for name, bodies, entries in (
         (lines.ENTRIES, lines.BODIES, record.entries),
         (lines.BESIDE, lines.BESIDE_BODIES, record.beside),
@@ -70,7 +70,7 @@ def chain(bundle: Bundle, found: Checked) -> None:
     found.holds.append(f"{opened} bodies against their commitments")
 
 
-def _body(name: str, line: int, entry: Entry, said: set[str], found: Checked) -> None:
+def _body(name: str, line: int, entry: Entry, said: dict[str, str], found: Checked) -> None:
     if entry.salt and entry.body is not None:
         bound = commitment(entry.salt, entry.body).hex()
         if bound != entry.commitment:
@@ -78,26 +78,20 @@ def _body(name: str, line: int, entry: Entry, said: set[str], found: Checked) ->
         return
     where = f"{entry.kind} {entry.seq} of {entry.run}"
     found.not_checked.append(f"the body of {where}: values were redacted, and it is bound by nothing but what says so")
-    if entry.body is not None:
-        digest = hashlib.sha256(entry.body).hexdigest()
-        if not {digest, f"sha256:{digest}"} & said:
-            found.fault(name, line, "body", "an entry in beside that says it was redacted to this", "none")
+    digest = hashlib.sha256(entry.body or b"").hexdigest()
+    told = said.get(f"{entry.run}/{entry.seq}", "an entry in beside that says so")
+    if entry.body is not None and digest != told:
+        found.fault(name, line, "body", told, digest)
 
 
-def _strings(entries: tuple[Entry, ...]) -> set[str]:
-    """Every text in the entries that say what was redacted."""
-    texts: set[str] = set()
-
-    def walk(value: Any) -> None:
-        if isinstance(value, str):
-            texts.add(value)
-        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-            walk(inner)
-
+def redacted_to(entries: tuple[Entry, ...]) -> dict[str, str]:
+    """What the newest entry that says so left of each redacted body: RUN/SEQ -> SHA-256 (hex)."""
+    found: dict[str, str] = {}
     for entry in entries:
-        if entry.kind == "redacted" and entry.body is not None:
-            walk(decode(entry.body))
-    return texts
+        said = decode(entry.body).get("entries") if entry.kind == "redacted" and entry.body is not None else None
+        if isinstance(said, dict):
+            found |= {name: str(digest) for name, digest in said.items()}
+    return found
 
 
 def reckoned(bundle: Bundle, found: Checked) -> Iterator[Step]:
