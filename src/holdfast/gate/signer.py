@@ -131,15 +131,17 @@ def keyed(name: str, path: Path, registered: str = "") -> Signer:
     ``registered`` is the key id in use: where a rotation was cut short, that key lies beside the file still, and moves
     into its place.
     """
-    key = Key.load(name, path)
     beside = path.with_name(path.name + NEXT)
-    if registered and key.key_id != registered and beside.exists():
-        following = Key.load(name, beside)
-        if following.key_id == registered:
-            put_away(path, key)
-            beside.replace(path)
-            return following
-    return key
+    key = Key.load(name, path) if path.exists() or not beside.exists() else None
+    if key is not None and (not registered or key.key_id == registered or not beside.exists()):
+        return key
+    following = Key.load(name, beside)
+    if following.key_id != registered:
+        return key if key is not None else Key.load(name, path)
+    if key is not None:
+        put_away(path, key)
+    beside.replace(path)
+    return following
 
 
 def put_away(path: Path, key: Signer) -> Path:
