@@ -7,6 +7,7 @@ that what was made arrives.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 from holdfast.adapters.telemetry.facts import ERROR, OK, Facts
 from holdfast.adapters.telemetry.names import SCOPE
 from holdfast.adapters.telemetry.trace import Place
+
+log = logging.getLogger("holdfast.telemetry")
 
 EXPORT_TIMEOUT_S: Final = 10
 """How long one request to a receiver may take; the exporter's own retries count into it."""
@@ -98,9 +101,15 @@ class Spans:
 
     def close(self, within_s: float) -> None:
         """Export what is left within this time, then let go of it; a thread that hangs is left behind."""
-        ending = threading.Thread(target=self._processor.shutdown, name="holdfast-telemetry-close", daemon=True)
+        ending = threading.Thread(target=self._end, name="holdfast-telemetry-close", daemon=True)
         ending.start()
         ending.join(within_s)
+
+    def _end(self) -> None:
+        try:
+            self._processor.shutdown()
+        except Exception as error:  # noqa: BLE001 - an exporter's end is no trouble of whoever closes.
+            log.warning("the exporter raised %s when it was shut down", type(error).__name__)
 
 
 def here() -> Place | None:

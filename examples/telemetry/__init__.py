@@ -1,0 +1,1 @@
+"""Spans of a run, with a receiver to see them arrive."""
