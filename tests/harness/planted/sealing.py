@@ -68,7 +68,7 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "consistency-believed": _believed,
     "sealer-unfenced": _unfenced,
     "any-log-key": _any_key,
-    "signature-unchecked": _unchecked,
+    "checkpoint-signature-unchecked": _unchecked,
     "endorsement-unchecked": _unendorsed,
     "pushed-once": _pushed_once,
     "witness-overlooked": _overlooked,
