@@ -15,8 +15,9 @@ import msgspec
 from holdfast.gate import Judge, PolicySet
 from holdfast.gate.granted import Granted
 from holdfast.gate.rulings import Rulings
-from holdfast.kernel.commit import Applied, Rejected
+from holdfast.kernel.commit import Applied
 from holdfast.kernel.errors import NotOpen
+from holdfast.kernel.guard import Rejected
 from holdfast.kernel.model import Contract, State
 from holdfast.kernel.ports import Blocked, GatePort, Ruling, Seen
 from holdfast.runtime import review
@@ -90,7 +91,7 @@ class Bench:
             gate = review.Unreviewed(gate, _Shown(books), out)  # type: ignore[arg-type]
         asked = gate.rule(seen)
         try:
-            asked.send(None)  # type: ignore[attr-defined]
+            asked.send(None)
         except StopIteration as ended:
             said: Ruling = ended.value
             return said

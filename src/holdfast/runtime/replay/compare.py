@@ -48,7 +48,9 @@ def _of_one(number: int, expected: Entry, actual: Entry) -> Difference | None:
     if expected.body == actual.body:
         return None
     one = decode(expected.body) if expected.body is not None else None
-    path, then, now = next(_differing("body", one, decode(actual.body or b"null")), ("body", expected.body, actual.body))
+    path, then, now = next(
+        _differing("body", one, decode(actual.body or b"null")), ("body", expected.body, actual.body)
+    )
     return Difference(number, path, then, now)
 
 

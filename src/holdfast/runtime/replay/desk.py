@@ -1,7 +1,8 @@
 """What a planner's turns and a run's handle are given in a playback: contracts from their texts, and no door out.
 
-Calls are checked by their contract alone: the Python side of a tool is not here, so a spelling that only its annotations
-know is taken from the tape. How long a drive stayed with an effect is the tape's too; what it then says of it is not.
+Calls are checked by their contract alone: the Python side of a tool is not here, so a spelling that only its
+annotations know is taken from the tape. How long a drive stayed with an effect is the tape's too; what it then says of
+it is not.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class TapeDesk:
         taken = self._job.at_once(lambda: self._spelled(tool, taken))
         return (taken, *of(contract, taken))
 
-    def cards(self, *grants: str) -> tuple[Card, ...]:
+    def cards(self, *grants: str) -> tuple[Card, ...]:  # noqa: ARG002 - as called
         """The contracts that a planner may use."""
         found: tuple[Card, ...] = self._job.at_once(self._cards)
         return found
@@ -95,11 +96,11 @@ class TapeDesk:
         """No tool is here that could say it."""
         raise UnknownTool(tool=view.tool, nearest=None, known=())
 
-    async def narrow(self, run: Run, above: tuple[str, ...], unit: str, less: dict[str, Any]) -> str:
+    async def narrow(self, run: Run, above: tuple[str, ...], unit: str, less: dict[str, Any]) -> str:  # noqa: ARG002 - as called
         """Grants are recorded; a playback makes none."""
         raise UnknownTool(tool=unit, nearest=None, known=())
 
-    def driving(self, effect: str) -> contextlib.AbstractContextManager[None]:
+    def driving(self, effect: str) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002 - as called
         """Nobody else drives here."""
         return contextlib.nullcontext()
 
@@ -107,7 +108,7 @@ class TapeDesk:
 class TapeHandle(RunHandle):
     """A run as its drive holds it. How far an effect goes while it is carried is what the tape says."""
 
-    async def carry(self, effect: str, wait_ms: int, untold: list[Effect] | None = None) -> Outcome:
+    async def carry(self, effect: str, wait_ms: int, untold: list[Effect] | None = None) -> Outcome:  # noqa: ARG002 - as called
         """Stay with an effect until the drive that is played back said something of it."""
         rest = await Wait("handle", "carry", (effect,))
         if untold is not None:

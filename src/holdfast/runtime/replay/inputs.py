@@ -19,11 +19,11 @@ from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.documents import Approver, Item, encode
 from holdfast.kernel.errors import BadArguments, HoldfastError
 from holdfast.kernel.errors.wording import BY_CODE
+from holdfast.kernel.life import KINDS
 from holdfast.kernel.model import Run
 from holdfast.runtime.replay.ledger import Ledger
 from holdfast.runtime.replay.tape import Tape
 from holdfast.store.evidence import Entry
-from holdfast.store.memory import Books
 
 TURNS = frozenset({"step", "no_answer", "told", "unfit", "reopened", "done"})
 RESTS = frozenset({"waiting", "blocked"})
@@ -32,10 +32,9 @@ MAYBE = frozenset({"stopped", "item", "precedence"})
 DECIDED = frozenset({"refused", "waiting", "admitted", "scheduled", "dispatched", "blocked", "done"})
 """Kinds of entry that say what was allowed, or that a run ended: the decisions that are judged again."""
 
-EFFECTS = frozenset(
-    """refused waiting admitted scheduled claimed released dispatched committed failed pending unknown verified
-    unconfirmed compensated taken probed checked escalated settled superseded""".split()
-)
+VERBS_WRITE = frozenset(KINDS) - BY_PEOPLE - {"late"}
+"""Kinds of entry about an effect that only a verb writes, but for those of them that a person attested."""
+
 LONGEST_READ_MS = 5_000
 """How long before its entry an instant in a document may have been read."""
 
@@ -46,6 +45,7 @@ class Sort(Enum):
     """Who came to an entry."""
 
     INPUT = auto()  # a person, a program, another run
+    WRITTEN = auto()  # the runtime, in the commit of the entry before: nothing writes it alone
     MAYBE = auto()  # the planner's turns, or somebody else
     TURN = auto()  # the planner's turns
     PROPOSED = auto()  # a call: of the planner, or of a program
@@ -53,21 +53,32 @@ class Sort(Enum):
     VERB = auto()
 
 
-def sort_of(tape: Tape, at: int, books: Books) -> Sort:
-    """Who came to this entry."""
+def sort_of(tape: Tape, at: int, *, follows_input: bool) -> Sort:
+    """Who came to this entry. ``follows_input``: the one before it was taken in as recorded."""
     entry, body = tape.entries[at], tape.bodies[at]
-    if not entry.effect:
-        after = tape.entries[at - 1].kind if at else ""
-        if entry.kind in TURNS or (entry.kind in RESTS and after != "resumed"):
-            return Sort.TURN
-        return Sort.MAYBE if entry.kind in MAYBE else Sort.INPUT
+    if entry.kind in ("document", "sets"):  # named by the store, in the commit of what they belong to
+        return Sort.INPUT if follows_input else Sort.WRITTEN
+    if not entry.effect or entry.kind == "drift":
+        return _of_the_run(tape, at, follows_input=follows_input)
     if entry.kind == "proposed" or (entry.kind == "superseded" and _next_is(tape, at, body)):
         return Sort.PROPOSED
     if entry.kind == "late":
         return Sort.LATE
-    if entry.kind not in EFFECTS or body.get("attested_by") or "builtin:restored" in body.get("rules", ()):
+    if entry.kind not in VERBS_WRITE or body.get("attested_by") or "builtin:restored" in body.get("rules", ()):
         return Sort.INPUT
     return Sort.INPUT if entry.kind in ("superseded", "compensated") else Sort.VERB
+
+
+def _of_the_run(tape: Tape, at: int, *, follows_input: bool) -> Sort:
+    entry, body = tape.entries[at], tape.bodies[at]
+    after = tape.entries[at - 1].kind if at else ""
+    if entry.kind in TURNS or (entry.kind in RESTS and after != "resumed"):
+        return Sort.TURN
+    if entry.kind == "drift":
+        return Sort.INPUT if follows_input else Sort.WRITTEN
+    if entry.kind == "item" and body.get("effect") and not body.get("must_hold"):
+        return Sort.INPUT if follows_input else Sort.WRITTEN  # a read yielded it
+    return Sort.MAYBE if entry.kind in MAYBE else Sort.INPUT
 
 
 def _next_is(tape: Tape, at: int, body: dict[str, Any]) -> bool:
@@ -103,7 +114,7 @@ class Inputs:
         """Documents in the version that is named; where only another one is known, that one."""
         for name, digest in (named or {}).items():
             kind, _, key = name.partition(":")
-            found = self._tape.document(kind, key, digest) or self._former(kind, key, digest)
+            found = self._tape.document(digest) or self._former(kind, key, digest)
             if found is None and (kind, key) not in self._ledger.books.documents and kind != "item":
                 found = self._tape.record.documents.get((kind, key))
             if found is not None:
@@ -124,12 +135,12 @@ class Inputs:
 
     # -- of the run --
 
-    def put(self, at: int) -> int:
-        """Take one entry in as it was recorded; how many entries that were."""
+    def put(self, at: int) -> None:
+        """Take one entry in as it was recorded."""
         entry, body = self._tape.entries[at], self._tape.bodies[at]
         if entry.kind == "intent":
             self._open(entry, body)
-            return 1
+            return
         if entry.kind == "waiting" and (approval := self._tape.record.approvals.get(str(body.get("approval", "")))):
             self._ledger.set_approval(
                 msgspec.structs.replace(approval, state="open", decisions=(), spent_by="", revoked_by="")
@@ -141,7 +152,6 @@ class Inputs:
             self._settle(str(body.get("about", "")))
         elif entry.kind == "document":
             self._named(body.get("documents"))
-        return 1
 
     def _open(self, entry: Entry, body: dict[str, Any]) -> None:
         fields = {name: value for name, value in body.items() if name != "under"}
@@ -257,4 +267,3 @@ def _sources(tape: Tape) -> tuple[str, ...]:
     }
     most = max(ranks, default=0)
     return tuple(ranks.get(most - at, f"(source {at})") for at in range(most))
-

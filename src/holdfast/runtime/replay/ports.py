@@ -106,11 +106,9 @@ class Job:
     def _step(self, answer: Any) -> None:
         try:
             self.wait = self._coroutine.send(answer)
-            while self.wait is None:  # a bare yield of asyncio.sleep(0)
-                self.wait = self._coroutine.send(None)
         except StopIteration as ended:
             self.over, self.result, self.wait = True, ended.value, None
-        except Exception as error:  # what the code makes of the tape is the finding, not ours to raise
+        except Exception as error:  # noqa: BLE001 - what the code makes of the tape is the finding
             self.over, self.result, self.wait = True, error, None
 
     def feed(self, answer: Any) -> None:

@@ -2,8 +2,8 @@
 
 Contracts and policies come from the texts that the store kept, never from a module; replies, answers of companions and
 of the planner are read back from the entries that recorded them. Where an entry does not say which of several answers
-it was, :func:`replies` and :func:`looks` give all that it could have been, the likeliest first; the code of today has to
-come to the recorded bytes with one of them.
+it was, all that it could have been are given, the likeliest first; the code of today has to come to the recorded bytes
+with one of them.
 
 Promises that nothing is made up: what the record lacks is :class:`holdfast.kernel.errors.NotReplayable`, by name.
 """
@@ -83,7 +83,7 @@ class Tape:
         told = body.get("facts")
         return msgspec.convert(told, dict[str, Fact]) if isinstance(told, dict) else {}
 
-    def document(self, kind: str, key: str, digest: str) -> AnyDocument | None:
+    def document(self, digest: str) -> AnyDocument | None:
         """A document in the version that an entry names by its digest; None where the record has another one."""
         return self._by_digest.get(digest)
 
@@ -116,7 +116,9 @@ class Tape:
         """Who drives the run at an entry: who wrote the next verb's entry."""
         if self.entries[at].kind == "reopened":
             return self.entries[at].by
-        return next((self.entries[i].by for i in self.ahead(at, "claimed", "admitted", "taken", "dispatched")), "driver")
+        return next(
+            (self.entries[i].by for i in self.ahead(at, "claimed", "admitted", "taken", "dispatched")), "driver"
+        )
 
     def narrowed(self, at: int, grants: tuple[str, ...]) -> tuple[str, ...]:
         """The grants beside the run's own under which the drive at an entry asks."""

@@ -59,9 +59,7 @@ def terms_of(tape: Tape, at: int) -> Terms:
     return terms
 
 
-def drive(
-    desk: TapeDesk, ports: Ports, run: Run, narrowed: tuple[str, ...], terms: Terms
-) -> Coroutine[Any, Any, Any]:
+def drive(desk: TapeDesk, ports: Ports, run: Run, narrowed: tuple[str, ...], terms: Terms) -> Coroutine[Any, Any, Any]:
     """The drive itself."""
     handle = TapeHandle(desk, run, narrowed)
     patience = Patience(tries=terms.tries, longest_wait_ms=terms.longest_wait_ms)
