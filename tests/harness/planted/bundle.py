@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.gate import notes
 from holdfast.kernel import canon
-from holdfast.runtime.bundle import answered, pack, sealed, told, ustar
+from holdfast.runtime.bundle import answered, packing, sealed, told, ustar
 from holdfast.store import evidence
 
 Put = Callable[[Any, str, Any], None]
@@ -78,7 +78,7 @@ def padding_of_a_bundle_unread(put: Put) -> None:
 
 def proofs_left_out_of_a_bundle(put: Put) -> None:
     """What was sealed is not proved to be."""
-    put(pack, "cover_of", lambda *_: None)
+    put(packing, "cover_of", lambda *_: None)
 
 
 PLANT: dict[str, Callable[[Put], None]] = {

@@ -19,8 +19,8 @@ from holdfast.kernel.model import Approval, Decision, Effect
 from holdfast.kernel.statement import answer, content_of
 from holdfast.runtime.bundle import lines
 from holdfast.runtime.bundle.findings import Checked
-from holdfast.runtime.bundle.pack import answers, pem_of
-from holdfast.runtime.bundle.read import Bundle
+from holdfast.runtime.bundle.packing import answers, pem_of
+from holdfast.runtime.bundle.reading import Bundle
 from holdfast.runtime.bundle.told import FORGED, Step
 
 

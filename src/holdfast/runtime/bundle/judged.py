@@ -19,7 +19,7 @@ from holdfast.kernel.laws.outside import Fence, IntentFirst, Stop
 from holdfast.kernel.model import Contract, Effect
 from holdfast.runtime.bundle import lines
 from holdfast.runtime.bundle.findings import Checked
-from holdfast.runtime.bundle.read import Bundle
+from holdfast.runtime.bundle.reading import Bundle
 from holdfast.runtime.bundle.told import FORGED, Step
 from holdfast.store.derived import Derived
 

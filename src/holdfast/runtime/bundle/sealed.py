@@ -22,8 +22,8 @@ from holdfast.kernel.merkle import proves_consistency, proves_inclusion
 from holdfast.runtime.bundle import lines
 from holdfast.runtime.bundle.findings import Checked, Held
 from holdfast.runtime.bundle.lines import Proof
-from holdfast.runtime.bundle.pack import pem_of, raw_signature, signed_with
-from holdfast.runtime.bundle.read import Bundle
+from holdfast.runtime.bundle.packing import pem_of, raw_signature, signed_with
+from holdfast.runtime.bundle.reading import Bundle
 from holdfast.runtime.bundle.statement import (
     ENVELOPE,
     MAX_BYTES,

@@ -21,7 +21,7 @@ from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.model import Effect, Run
 from holdfast.runtime.bundle import lines
 from holdfast.runtime.bundle.findings import Checked
-from holdfast.runtime.bundle.read import Bundle
+from holdfast.runtime.bundle.reading import Bundle
 from holdfast.store.derived import Derived, Retold
 from holdfast.store.evidence import Entry
 from holdfast.store.folding import fold

@@ -2,7 +2,7 @@
 
 Promises BadBundle with the place for whatever is no bundle, within bounds on bytes, files, lines and depth that do not
 depend on what the file claims. Opens nothing but a plain file, unpacks nothing, writes nothing. Does not judge what it
-read: :mod:`holdfast.runtime.bundle.check` does.
+read: :mod:`holdfast.runtime.bundle.checking` does.
 """
 
 from __future__ import annotations

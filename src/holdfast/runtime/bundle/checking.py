@@ -17,7 +17,7 @@ from holdfast.runtime.bundle import sealed, told
 from holdfast.runtime.bundle.answered import Answers
 from holdfast.runtime.bundle.findings import Checked, Fault, Held
 from holdfast.runtime.bundle.judged import Judge
-from holdfast.runtime.bundle.read import Bundle, opened
+from holdfast.runtime.bundle.reading import Bundle, opened
 from holdfast.runtime.bundle.statement import STATEMENT
 from holdfast.runtime.bundle.ustar import Odd
 from holdfast.runtime.record import Record

@@ -2,7 +2,7 @@
 
 Decides nothing about the record: it is written as it is, and what cannot be proved is said to be missing. Promises that
 the same record under the same checkpoint gives the same bytes, and that what is written can be read again by
-:mod:`holdfast.runtime.bundle.read`. Does not seal: whoever has the key does, before.
+:mod:`holdfast.runtime.bundle.reading`. Does not seal: whoever has the key does, before.
 """
 
 from __future__ import annotations
