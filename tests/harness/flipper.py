@@ -1,8 +1,8 @@
 """Runs pytest again and again, each time in a forked copy of a process that has its libraries at hand already.
 
 Reads one JSON array a line (how many seconds at most, the defect to plant, pytest's arguments) and answers each with
-one line when that run is over. What is imported here is what the planting plugin imports, and libraries that are not ours:
-so each copy plants its defect before any test module is imported, as a process of its own would.
+one line when that run is over. What is imported here is what the planting plugin imports, and libraries that are not
+ours: so each copy plants its defect before any test module is imported, as a process of its own would.
 """
 
 from __future__ import annotations
