@@ -1,4 +1,4 @@
-"""Stores whose workers were killed answer `run explain`: grounded, without an alarm, and never surer than the record."""
+"""Stores whose workers were killed answer `run explain`: grounded, no alarm, and never surer than the record."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_every_run_of_an_example_is_explained(
     class Kept(tempfile.TemporaryDirectory[str]):
         """The walk's folder; what is recorded in it is explained before it goes."""
 
-        def __exit__(self, *given: Any) -> None:
+        def __exit__(self, *given: object) -> None:
             for store in sorted(Path(self.name).glob("*.db")):
                 found.extend(explained(store))
             super().__exit__(*given)

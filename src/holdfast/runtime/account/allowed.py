@@ -187,7 +187,7 @@ def _declined(_trace: Trace, _life: Life, move: Moved, body: dict[str, Any], wha
     word = "said no to" if move.entry.kind == "declined" else "took back the yes to"
     evidence = body.get("evidence")
     evidence = evidence if isinstance(evidence, dict) else {}
-    reason = body.get("reason") or evidence.get("reason", "")
+    reason = body.get("reason") or evidence.get("said", "")
     yield from (Name(body.get("who", "?")), f" {word} ", *what, ": ", Said(reason), ".")
 
 
@@ -235,7 +235,7 @@ TELLS = {
 def _reviewed(move: Moved) -> Sentence:
     body = move.body or {}
     evidence = body.get("evidence")
-    reason = evidence.get("reason", "") if isinstance(evidence, dict) else ""
+    reason = evidence.get("said", "") if isinstance(evidence, dict) else ""
     parts: list[Part] = [At(move.entry.at_ms), " ", Name(move.entry.by), " looked at the yes that was said alone to "]
     parts += [Name(body.get("effect", "an effect")), ": ", Said(reason), "."]
     return sentence(parts, [move, str(body.get("approval", "")), str(body.get("effect", ""))])

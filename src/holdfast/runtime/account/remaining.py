@@ -33,12 +33,14 @@ SHOWN = 6
 def what_is_unknown(trace: Trace, lives: Iterable[Life], *, whole: bool, covered: int | None) -> Iterator[Sentence]:
     """What the record cannot tell."""
     lives = tuple(lives)
+    names = {life.id for life in lives}
+    about = [move for move in trace.moves if whole or move.entry.effect in names]
     found = False
     for life in lives:
         for told in (*_effect(life), *said_otherwise(trace, life)):
             found = True
             yield told
-    for told in (*_redacted(trace, lives, whole=whole), *_uncovered(trace, covered)):
+    for told in (*_redacted(trace, about), *_uncovered(about, covered)):
         found = True
         yield told
     if not found:
@@ -67,10 +69,8 @@ def _effect(life: Life) -> Iterator[Sentence]:
         )
 
 
-def _redacted(trace: Trace, lives: tuple[Life, ...], *, whole: bool) -> Iterator[Sentence]:
+def _redacted(trace: Trace, about: list[Moved]) -> Iterator[Sentence]:
     """Entries of which something was taken out."""
-    names = {life.id for life in lives}
-    about = [move for move in trace.moves if whole or move.entry.effect in names]
     gone = [move for move in about if move.body is None]
     stands_in = [move for move in about if move.body is not None and move.stands_in]
     told = [entry for entry in trace.record.beside if entry.kind == "redacted"]
@@ -81,15 +81,13 @@ def _redacted(trace: Trace, lives: tuple[Life, ...], *, whole: bool) -> Iterator
             yield sentence([f"Not known is what stood in entries that {word}: {numbers}{more}."], [*those, *told])
 
 
-def _uncovered(trace: Trace, covered: int | None) -> Iterator[Sentence]:
+def _uncovered(about: list[Moved], covered: int | None) -> Iterator[Sentence]:
     """Entries that no checkpoint covers; ``covered``: the size of the newest one, None where nobody looked."""
-    if covered is None or not trace.moves:
-        return
-    after = [move for move in trace.moves if move.entry.pos > covered]
+    after = [move.entry for move in about if covered is not None and move.entry.pos > covered]
     if after:
-        many = f"{len(after)} of its {len(trace.moves)} entries are" if len(after) > 1 else "Its last entry is"
+        many = f"{len(after)} of its {len(about)} entries are" if len(after) > 1 else "Its last entry is"
         text = f"{many} not covered by a checkpoint: that nothing was cut off after them cannot be shown."
-        yield sentence([text], [after[0].entry, after[-1].entry])
+        yield sentence([text], [after[0], after[-1]])
 
 
 # ------------------------------------------------------------------------------------------------- who moves next
