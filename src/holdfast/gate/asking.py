@@ -19,6 +19,7 @@ from holdfast.kernel.guard import Guard
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import Approval, Contract, Effect, State
 from holdfast.kernel.ports import Ruling, Seen
+from holdfast.kernel.standin import holds_stand_in
 from holdfast.kernel.statement import answer, content_of
 
 
@@ -33,6 +34,8 @@ def stop_reason(seen: Seen, contract: Contract | None) -> str:
         return f"the tool {view.tool} is not registered here"
     if run.state != "open":
         return f"the run is {run.state}"
+    if holds_stand_in(view.args):
+        return "its arguments hold a stand-in where a value was redacted, and nobody is sent that"
     return too_late(run.deadline_ms, contract, seen.now_ms)
 
 

@@ -66,7 +66,7 @@ def why_not(value: object) -> str:
         return "true, false and null are no values that say anything about somebody"
     if isinstance(value, str) and STAND_IN.search(value):
         return "it is a stand-in already"
-    if isinstance(value, str) and len(fold(value).strip()) < LEAST_CHARS:
+    if isinstance(value, str) and len(bare := fold(value).strip()) < LEAST_CHARS - _dense(bare):
         return f"a text of fewer than {LEAST_CHARS} characters would be taken out of words all over the record"
     if isinstance(value, int | float) and len(_digits(value)) < LEAST_CHARS:
         return f"a number of fewer than {LEAST_CHARS} digits stands for too much else"
@@ -248,6 +248,11 @@ def _leaves(value: object) -> Iterator[str | int | float]:
             yield from _leaves(part)
     elif isinstance(value, str | int | float) and not why_not(value):
         yield value
+
+
+def _dense(text: str) -> bool:
+    """Whether every character is a letter of a script without case, of which two may be a whole name."""
+    return text.isalpha() and text.upper() == text.lower()
 
 
 def _digits(number: float) -> str:

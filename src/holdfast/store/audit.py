@@ -247,7 +247,7 @@ class Folds:
             if wrong or (row.state == "open" and (met or declined)):
                 said = "spent" if spent else f"yes from {row.yes}, no from {row.no}"
                 broken(self._run.id, seq, f"{approval}.state", said, row.state)
-            whole = row.nonce or not took_nonce(self._db, approval)
+            whole = row.nonce or not took_nonce(self._db, row)
             if view is not None and row.content and whole and (content := content_of(view, row)) != row.content:
                 broken(self._run.id, seq, f"{approval}.content", content, row.content)
             for number, given in enumerate(row.decisions if good is not None else ()):

@@ -22,9 +22,10 @@ from holdfast.kernel.canon import decode, encode
 from holdfast.kernel.commit import Change
 from holdfast.kernel.errors import NotRedacted
 from holdfast.kernel.guard import Rejected
+from holdfast.kernel.model import Approval
 from holdfast.kernel.standin import STAND_IN, StandIns
 from holdfast.store import rows
-from holdfast.store.survey import AT_ONCE, Asked, Survey
+from holdfast.store.survey import AT_ONCE, Asked, Survey, digest_of
 
 if TYPE_CHECKING:
     from holdfast.store import SqliteStore
@@ -103,9 +104,14 @@ def known(db: apsw.Connection, stand: StandIns) -> tuple[str, ...]:
     return tuple(name for name in stand.names if name in said)
 
 
-def took_nonce(db: apsw.Connection, request: str) -> bool:
-    """Whether an entry says that a redaction took the nonce of this request: then its content opens no more."""
-    return any(request in decode(body).get("requests", ()) for (body,) in db.execute(_SAID))
+def took_nonce(db: apsw.Connection, row: Approval) -> bool:
+    """Whether an entry says that a redaction took the nonce of this request and left it as it is: its content opens no
+    more, and what was asked and answered is bound by that entry instead.
+    """
+    said = ""
+    for (body,) in db.execute(_SAID):
+        said = decode(body).get("requests", {}).get(row.id, said)
+    return bool(said) and said == digest_of(row)
 
 
 def _found(db: apsw.Connection, stand: StandIns, asked: Asked) -> Survey:

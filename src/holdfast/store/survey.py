@@ -16,12 +16,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import apsw
+from msgspec.structs import replace
 
 from holdfast.kernel.canon import decode, encode
 from holdfast.kernel.commit import Note
 from holdfast.kernel.documents import decode as decode_document
 from holdfast.kernel.documents import encode as encode_document
 from holdfast.kernel.errors import NotRedacted
+from holdfast.kernel.model import Approval
 from holdfast.kernel.standin import STAND_IN, StandIns
 from holdfast.store import bodies, rows
 
@@ -79,6 +81,11 @@ class Asked(NamedTuple):
     who: str
     reason: str
     evidence: Plain
+
+
+def digest_of(row: Approval) -> str:
+    """What binds a request without its nonce: SHA-256 of what was asked and answered, and not of what became of it."""
+    return hashlib.sha256(rows.encode(replace(row, state="", spent_by="", revoked_by="", reviewed_by=""))).hexdigest()
 
 
 class Survey:
@@ -255,6 +262,7 @@ class Survey:
         """A digest of a body as an earlier redaction left it would tell what is taken out of it now."""
         while True:
             names = {body.name for body in self.bodies.values()}
+            names |= self.approvals.keys()
             before = len(self.bodies)
             for row in self._db.execute(_OF_KIND, (KIND,)):
                 self._change(row, partial(self._forgot, names))
@@ -262,8 +270,11 @@ class Survey:
                 return
 
     def _forgot(self, names: set[str], body: Plain, _: Plain | None) -> Plain:
-        entries = body.get("entries", {})
-        return body | {"entries": {n: self._stand.of_digest(d) if n in names else d for n, d in entries.items()}}
+        said = {part: body[part] for part in ("entries", "requests") if part in body}
+        return body | {
+            part: {name: self._stand.of_digest(d) if name in names else d for name, d in of.items()}
+            for part, of in said.items()
+        }
 
     # -- what comes of it --
 
@@ -280,7 +291,7 @@ class Survey:
                 "stand_ins": list(self._stand.names),
             }
             if requests := names[start : start + AT_ONCE]:
-                part["requests"] = requests
+                part["requests"] = {name: digest_of(rows.decode_approval(self.approvals[name])) for name in requests}
             said.append(Note(kind=KIND, by=asked.who, body=part | asked.evidence))
         return tuple(said)
 
