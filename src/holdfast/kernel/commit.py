@@ -396,5 +396,5 @@ def _late(change: Change, current: Effect, rows: Tables, now_ms: int) -> Effect:
     if reply.get("kind") == "ack" and current.state in NOT_OUTSIDE:
         said = "a late reply says it happened"
         why = {"effect": current.id, "class": "outside, though recorded as absent", "why": said}
-        rows.append(Line(current.run, current.id, "drift", "", "", now_ms, draft.by, 0, why))
+        rows.append(Line(current.run, "", "drift", "", "", now_ms, draft.by, 0, why))  # the run's: it is no move
     return after
