@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from holdfast.adapters.telemetry.facts import of_reply
 from holdfast.adapters.telemetry.spans import at
 from holdfast.adapters.telemetry.watcher import Watcher
 from holdfast.kernel.answers import Checked, Doubt, Found, Reply
@@ -97,7 +96,7 @@ class WatchedBody:
             with at(place):
                 reply = await self._body.send(replace(request, trace=place.traceparent))
         finally:
-            self._watcher.sent(request.effect, place, of_reply(reply), start_ns)
+            self._watcher.sent(request.effect, place, reply, start_ns)
         return reply
 
 

@@ -107,7 +107,7 @@ class Spans:
 
     def _end(self) -> None:
         try:
-            self._processor.shutdown()
+            self._processor.shutdown()  # type: ignore[no-untyped-call]
         except Exception as error:  # noqa: BLE001 - an exporter's end is no trouble of whoever closes.
             log.warning("the exporter raised %s when it was shut down", type(error).__name__)
 

@@ -23,6 +23,7 @@ from holdfast.adapters.telemetry import names as n
 from holdfast.adapters.telemetry.facts import Facts
 from holdfast.adapters.telemetry.spans import Spans, here
 from holdfast.adapters.telemetry.trace import CARRIED, Place, read, span_of, trace_of
+from holdfast.kernel.answers import Reply
 from holdfast.kernel.canon import decode
 from holdfast.kernel.commit import Applied, Change, Verdict
 from holdfast.kernel.life import Draft
@@ -249,11 +250,11 @@ class Watcher:
         return max((entry.at_ms for entry in entries if entry.kind == "reopened"), default=0)
 
     @quiet
-    def sent(self, effect: str, place: Place, told: Facts, start_ns: int) -> None:
+    def sent(self, effect: str, place: Place, reply: Reply, start_ns: int) -> None:
         """An attempt came back."""
         view = self._effect(effect)
         assert view is not None, "it was dispatched a moment ago"
-        last = view.attempts[-1]
+        last, told = view.attempts[-1], facts.of_reply(reply)
         said = facts.of_attempt(view, last.number, last.token, resend=last.resend) | told.attributes
         self._live(f"attempt {view.tool}", place, self._of_effect(view), told._replace(attributes=said), start_ns)
 
