@@ -183,7 +183,7 @@ def _empty_log(db: apsw.Connection, busy_ms: int) -> None:
             return
         if time.monotonic() > until:
             raise apsw.BusyError("somebody reads the store all the while")
-        time.sleep(0.01)
+        time.sleep(0.01)  # SQLite has no queue to stand in until the last reader is done
 
 
 def _left(path: str, values: Iterable[str]) -> int:

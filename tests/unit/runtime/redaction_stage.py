@@ -13,7 +13,7 @@ from typing import Any
 import holdfast as hf
 from holdfast.adapters.models.prompt import ask
 from holdfast.kernel.standin import StandIns
-from holdfast.runtime import people
+from holdfast.runtime import approvers, grants, people
 from holdfast.runtime.planner import Answer, Made, Proposed, View
 from holdfast.runtime.redact import Redacted, Wanted, take_out
 from holdfast.store import open_store
@@ -168,6 +168,12 @@ class Scene:
         """The whole life of an order: seen, asked, approved, sent, verified, ended. Its run, and its effect."""
         async with self.opened() as app:
             register(app.store, "ann", "bob", groups=("admins",))
+            root = key_of("root")
+            approvers.regroup(app.store, "bob", ("admins",), signer=root, reason=f"bob lives at {address}")
+            approvers.regroup(app.store, "bob", ("admins", "night"), signer=root, reason="bob moved")
+            approvers.regroup(app.store, "ann", ("admins",), signer=root, reason=f"ann lives near {address}")
+            less = grants.Less(tools=("*",), resources=("*",), environments=("*",), classes=("*",))
+            grants.give(app.store, "bot", less, reason=f"until {address} is served", key=key_of("ann"))
             run = await app.begin(self.intent(address))
             mail = f"please ship to {address}"
             await run.saw("webhook", mail, kind="untrusted", about=f"mail of {address}", keep=True)

@@ -291,7 +291,7 @@ class NotRedacted(UsageError):
     code = "HF-U25-not-redacted"
     what_happened = "Nothing was redacted in {what}: {why}."
     what_to_do = "Settle what is open first, and name what is to go exactly as it is recorded."
-    next_command = "holdfast evidence verify"
+    next_command = "holdfast evidence redact {what} --dry-run"
     what: str
     why: str
 
