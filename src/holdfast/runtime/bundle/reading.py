@@ -46,10 +46,11 @@ def opened(path: str | Path) -> Bundle:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise BadBundle(file=name, where="the file", why=f"it cannot be opened: {why}") from None
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(handle)
+        raise BadBundle(file=name, where="the file", why="it is no plain file")
     with os.fdopen(handle, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise BadBundle(file=name, where="the file", why="it is no plain file")
         if about.st_size > ustar.MAX_BYTES:
             why = f"it has {about.st_size} bytes, and a bundle has at most {ustar.MAX_BYTES}"
             raise BadBundle(file=name, where="the file", why=why)

@@ -188,7 +188,9 @@ def _documents(bundle: Bundle, derived: Derived, found: Checked) -> None:
         name = key_of(document)
         told = derived.documents.get(name)
         digest = hashlib.sha256(written(document)).hexdigest()
-        if told is None and derived.silent:
+        if told is None and document.run not in ("", bundle.record.run.id):
+            found.not_checked.append(f"{name}: it is named by the entries of {document.run}, and is not proved here")
+        elif told is None and derived.silent:
             found.not_checked.append(f"{name}: what named it was redacted")
         elif told is None or told.digest != digest:
             found.fault(lines.DOCUMENTS, line, name, told.digest if told is not None else "no such document", digest)
