@@ -53,7 +53,12 @@ class Life:
             """Say no, always."""
             raise hf.DidNotHappen("the outside says no")
 
-        changing: dict[str, Any] = {"effect": "irreversible", "owner": "billing", "lands_within": "10ms", "no_probe": "none"}
+        changing: dict[str, Any] = {
+            "effect": "irreversible",
+            "owner": "billing",
+            "lands_within": "10ms",
+            "no_probe": "none",
+        }
         tool = hf.tool(
             **changing, resource="invoice:{invoice}", identity=("invoice",), volatile=("note",), keyed="24h",
             cost=hf.cost("amount", "EUR"),
