@@ -88,6 +88,7 @@ HASH_LIKE = (
     "SELECT 1 FROM entry WHERE lower(hex(hash)) LIKE ?1 UNION ALL SELECT 1 FROM archived WHERE lower(hex(hash)) LIKE ?1"
     " LIMIT 1"
 )
+LAST_REDACTION = "SELECT coalesce(max(by_pos), 0) FROM redaction"
 HASH_AT = "SELECT hash FROM entry WHERE pos = ?1 UNION ALL SELECT hash FROM archived WHERE pos = ?1"
 ADD_ENTRY = (
     "INSERT INTO entry"

@@ -84,6 +84,8 @@ class SqliteSource:
         self._all_facts = False
         self._meta: tuple[Any, ...] | None = None
         self._salts = b""
+        self._version = 0  # of the file, when it was last asked for redactions
+        self._redacted = 0  # where the last redaction is said
 
     def begin(self) -> None:
         """A new transaction: forget every row of the one before."""
@@ -124,11 +126,22 @@ class SqliteSource:
         n, effect, version, view = row
         if view is not None:
             return rows.decode_effect(view)
+        self._forget()
         kept = self.ended.get(effect)
         if kept is None or kept.version != version:
             kept = self._fold(n, effect)
             self.keep(kept)
         return kept
+
+    def _forget(self) -> None:
+        """A redaction changes what entries say and no version: what was folded before it is not remembered."""
+        there = self.db.data_version()
+        if there != self._version:
+            self._version = there
+            said = self.db.execute(rows.LAST_REDACTION).get
+            if said != self._redacted:
+                self._redacted = said
+                self.ended.clear()
 
     def keep(self, effect: Effect) -> None:
         """Remember the record of an effect at its end, which its row does not hold."""

@@ -449,6 +449,22 @@ async def test_many_bodies_are_named_by_several_entries(scene: Scene, monkeypatc
     scene.verify()
 
 
+async def test_another_process_does_not_remember_what_was_taken_out(scene: Scene) -> None:
+    """A record at its end is folded once and kept, until somebody else redacts: then it is folded anew."""
+    _, effect = await scene.ordered()
+    other = scene.store()
+    try:
+        before = other.read_now(effect).effect
+        assert before is not None
+        assert before.args["address"] == ADDRESS
+        [name] = scene.redact(effect, arguments=("address",)).stand_ins
+        for view in (other.read_now(effect).effect, other.reading.effect(effect), other.latest_now(before.identity)):
+            assert view is not None
+            assert view.args["address"] == name
+    finally:
+        other.close_now()
+
+
 def test_the_state_directory_is_this_tests_own(scene: Scene) -> None:
     """Nothing here touches what the machine remembers of real stores."""
     assert os.environ["HOLDFAST_STATE_DIR"].startswith(str(scene.folder))

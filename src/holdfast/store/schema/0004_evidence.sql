@@ -56,6 +56,7 @@ CREATE TABLE redaction (
     by_pos INTEGER NOT NULL,
     digest BLOB NOT NULL CHECK (length(digest) = 32)
 ) STRICT;
+CREATE INDEX redaction_by ON redaction (by_pos);
 
 -- Runs whose entries lie in a file: the entry that says so, the file's name and SHA-256, how many entries, and where the
 -- last of them stands.
