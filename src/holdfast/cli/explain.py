@@ -36,10 +36,12 @@ def explain(
 
     if Path(of).is_file():
         from holdfast.runtime.bundle import opened
+        from holdfast.runtime.bundle import record as held
 
-        bundle = opened(of)
-        covered = bundle.checkpoint.size if bundle.checkpoint is not None else 0
-        return explain_page(account(bundle.record, effect=_effect(bundle.record, effect), covered=covered))
+        record = held(of)  # raises BadBundle for one that does not hold together
+        note = opened(of).checkpoint
+        covered = note.size if note is not None else 0
+        return explain_page(account(record, effect=_effect(record, effect), covered=covered), bundle=of)
     with reading(shared) as store:
         record = record_of(store, store.find(of, "run"))
         newest = store.tree().latest()

@@ -42,13 +42,16 @@ def _part(part: Any, day: str) -> str:
             return str(part)
 
 
-def explain_page(given: Account) -> Page:
-    """The page of an account. Exit code 1: an alarm was raised."""
+def explain_page(given: Account, *, bundle: str = "") -> Page:
+    """The page of an account, read from a store or from this ``bundle``. Exit code 1: an alarm was raised."""
     page = Page(data=_data(given), exit_code=1 if given.alarms else 0)
     page.counts = {"sentences": sum(len(answer.sentences) for answer in given.answers), "alarms": len(given.alarms)}
     day = next((part for part in _moments(given)), "")
     page.head(f"run {given.run}", Span(f"  {given.effect}" if given.effect else "", "head"))
     page.line(Span(f"  {NOTE}{f'; times without a date are of {day}' if day else ''}", "quiet"))
+    if bundle:
+        held = f"from the bundle {escaped(bundle)}, which holds together; who signed it: holdfast evidence verify FILE"
+        page.line(Span(f"  {held}", "quiet"))
     for alarm in given.alarms:
         page.line(Span(f"  ✗ alarm ({alarm.code})  ", "bad"), told(alarm.told), _rests(alarm.told, given.run))
     for number, answer in enumerate(given.answers, 1):

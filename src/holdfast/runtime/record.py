@@ -69,8 +69,8 @@ class Moved(NamedTuple):
 
     @property
     def stands_in(self) -> bool:
-        """Whether stand-ins are where values were."""
-        return self.entry.salt is None
+        """Whether stand-ins are where values were: such a body has no salt any more (an empty one, in a store)."""
+        return self.body is not None and not self.entry.salt
 
 
 def moves(record: Record) -> Iterator[Moved]:
