@@ -76,7 +76,7 @@ def examined(
     settings: Settings | None, *, wall: Callable[[], int], boot: Callable[[], int], state: Path | None = None
 ) -> list[Finding]:
     """Everything that was looked at, in the order of the page. ``wall`` and ``boot`` give milliseconds."""
-    from holdfast.cli.examine import access, disk, machine, record, rules
+    from holdfast.cli.examine import access, disk, machine, record, rules, seals
     from holdfast.report.doctor import fine, skipped
     from holdfast.store.heads import state_directory
 
@@ -91,6 +91,7 @@ def examined(
         found += guarded(disk.log_size, path)
         found += guarded(access.store_files, path)
         found += guarded(access.directories, path, state or state_directory())
+        found += guarded(seals.key, settings)
         files = rules.tool_files(settings)
         found += guarded(access.rules, files)
         known: list[Contract] = []
@@ -120,7 +121,7 @@ def of_store(
     boot: Callable[[], int],
 ) -> tuple[list[Finding], int | None]:
     """What the store's records say, and the highest time that it has seen."""
-    from holdfast.cli.examine import record, rules
+    from holdfast.cli.examine import record, rules, seals
     from holdfast.cli.shared import translated
     from holdfast.kernel.errors import HoldfastError
     from holdfast.report.doctor import of_error
@@ -135,6 +136,7 @@ def of_store(
                 high_ms = store.reading.source.meta[4]
                 for look in (record.standing, record.newest, record.open_effects):
                     found += guarded(look, store)
+                found += guarded(seals.seals, store, settings)
                 facts = {fact.scope: fact for fact in store.facts()}
                 found += guarded(rules.in_force, settings, known, policy_set, facts, store.open_effects())
             finally:

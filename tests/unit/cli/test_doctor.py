@@ -45,6 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert run(["init", str(home)]) == 0
     monkeypatch.chdir(home)
     book()
+    assert run(["evidence", "seal"]) == 0
     yield home
     forget()
 
@@ -107,7 +108,8 @@ def test_nothing_is_found_wrong_in_a_working_project(home: Path, capsys: pytest.
     assert wrong(found) == {}
     parts = {one["about"] for one in found.values()}
     assert parts == {
-        "config", "python", "libraries", "clock", "disk", "access", "tools", "policy", "store", "evidence", "ports",
+        "config", "python", "libraries", "clock", "disk", "access", "tools", "policy", "store", "evidence", "sealing",
+        "ports",
     }  # fmt: skip
     assert not [one for one in found.values() if one["sign"] == "not looked at"]
 

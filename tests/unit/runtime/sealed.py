@@ -7,10 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from holdfast.gate import logkey
+from holdfast.gate.notes import signed
 from holdfast.gate.signing import Key
+from holdfast.kernel.canon import decode
+from holdfast.kernel.checkpoint import Checkpoint
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.runtime.sealer import Evidence, Pace, Sealing
 from holdfast.store import SqliteStore, open_store
+from holdfast.store.tree import Sealed
 
 FAST = Pace(lease_ms=60_000)
 
@@ -50,3 +55,22 @@ def write(store: SqliteStore, count: int, kind: str = "told") -> None:
     store.commit_now(
         Change(run=STORE_RUN_ID, notes=tuple(Note(kind=kind, by="test", body={"n": n}) for n in range(count)))
     )
+
+
+def more(sealing: Sealing, count: int = 3) -> Sealed:
+    """More entries, sealed; nobody is told yet."""
+    write(sealing._store, count)
+    sealed = sealing.seal()
+    assert sealed is not None
+    return sealed
+
+
+def forks(sealing: Sealing) -> list[dict[str, Any]]:
+    """What the log says of forks."""
+    return [decode(e.body) for e in sealing._store.entries("ru_store") if e.kind == "log_forked"]
+
+
+def another(sealing: Sealing, place: Place, size: int) -> str:
+    """A note of this log's own key over a root that this log never had."""
+    name = logkey.origin(sealing._store)
+    return signed(Checkpoint(name, size, b"x" * 32), Key.load(name, place.key)).note
