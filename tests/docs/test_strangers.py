@@ -11,7 +11,7 @@ import pytest
 
 from holdfast.gate.notes import verifier_of
 from holdfast.gate.signing import Key
-from holdfast.runtime.bundle import ustar
+from holdfast.runtime.bundle import check, read, ustar
 from holdfast.runtime.bundle.statement import ENVELOPE, STATEMENT, envelope, pae
 from tests.docs.strangers import ENVIRONMENT, carried_out, steps
 from tests.unit.runtime.bundle.forging import repacked, stated
@@ -53,6 +53,25 @@ async def test_page_for_strangers_passes_on_a_good_bundle(good: Made, tmp_path: 
     assert (failed, len(steps())) == ("", 10), printed
     for wanted in ("intended: refund the duplicate", "decided:", "dana yes", "dispatched", "verified: ef_"):
         assert wanted in printed
+
+
+@pytest.mark.slow
+async def test_page_passes_where_values_were_redacted_and_only_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chain holds over bodies with stand-ins; a body that nobody redacted does not pass for one."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    redacted = await made(tmp_path, calls=2, without=("seen by me",))
+    assert b"seen by me" not in redacted.data
+    found = check(read(redacted.data), [verifier_of(redacted.key)])
+    assert (found.faults, found.sealed) == ([], True)
+    assert any("redacted" in text for text in found.not_checked)
+    failed, printed = carried_out(tmp_path / "stranger", redacted.data, told(redacted))
+    assert failed == "", printed
+    lie = _signed_anew("bodies.jsonl", rb'"salt":"[0-9a-f]+"', rb'"salt":null')(redacted)
+    assert "bodies.jsonl" in {fault.file for fault in check(read(lie)).faults}
+    failed, printed = carried_out(tmp_path / "lie", lie, told(redacted))
+    assert failed == "entries", printed
 
 
 def _altered(name: str, old: bytes, new: bytes) -> Callable[[Made], bytes]:

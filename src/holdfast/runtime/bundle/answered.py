@@ -19,7 +19,7 @@ from holdfast.kernel.model import Approval, Decision, Effect
 from holdfast.kernel.statement import answer, content_of
 from holdfast.runtime.bundle import lines
 from holdfast.runtime.bundle.findings import Checked
-from holdfast.runtime.bundle.packing import answers, pem_of
+from holdfast.runtime.bundle.packing import SIGNATURE, answers, pem_of
 from holdfast.runtime.bundle.reading import Bundle
 from holdfast.runtime.bundle.told import FORGED, Step
 
@@ -94,7 +94,9 @@ class Answers:
             elif asked is not None and not self._bodies_gone:
                 self._request(line, approval, asked)
             for name, given, person in answers(record, approval):
-                expected |= {f"{name}.statement", f"{name}.sig"} | ({f"{name}.pem"} if person is not None else set())
+                if SIGNATURE.fullmatch(given.signature):
+                    expected |= {f"{name}.statement", f"{name}.sig"}
+                    expected |= {f"{name}.pem"} if person is not None else set()
                 signatures += self._signed(line, approval, name, given, person)
         for name in sorted(found_ for found_ in self._bundle.files if found_.startswith("approvals/")):
             if name not in expected:
@@ -119,6 +121,11 @@ class Answers:
     def _signed(self, line: int, approval: Approval, name: str, given: Decision, person: Approver | None) -> int:
         """One answer: the bytes that were signed, the signature, and the key. How many could be checked."""
         files, found = self._bundle.files, self._found
+        if not SIGNATURE.fullmatch(given.signature):
+            if not self._bodies_gone:
+                found.fault(lines.APPROVALS, line, "signature", "128 hexadecimal digits", given.signature)
+            found.not_checked.append(f"the answer of {given.who} on {approval.id}: it was redacted, with its signature")
+            return 0
         message = answer(approval, given)
         if files.get(f"{name}.statement") != message:
             found.fault(f"{name}.statement", 0, "bytes", f"the answer of {given.who} in line {line}", "something else")

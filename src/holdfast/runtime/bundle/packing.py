@@ -8,6 +8,7 @@ the same record under the same checkpoint gives the same bytes, and that what is
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -30,6 +31,8 @@ from holdfast.runtime.bundle.lines import Proof, Proofs
 from holdfast.runtime.bundle.readme import readme
 from holdfast.runtime.bundle.statement import ENVELOPE, STATEMENT, Head, envelope, pae, statement
 from holdfast.runtime.record import Record
+
+SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
 
 class Sealed(Protocol):
@@ -164,6 +167,8 @@ def _answers(record: Record, approval: Approval) -> dict[str, bytes]:
     """What each person signed, with the raw signature and the public key beside it."""
     files: dict[str, bytes] = {}
     for name, given, person in answers(record, approval):
+        if not SIGNATURE.fullmatch(given.signature):
+            continue  # what was signed is redacted, and its signature with it
         files[f"{name}.statement"] = answer(approval, given)
         files[f"{name}.sig"] = bytes.fromhex(given.signature)
         if person is not None:

@@ -14,7 +14,9 @@ from holdfast.gate.notes import signed
 from holdfast.gate.signing import Key
 from holdfast.kernel.checkpoint import Checkpoint
 from holdfast.runtime.bundle import cover_of, pack
+from holdfast.runtime.cancel import cancel
 from holdfast.runtime.record import Record, record_of
+from holdfast.runtime.redact import Wanted, take_out
 from holdfast.store import open_store
 from holdfast.store.tree import Tree, connected
 from tests import approving
@@ -67,7 +69,7 @@ async def ran(folder: Path, calls: int = 1) -> tuple[str, str]:
         for number in range(calls):
             waiting = await run.call(hf.Call("refund", {"invoice_id": f"in_{number}", "amount": 700}))
             assert isinstance(waiting, hf.Waiting), waiting
-            approving.approve(app.store, waiting.request, "dana", reason="seen")
+            approving.approve(app.store, waiting.request, "dana", reason="seen by me")
             settled = await waiting.settled()
             assert isinstance(settled, hf.Verified), settled
         refused = await run.call(hf.Call("refund", {"invoice_id": "in_x", "amount": 5_000}))
@@ -90,11 +92,15 @@ def seal(store: Any, key: Key, db_path: str) -> None:
         db.close()
 
 
-async def made(folder: Path, *, calls: int = 1, sealed: bool = True) -> Made:
-    """The bundle."""
+async def made(folder: Path, *, calls: int = 1, sealed: bool = True, without: tuple[str, ...] = ()) -> Made:
+    """The bundle; ``without`` these texts, which are redacted before."""
     spec, run = await ran(folder, calls)
     store = open_store(spec)
     try:
+        if without:
+            cancel(store, run, who="dana", vouched_by="these tests", reason="over")
+            wanted = Wanted(run, (), without, "nobody needs it any more")
+            take_out(store, wanted, key=approving.key_of("root"))
         key = Key.make(origin(store))
         if sealed:
             seal(store, key, str(folder / "holdfast.db"))
