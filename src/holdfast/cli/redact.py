@@ -13,7 +13,7 @@ from holdfast.report.page import Page
 STORE_RUN = "ru_store"
 KeyFile = Annotated[str, Parameter(name="--key")]
 Arguments = Annotated[tuple[str, ...], Parameter(name="--argument", negative="")]
-Values = Annotated[tuple[str, ...], Parameter(name="--value", negative="")]
+Values = Annotated[tuple[str, ...], Parameter(name="--value", negative="", allow_leading_hyphen=True)]
 
 
 def redact(

@@ -7,6 +7,8 @@ a nonce can only be made by whoever still finds that in the files.
 
 from __future__ import annotations
 
+import base64
+import functools
 import hashlib
 import re
 from collections.abc import Iterator
@@ -80,12 +82,12 @@ class Attacker:
             patch.setattr(Key, "sign", noted)
             yield
 
-    def finds(self, path: Path, value: str, candidate: str) -> list[str]:
+    def finds(self, path: Path, value: str, candidate: str, *beside: Path) -> list[str]:
         """What in the files fits the candidate, of all that was made of ``value``; empty: nothing tells it from others.
 
-        Digests that were made of such digests are followed.
+        Digests that were made of such digests are followed. ``beside`` are other files that lie about.
         """
-        there = _tokens(path)
+        there = _tokens(path, *beside)
         old, new = value.encode(), candidate.encode()
         again: dict[bytes, bytes] = {}
         found: list[str] = []
@@ -125,6 +127,12 @@ class Attacker:
         return True
 
 
+def _tokens(*paths: Path) -> Tokens:
+    """What is in a store's file, and in any others."""
+    read = [_read(path, path.stat().st_mtime_ns) for path in paths]
+    return Tokens(frozenset().union(*(t.hexes for t in read)), frozenset().union(*(t.salts for t in read)))
+
+
 class Tokens(NamedTuple):
     """Everything in a store's file that may be a digest, a signature or a salt."""
 
@@ -132,7 +140,13 @@ class Tokens(NamedTuple):
     salts: frozenset[bytes]
 
 
-def _tokens(path: Path) -> Tokens:
+@functools.cache
+def _read(path: Path, stamp: int) -> Tokens:
+    if path.read_bytes()[:6] != b"SQLite":
+        raw = path.read_bytes()
+        inner = [base64.b64decode(text) for text in re.findall(rb"[A-Za-z0-9+/]{24,}={0,2}", raw) if len(text) % 4 == 0]
+        hexes = {word.decode() for part in (raw, *inner) for word in re.findall(rb"[0-9a-f]{16,128}", part)}
+        return Tokens(frozenset(hexes), frozenset(part for part in inner if len(part) == 16))
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     hexes: set[str] = set()
     salts: set[bytes] = set()
