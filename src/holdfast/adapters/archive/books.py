@@ -23,7 +23,7 @@ from holdfast.adapters.archive.sheets import (
 from holdfast.kernel.documents import AnyDocument, decode
 from holdfast.kernel.errors import NotReplayable
 from holdfast.kernel.model import Approval, Effect, Run
-from holdfast.runtime.record import Record, record_of
+from holdfast.runtime.record import Books, Record, record_of
 from holdfast.store import rows
 from holdfast.store.evidence import Entry
 
@@ -113,12 +113,35 @@ def holding(path: Path, run: str) -> ArchiveBooks | None:
     return None
 
 
-def record(path: Path, run: str) -> Record:
+class Both:
+    """An archived run beside the store that it left: what is the run's from the archive, all else as it is now."""
+
+    def __init__(self, archive: ArchiveBooks, store: Books) -> None:
+        """Over the archive that holds the run, and the open store."""
+        self.run, self.approval = archive.run, archive.approval
+        self.status = store.status
+        self._archive, self._store = archive, store
+
+    def entries(self, of: str) -> list[Entry]:
+        """Entries of the store's own run from the store, others from the archive."""
+        return self._store.entries(of) if of == rows.STORE_RUN else self._archive.entries(of)
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document."""
+        return self._store.document(kind, key) or self._archive.document(kind, key)
+
+    def documents(self, kind: str, run: str = "", limit: int = 10_000) -> list[AnyDocument]:
+        """Documents of a kind: those of a run from the archive, others from the store."""
+        return (self._archive if run else self._store).documents(kind, run, limit)
+
+
+def record(path: Path, run: str, store: Books | None = None) -> Record:
     """The record of a run from the archive, or the directory of archives, at a path. Raises NotReplayable, ChainBroken.
 
+    With ``store`` grants, keys and the store's own run are as they are there now, else as they were at its writing.
     What it says was not checked: :func:`holdfast.adapters.archive.verify` does that.
     """
     books = holding(path, run)
     if books is None:
         raise NotReplayable(run=run, why=f"no archive at {path} holds it")
-    return record_of(books, run)
+    return record_of(books if store is None else Both(books, store), run)

@@ -303,7 +303,7 @@ class NotArchived(UsageError):
     what_happened = "Nothing was archived to {where}: {why}."
     what_is_known = "The store is as it was before."
     what_to_do = "Seal what is to be archived, and name a directory that can be written."
-    next_command = "holdfast evidence verify"
+    next_command = "holdfast evidence seal"
     where: str
     why: str
 
