@@ -117,6 +117,7 @@ class Sealing:
         self._pace = pace
         self._db = connected(store.path)
         self._key: Signer | None = None
+        self._name = logkey.origin(store)
         self.tree = Tree(self._db)
         self.pushes = Pushes(self._db)
         self._pusher = Pusher(store, self.tree, self.pushes, how.told(), me, pace.lease_ms)
@@ -153,8 +154,7 @@ class Sealing:
         """Seal with the key in use, let ``new`` follow it, which it endorses, and seal with that. Raises NotSealed."""
         self.released()
         self.seal()
-        name = logkey.origin(self._store)
-        key = logkey.rotate(self._store, self._signer(name, logkey.current(self._store)), new, by=by, reason=reason)
+        key = logkey.rotate(self._store, self._signer(logkey.current(self._store)), new, by=by, reason=reason)
         self._key = new
         return key
 
@@ -170,18 +170,17 @@ class Sealing:
         return sealer.token if sealer is not None else None
 
     def _sealed(self, token: int) -> Sealed | None:
-        name, known = logkey.origin(self._store), logkey.current(self._store)
-        if known is None:
-            logkey.register(self._store, self._signer(name, None), by=self._me)
+        if logkey.current(self._store) is None:
+            logkey.register(self._store, self._signer(None), by=self._me)
         size = self.tree.size()
         while True:
-            sealed = self._appended(token, name, size)
+            sealed = self._appended(token, size)
             if sealed is None or sealed.size >= size:
                 return sealed
             if self.take() != token:  # the heartbeat of a long way
                 return None
 
-    def _appended(self, token: int, name: str, size: int) -> Sealed | None:
+    def _appended(self, token: int, size: int) -> Sealed | None:
         """One more checkpoint, of no more than ``size`` entries.
 
         The key is read after the size: where another key was put in use meanwhile, its entry lies beyond ``size``, and
@@ -189,23 +188,23 @@ class Sealing:
         """
         sealed = self.tree.latest()
         grown = self.tree.grown(min(size, (sealed.size if sealed is not None else 0) + self._pace.most_at_once))
-        at_ms, signer = self._store.now_ms(), self._signer(name, logkey.current(self._store))
-        note = signed(Checkpoint(name, grown.size, grown.root), signer).note
+        at_ms, signer = self._store.now_ms(), self._signer(logkey.current(self._store))
+        note = signed(Checkpoint(self._name, grown.size, grown.root), signer).note
         if not self.tree.append(grown, token, at_ms, note):
             return None
         return Sealed(grown.size, grown.root, at_ms, token, note)
 
-    def _signer(self, name: str, registered: LogKey | None) -> Signer:
+    def _signer(self, registered: LogKey | None) -> Signer:
         """The key at hand, if it is the registered one; a file that was replaced is read again. Raises NotSealed."""
         wanted = registered.id if registered is not None else ""
         if self._key is None or self._key.key_id != wanted:
-            self._key = self._how.opened(name, wanted)
+            self._key = self._how.opened(self._name, wanted)
         if registered is not None and not logkey.own(registered, self._key):
             raise self._no(f"the key at hand is {self._key.key_id}, and {registered.id} is the registered one")
         return self._key
 
     def _no(self, why: str) -> NotSealed:
-        return NotSealed(store=str(self._store.status()["store"]), why=why)
+        return NotSealed(store=self._name, why=why)
 
     # -- all of it, whatever happens --
 
