@@ -79,13 +79,14 @@ class Bench:
             found[own.name] = own
         return found
 
-    def ruling(self, seen: Seen, books: Books, contracts: Mapping[str, Contract], policy: str) -> Ruling:
+    def ruling(self, seen: Seen, books: Books, job: Job, policy: str) -> Ruling:
         """What the gate of today says, under a policy of then."""
-        gate = self._gate(policy, contracts, books)
+        contracts, opened = job.contracts, self.ledger.found_by(job.me)
+        gate: GatePort = _Lazy(lambda: self._gate(policy, contracts, books))
         out = [
             review.compared(_Shown(books), name, fact.value, contract.version)  # type: ignore[arg-type]
             for name, contract in contracts.items()
-            if (fact := books.facts.get(review.IN_FORCE + name)) is not None and fact.value != contract.version
+            if (fact := opened.get(review.IN_FORCE + name)) is not None and fact.value != contract.version
         ]
         if out:
             gate = review.Unreviewed(gate, _Shown(books), out)  # type: ignore[arg-type]
@@ -119,6 +120,19 @@ class _Shelf:
 
     def kept(self, digest: str) -> PolicySet:
         return self._tape.policy(digest, self._contracts)
+
+
+class _Lazy:
+    """A gate that is made when it is asked: what needs no policy is not kept from being judged by one that is gone."""
+
+    def __init__(self, make: Callable[[], GatePort]) -> None:
+        self._make = make
+
+    async def rule(self, seen: Seen) -> Ruling:
+        return await self._make().rule(seen)
+
+    async def renew(self, environment: str) -> str:
+        return await self._make().renew(environment)
 
 
 class _Shown:
@@ -156,7 +170,7 @@ class Attempt:
     @property
     def _books(self) -> Books:
         history, back = self._bench.ledger.history, self._guess.back
-        return history[-1 - back] if 0 < back < len(history) else self._bench.ledger.books
+        return history[-back] if 0 < back <= len(history) else self._bench.ledger.books
 
     def go(self) -> Came:
         """Run it."""
@@ -245,7 +259,7 @@ class Attempt:
         if (then := str(self._body.get("policy", ""))) and then not in policies:
             policies.append(then)
         policy = policies[min(self._guess.policy, len(policies) - 1)]
-        return self._bench.ruling(seen, self._books, self._job.contracts, policy)
+        return self._bench.ruling(seen, self._books, self._job, policy)
 
     # -- the outside --
 

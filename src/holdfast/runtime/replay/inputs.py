@@ -15,12 +15,14 @@ import msgspec
 
 from holdfast.gate.grounds import settled, with_new
 from holdfast.kernel import canon
+from holdfast.kernel.authority import spelled
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.documents import Approver, Item, encode
+from holdfast.kernel.documents import Approver, Grant, Item, encode
 from holdfast.kernel.errors import BadArguments, HoldfastError
 from holdfast.kernel.errors.wording import BY_CODE
 from holdfast.kernel.life import KINDS
 from holdfast.kernel.model import Run
+from holdfast.kernel.standin import holds_stand_in
 from holdfast.runtime.replay.ledger import Ledger
 from holdfast.runtime.replay.tape import Tape
 from holdfast.store.evidence import Entry
@@ -94,11 +96,16 @@ class Inputs:
         self._tape, self._ledger = tape, ledger
         self.at = 0
         self._spelled: dict[tuple[str, bytes], dict[str, Any]] = {}
+        self._later: set[str] = set()  # people of whom the record has only what they became
         self._whole: dict[str, str] = {}
         self._person: tuple[Entry, dict[str, Any]] | None = None
         ledger.set_documents(*(doc for (kind, _), doc in tape.record.documents.items() if kind == "kept"))
         self.sources = _sources(tape)
-        self._redacted = {e.effect for e in tape.entries if e.salt is None}
+        self._redacted = {
+            entry.effect
+            for entry, body in zip(tape.entries, tape.bodies, strict=True)
+            if not entry.salt or holds_stand_in(body)
+        }
 
     # -- of the store --
 
@@ -117,6 +124,7 @@ class Inputs:
             found = self._tape.document(digest) or self._former(kind, key, digest)
             if found is None and (kind, key) not in self._ledger.books.documents and kind != "item":
                 found = self._tape.record.documents.get((kind, key))
+                self._later.add(key)
             if found is not None:
                 self._ledger.set_documents(found)
 
@@ -196,10 +204,11 @@ class Inputs:
                 found |= {"key": (body["key"],), "identity": (body["identity"],), "args": (body["args_digest"],)}
             if self._tape.entries[i].kind == "proposed" and "inputs" in body:
                 self._whole[self._tape.entries[i].effect] = body["inputs"]
+                found.setdefault("inputs", (body["inputs"],))
             if self._tape.entries[i].kind == "item":
                 found["item"] = (*found.get("item", ()), body["digest"])
         if whole := self._whole.get(self._tape.entries[at].effect):
-            found["inputs"] = (whole,)
+            found.setdefault("inputs", (whole,))
         request = self._tape.record.approvals.get(str(self._tape.bodies[at].get("approval", "")))
         if request is not None:
             found |= {"nonce": (request.nonce,), "approval": (request.digest,)}
@@ -226,10 +235,14 @@ class Inputs:
             found.setdefault(str(body["tool"]), str(body["contract"]))
         return tuple(found.values())
 
+    def _grants(self, names: tuple[str, ...]) -> list[Grant]:
+        found = (self._tape.record.documents.get(("grant", name)) for name in names)
+        return [grant for grant in found if isinstance(grant, Grant)]
+
     def not_comparable(self, at: int) -> str:
         """Why an entry that the code does not come to cannot be judged again; empty if it can, and so diverges."""
         entry, body = self._tape.entries[at], self._tape.bodies[at]
-        if entry.salt is None or (entry.effect in self._redacted) or (not entry.effect and self._redacted):
+        if entry.effect in self._redacted or (not entry.effect and self._redacted):
             return "values in it, or in what it was decided on, were redacted"
         if body.get("admission") or body.get("meters"):
             return "it rests on how much room other runs left"
@@ -238,6 +251,12 @@ class Inputs:
             return "it follows an effect of another run"
         if entry.kind == "told" and body.get("effect") and body["effect"] not in self._ledger.books.effects:
             return "it is about an effect of another run"
+        request = self._ledger.books.approvals.get(view.approval) if view is not None else None
+        if request is not None and self._later & {spelled(said.who) for said in request.decisions}:
+            return "it rests on somebody's key as it was before they were given another, and only the new one is here"
+        runs = {grant.run for grant in self._grants(view.grants if view is not None else ())}
+        if runs - {"", self._tape.run}:
+            return "it rests on what became of a run above it"
         if view is not None and view.grants and any(rule.startswith(SHARED) for rule in body.get("rules", ())):
             return "it rests on what other runs used of its grants"
         return ""

@@ -89,7 +89,9 @@ class Jobs:
     ) -> Job:
         contracts = self.bench.contracts(self.ledger.books, *versions)
         sources = self.inputs.sources
-        return Job(name, contracts, lambda _: start(ports(me, contracts, self.names, sources)))
+        job = Job(name, contracts, lambda _: start(ports(me, contracts, self.names, sources)))
+        job.me = me
+        return job
 
     def _late(self, entry: Entry, body: dict[str, Any]) -> Job:
         """What a stale owner brought, observed."""
@@ -142,18 +144,22 @@ class Jobs:
         if not fresh:
             return
         terms = terms_of(self.tape, at)
-        for one in dict.fromkeys((DEFAULT._replace(max_steps=terms.max_steps), terms)):
-            yield self._turns_from(at, one), True
+        run = self.ledger.books.runs[self.tape.run]
+        narrowed = self.tape.narrowed(at, run.grants)
+        for grants in dict.fromkeys((narrowed, ())):
+            for one in dict.fromkeys((DEFAULT._replace(max_steps=terms.max_steps), terms)):
+                yield self._turns_from(at, grants, one), True
 
-    def _turns_from(self, at: int, terms: Terms) -> Job:
+    def _turns_from(self, at: int, narrowed: tuple[str, ...], terms: Terms) -> Job:
         me = self.tape.driver(at)
         contracts = self.bench.contracts(self.ledger.books, *self.inputs.versions(at))
         run = self.ledger.books.runs[self.tape.run]
-        narrowed = self.tape.narrowed(at, run.grants)
 
         def start(job: Job) -> Coroutine[Wait, Any, Any]:
             given = ports(me, contracts, self.names, self.inputs.sources)
             desk = TapeDesk(given, self.ledger.face, job, self.inputs.spelled, tuple)
             return drive(desk, given, run, narrowed, terms)
 
-        return Job(TURNS, contracts, start)
+        job = Job(TURNS, contracts, start)
+        job.me = me
+        return job

@@ -78,6 +78,7 @@ class Ledger:
         self.store = MemoryStore(lambda: self.at_ms, secret=b"a playback", books=EMPTY)
         self.face = self.store.face("playback")
         self.history: list[Books] = []
+        self._found: dict[str, dict[str, Fact]] = {}
 
     @property
     def books(self) -> Books:
@@ -91,6 +92,14 @@ class Ledger:
     def remember(self) -> None:
         """The books as they were after one more entry, for whoever read them then."""
         self.history.append(self.books)
+
+    def opened(self, who: str) -> None:
+        """Somebody wrote an entry: what was in force the first time they did is what their process opened with."""
+        self._found.setdefault(who, self.books.facts)
+
+    def found_by(self, who: str) -> dict[str, Fact]:
+        """What was in force when a process opened the store."""
+        return self._found.get(who, self.books.facts)
 
     def seen(self, effect: str, books: Books, now_ms: int) -> Seen:
         """One consistent read at an instant."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from holdfast.gate import PolicySet
+from holdfast.kernel.errors import NotReplayable
 from holdfast.runtime.record import Record
 from holdfast.runtime.replay.attempt import Attempt, Bench, Came, Guess
 from holdfast.runtime.replay.compare import NOTHING, Difference, first_difference, instants, said
@@ -107,8 +108,10 @@ class Player:
         """Entry by entry, to the end or to the first divergence."""
         done = 0
         for at, entry in self.tape.order():
+            self.ledger.opened(entry.by)
             if at < 0:
                 self.inputs.beside(entry)
+                self.ledger.remember()
             elif at >= done:
                 done = at + self._entry(at, entry)
                 if self.played.divergence is not None:
@@ -149,8 +152,13 @@ class Player:
     def _derived(self, at: int, entry: Entry, sort: Sort) -> int | None:
         """Let the code of today come to this entry; None where it does not, and then the divergence is noted."""
         first: tuple[Difference, str] | None = None
+        lacking: NotReplayable | None = None
         for job, fresh in self.jobs.of(at, entry, sort):
-            came, difference = self._guessing(at, job, fresh=fresh)
+            try:
+                came, difference = self._guessing(at, job, fresh=fresh)
+            except NotReplayable as lacks:  # another process, with another contract, may have needed less
+                lacking = lacking or lacks
+                continue
             if difference is None:
                 self.jobs.keep(entry, job)
                 self._count(at, came)
@@ -160,6 +168,8 @@ class Player:
             self._adopt(at)
             self.played.inputs += 1
             return 1
+        if lacking is not None and first is None:
+            raise lacking
         nothing = Difference(at + 1, "entry", said(entry), NOTHING), "no code that is there writes this entry here"
         self.played.divergence, self.played.how = first or nothing
         return None
@@ -219,5 +229,5 @@ class Player:
                 yield guess._replace(**{name: 1})
         if "clock" in came.asked and guess.now_ms == entry.at_ms:
             yield guess._replace(now_ms=since_ms)
-        if guess.back < min(FARTHEST, len(history) - earliest):
+        if guess.back < min(FARTHEST, len(history) - earliest + 1):
             yield guess._replace(back=guess.back + 1, now_ms=history[-1 - guess.back].high_ms)

@@ -88,6 +88,7 @@ class Job:
     ) -> None:
         """Start, up to the first wait. ``contracts`` are those of the process that it stands for."""
         self.name, self.contracts = name, contracts
+        self.me = ""
         self.pending: Any = None
         """The store's answer to its last commit, which it has not been given yet: there the entry before ended."""
         self.answers: list[Any] = []
