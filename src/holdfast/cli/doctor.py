@@ -121,7 +121,7 @@ def of_store(
     boot: Callable[[], int],
 ) -> tuple[list[Finding], int | None]:
     """What the store's records say, and the highest time that it has seen."""
-    from holdfast.cli.examine import record, rules, seals
+    from holdfast.cli.examine import decisions, record, rules, seals
     from holdfast.cli.shared import translated
     from holdfast.kernel.errors import HoldfastError
     from holdfast.report.doctor import of_error
@@ -134,7 +134,7 @@ def of_store(
             store: SqliteStore = open_store(path, wall=wall, boot=boot, read_only=True)
             try:
                 high_ms = store.reading.source.meta[4]
-                for look in (record.standing, record.newest, record.open_effects):
+                for look in (record.standing, record.newest, record.open_effects, decisions.decisions):
                     found += guarded(look, store)
                 found += guarded(seals.seals, store, settings)
                 facts = {fact.scope: fact for fact in store.facts()}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import apsw
 import pytest
 
 import holdfast as hf
@@ -135,3 +136,24 @@ def test_an_effect_of_another_run_is_not_known(ids: dict[str, str], typed: Typed
     """Asked for an effect that this run does not have, the command says so and answers with exit code 2."""
     assert typed("run", "explain", ids["run"], "--effect", "ef_none").code == 2
     assert typed("run", "explain", "ru_none").code == 2
+
+
+@pytest.mark.req("2.7a", mutant="alarm-is-silent")
+def test_doctor_and_the_account_say_that_a_decision_was_taken_away(
+    ids: dict[str, str], typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where somebody took a decision out of the file itself, the account answers with an alarm and doctor names it."""
+    monkeypatch.chdir(tmp_path)
+    store = open_store(f"sqlite:{tmp_path / 'holdfast.db'}", read_only=True)
+    [pos] = [entry.pos for entry in store.entries(ids["verified"]) if entry.kind == "admitted"]
+    store.close_now()
+    db = apsw.Connection(str(tmp_path / "holdfast.db"))
+    for trigger in ("entry_body_stays", "entry_body_is_kept"):
+        db.execute(f"DROP TRIGGER {trigger}")
+    db.execute("DELETE FROM entry_body WHERE pos = ?", (pos,))
+    db.close()
+    seen = typed("run", "explain", ids["run"], "--json")
+    assert seen.code == 1
+    assert [(one["effect"], one["code"]) for one in seen.data["alarms"]] == [(ids["verified"], "decision-gone")]
+    found = {one["id"]: one for one in typed("doctor", "--json").data["findings"]}
+    assert found["undecided"]["facts"]["effects"] == [ids["verified"]]
