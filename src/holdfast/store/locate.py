@@ -1,8 +1,9 @@
 """Says what was changed about an entry that does not verify: which field, and where it can be proved, what it was.
 
 A stored hash is a judge: of all ways in which one column could have been other, the one under which the entry's hash
-comes out right is the one that was changed (or SHA-256 is broken). Promises that a field is named only on that proof;
-where no single column explains it, ``hash`` is named, which says that more than one is not as it was written.
+comes out right is the one that was changed (or SHA-256 is broken). Promises that a field is named only on that proof
+(of a redacted entry the commitment, where no other column explains it); where no single column does, ``hash`` is named,
+which says that more than one is not as it was written.
 
 Slow, and asked once: at the first entry that does not fit.
 """
@@ -107,13 +108,18 @@ def _read(db: apsw.Connection, pos: int) -> _Raw:
 def _known(db: apsw.Connection, raw: _Raw) -> ChainBroken | None:
     """The one column that was changed, proved by the stored hash; or the stored hash itself, proved by what follows."""
     entry = raw.entry
+    if raw.unknown and _hash(entry) == entry.hash:  # it had no such name, and now has the number of none
+        return _broken(entry.run, entry.seq, raw.unknown, "", "a number of none", entry.pos)
+    if not raw.unknown and _follows(db, raw, _hash(entry)):
+        return _broken(entry.run, entry.seq, "hash", _hash(entry), entry.hash, entry.pos)
     for field, value, other in _others(db, raw):
         if _hash(other) == entry.hash:
             found = "a number of none" if field == raw.unknown else getattr(entry, field)
             seq = other.seq if field in ("seq", "run") else entry.seq
             return _broken(other.run, seq, field, value, found, entry.pos)
-    if not raw.unknown and _follows(db, raw, _hash(entry)):
-        return _broken(entry.run, entry.seq, "hash", _hash(entry), entry.hash, entry.pos)
+    if not raw.unknown and not entry.salt and _hash(entry) != entry.hash and not _another(db, raw):
+        # Redacted: its commitment is the one column that nothing is left to reckon it from, and no other explains it.
+        return _broken(entry.run, entry.seq, "commitment", "the one in its hash", entry.commitment, entry.pos)
     return None
 
 

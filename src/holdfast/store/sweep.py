@@ -132,17 +132,21 @@ class Sweep:
                 seqs[run], ends[run] = self._border(run, pos)
             try:
                 hashed = sha(
-                    f"{after_[after]}{at_ms}{before_[before]}{by_[by]}{bind.hex()}{effect_[effect]}{kind_[kind]}"
-                    f'{ends.get(run, "")}{run_[run]}{seq}{tenant_[tenant]}{token},"v":1}}'.encode()
+                    f"{after_[after]}{at_ms:d}{before_[before]}{by_[by]}{bind.hex()}{effect_[effect]}{kind_[kind]}"
+                    f'{ends.get(run, "")}{run_[run]}{seq:d}{tenant_[tenant]}{token:d},"v":1}}'.encode()
                 )
-            except KeyError:
+            except (KeyError, AttributeError, TypeError, ValueError):  # a number of no name, or bytes where one was
                 raise locate.changed(self._db, pos, expected) from None
             if hashed.digest() != hash_ or pos != expected or seqs.get(run) != seq:
                 raise locate.changed(self._db, pos, expected)
-            if salt is not None and len(salt) == SALT_BYTES and sha(bound + salt + body).digest() == bind:
+            if (
+                type(salt) is bytes is type(body)
+                and len(salt) == SALT_BYTES
+                and sha(bound + salt + body).digest() == bind
+            ):
                 bodies += 1
             else:
-                redacted.check(pos, salt, body)
+                redacted.meet(pos, salt, body)
             ends[run] = hashed.hexdigest()
             seqs[run] = seq + 1
             leaves.append(hash_)
@@ -152,7 +156,7 @@ class Sweep:
             expected += 1
         if expected <= last:
             raise locate.changed(self._db, 0, expected)
-        return leaves, bodies, redacted.checked
+        return leaves, bodies, redacted.seen
 
     def _border(self, run: int, pos: int) -> tuple[int, str]:
         """The sequence number that a run goes on with in this range, and the hash it ended with before."""
