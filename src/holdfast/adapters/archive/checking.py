@@ -207,7 +207,8 @@ class Told:
             raise off(self.path.name, f"{RUNS} {run.id}.proof", f"the root of {self.note.size} entries", found)
 
     def _entry(self, run: Run, entry: Entry, views: dict[str, Effect | None]) -> None:
-        body = decode(entry.body) if entry.body is not None else {}
+        said = entry.body is not None and entry.kind in ("document", "redacted", "granted", "declined")
+        body = decode(entry.body or b"") if said else {}
         if entry.kind == "document":
             self.digests |= body.get("documents", {})
         if entry.run == rows.STORE_RUN and entry.kind == "redacted":
@@ -234,9 +235,9 @@ class Told:
             raise off(self.path.name, f"run {run.id}", "a move that an effect has", entry.kind, entry.seq)
         views[entry.effect] = after
         if after.approval:
-            said = self.answers.setdefault(after.approval, [])
+            answers = self.answers.setdefault(after.approval, [])
             if entry.kind in ("granted", "declined"):
-                said.append(replace(msgspec.convert(body.get("decision", {}), Decision), at_ms=entry.at_ms))
+                answers.append(replace(msgspec.convert(body.get("decision", {}), Decision), at_ms=entry.at_ms))
 
 
 class Sealed:
