@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import holdfast as hf
+from examples.payments.client import PaymentsClient
 from examples.telemetry.receiver import Receiver, Span, receiving
 from holdfast.adapters.telemetry import names as n
 from holdfast.adapters.telemetry import wiring
@@ -30,7 +31,11 @@ from holdfast.adapters.telemetry.metrics import exposition
 from holdfast.cli.main import run as command
 from holdfast.store import SqliteStore, open_store
 from tests.adapters import telemetered
+from tests.adapters.asking import WAYS, Speaks
 from tests.adapters.telemetered import ARGUMENT, GOAL, POLICY, SECRETS, VALUE, WORDS
+from tests.adapters.test_resume import RUN_FILE, Stage
+from tests.adapters.wire.loopback import Loopback, Mind
+from tests.adapters.wire.minds import diligent
 from tests.approving import approve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -257,6 +262,34 @@ async def test_plain_bodies_in_threads_and_hand_made_headers_carry_the_trace(fol
         await run.call(put(a="1"))
     (attempt,) = named(receiver.spans, "attempt put")
     assert seen == [{"traceparent": f"00-{attempt.trace}-{attempt.id}-01"}] * 2
+
+
+def test_a_run_from_the_command_line_exports_where_its_file_says(
+    folder: Path,
+    bank: PaymentsClient,
+    invoices: Callable[[int], list[str]],
+    served: Callable[[Speaks, Mind], Loopback],
+    receiver: Receiver,
+) -> None:
+    """`telemetry` in the file is the receiver; a model's turns are chat spans, without what it wrote."""
+    (invoice,) = invoices(1)
+    stage = Stage(folder, bank)
+    (folder / "agent.toml").write_text(f'telemetry = "{receiver.url}"\n{RUN_FILE}')
+    way = WAYS[0]
+    started = stage.planned(
+        way, served(way, diligent("refund", [{"invoice_id": invoice, "amount": 500}])), "run", "start", "agent.toml"
+    )
+    assert started.wait() == 0, started.told()
+    chats = [span for span in receiver.spans if span.name.startswith("chat ")]
+    assert chats, started.told()
+    for chat in chats:
+        assert chat.attributes["gen_ai.provider.name"] == way.provider
+        assert chat.attributes["gen_ai.request.model"] == f"m-{way.stream:d}"
+        assert chat.attributes["gen_ai.usage.input_tokens"] > 0
+    (run,) = named(receiver.spans, "invoke_agent")
+    (refund,) = named(receiver.spans, "execute_tool refund")
+    assert {span.parent for span in (*chats, refund)} == {run.id}
+    assert invoice.encode() not in b"".join(receiver.raw)
 
 
 class Hangs(SpanExporter):

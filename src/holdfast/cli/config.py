@@ -35,6 +35,7 @@ KEYS: dict[str, str] = {
     "limits": "a table",
     "keys": "text",
     "announce": "text",
+    "telemetry": "text",
     "evidence": "a table",
 }
 EVIDENCE_KEYS = {
@@ -66,6 +67,7 @@ class Settings:
     sources: tuple[str, ...] = ()
     limits: Limits | None = None
     announce: str | None = None
+    telemetry: str | None = None
     evidence: Evidence | None = None
     keys: Path = field(default_factory=lambda: _keys(None, Path.cwd()))
     file: str = ""
@@ -127,6 +129,7 @@ def _read(path: Path) -> Settings:
         sources=tuple(keys.get("sources", ())),
         limits=_limits(path, text, keys["limits"]) if "limits" in keys else None,
         announce=keys.get("announce"),
+        telemetry=keys.get("telemetry"),
         evidence=_evidence(path, text, keys["evidence"]) if "evidence" in keys else None,
         keys=_keys(keys.get("keys"), home),
         file=str(path),

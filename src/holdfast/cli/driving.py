@@ -29,6 +29,7 @@ from holdfast.report.resumption import resumption_lines
 if TYPE_CHECKING:
     from holdfast.adapters.models import ModelSpec
     from holdfast.app import App
+    from holdfast.kernel.ports import WatchPort
     from holdfast.runtime.begin import Intent
     from holdfast.runtime.run import Report, RunHandle
 
@@ -116,6 +117,7 @@ async def _driven(wanted: Wanted, handed: Callable[[App], Awaitable[RunHandle]])
         limits=settings.limits,
         handle_signals=True,
         announce=settings.announce,
+        telemetry=_telemetry(settings),
     )
     async with planner, app:
         # What a dead worker left is taken up before anything is asked or proposed.
@@ -130,6 +132,15 @@ async def _driven(wanted: Wanted, handed: Callable[[App], Awaitable[RunHandle]])
             page.data["resumption"] = msgspec.to_builtins(run.resumption)
     page.exit_code = _code(report, page)
     return page
+
+
+def _telemetry(settings: Settings) -> WatchPort | None:
+    """What exports spans to where the file says; nothing of it is imported where it says nothing."""
+    if settings.telemetry is None:
+        return None
+    from holdfast.adapters.telemetry import Telemetry
+
+    return Telemetry(endpoint=settings.telemetry)
 
 
 def _code(report: Report, page: Page) -> int:

@@ -92,7 +92,8 @@ def read(file: str, config: str | None, store: str | None, *, purpose: str | Non
 def _settings(path: Path, keys: dict[str, Any], under: Settings, *, given: bool) -> Settings:
     """What the file says over what ``holdfast.toml`` says; relative paths start from the file's own directory."""
     home = path.resolve().parent
-    changed: dict[str, Any] = {name: keys[name] for name in ("environment", "tenant") if name in keys}
+    plain = ("announce", "environment", "telemetry", "tenant")
+    changed: dict[str, Any] = {name: keys[name] for name in plain if name in keys}
     if "tools" in keys:
         changed |= {"tools": tuple(keys["tools"]), "home": home}
     if "policy" in keys:
