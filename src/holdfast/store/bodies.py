@@ -21,7 +21,7 @@ FIXED = frozenset(
         "basis", "cites", "item", "tokens", "attempt", "tenant", "environment", "intent", "assumes", "next",
         "unsettled", "risk", "attested_by", "kind", "outcome", "code", "document", "id", "run", "effect", "state",
         "head", "public_key", "key_id", "name", "group", "nonce", "digest", "must_hold", "spent_by", "revoked_by",
-        "reviewed_by", "proposer", "archived", "under",
+        "reviewed_by", "proposer", "archived", "under", "principal",
     }
 )  # fmt: skip
 """Fields that say what a record is. Nothing in them is replaced."""

@@ -103,7 +103,7 @@ class Survey:
         self._tainted: set[str] = set()
         self._look()
         if not self._empty or self._kept:
-            self._tainted |= set(asked.runs)
+            self._tainted |= {run for run in asked.runs if run != rows.STORE_RUN}
             self._judge()
             self._follow()
 
@@ -298,7 +298,12 @@ class Survey:
     def used(self) -> set[str]:
         """The stand-ins that it would put somewhere."""
         new = [body.after for body in self.bodies.values()]
-        rows_of = (*self.runs.values(), *self.documents.values(), *(encode(list(pair)) for pair in self.facts.values()))
+        rows_of = (
+            *self.runs.values(),
+            *self.approvals.values(),
+            *self.documents.values(),
+            *(encode(list(pair)) for pair in self.facts.values()),
+        )
         return {name for raw in (*map(encode, new), *rows_of) for name in STAND_IN.findall(raw.decode())}
 
     def ordered(self) -> list[Body]:

@@ -219,6 +219,58 @@ async def test_a_nonce_that_is_gone_without_a_word_is_found(scene: Scene) -> Non
     assert caught.value.field.endswith(".content")
 
 
+@pytest.mark.req("1.10b", mutant=None, reason="the statements are refused by the file itself")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE entry_body SET body = x'7b7d', salt = x''",
+        "INSERT INTO redaction SELECT pos, 1, zeroblob(32) FROM entry WHERE pos = 9",
+        "UPDATE redaction SET by_pos = by_pos, digest = zeroblob(32)",
+        "DELETE FROM redaction",
+        "UPDATE approval SET view = x'7b7d' WHERE state = 'spent'",
+        "UPDATE fact SET reason = 'another'",
+    ],
+)
+async def test_the_file_refuses_changes_that_no_redaction_makes(scene: Scene, sql: str) -> None:
+    """Also right after one, once anything else was recorded: a trigger says no, whoever writes."""
+    _, effect = await scene.ordered()
+    scene.redact(effect, arguments=("address",))
+    store = scene.store()
+    store.commit_now(Change(run="ru_store", notes=(Note(kind="noted", by="ann", body={}),)))
+    store.close_now()
+    db = apsw.Connection(str(scene.path))
+    try:
+        with pytest.raises(apsw.ConstraintError):
+            db.execute(sql)
+    finally:
+        db.close()
+    scene.verify()
+
+
+async def test_a_salt_does_not_stay_beside_a_stand_in(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its salt a body could be tried against the commitment: the file takes no such body, and nothing changes."""
+    run, effect = await scene.ordered()
+    before = entries(scene, run)
+    monkeypatch.setattr("holdfast.store.redacted._BODY", "UPDATE entry_body SET body = ? WHERE pos = ?")
+    with pytest.raises(hf.IntegrityError):
+        scene.redact(effect, arguments=("address",))
+    assert entries(scene, run) == before
+    scene.verify()
+
+
+async def test_what_is_only_in_the_stores_own_run_is_redacted_there(scene: Scene) -> None:
+    """The reason of a halt, from the store's own run, which never ends; the fact that it set says the same."""
+    await scene.ordered()
+    done = scene.redact("ru_store", values=(ADDRESS,))
+    store = scene.store(read_only=True)
+    fact = store.fact("halt:tool:other")
+    store.close_now()
+    assert fact is not None
+    assert done.stand_ins[0] in fact.reason
+    assert ADDRESS.encode() not in scene.raw()
+    scene.verify()
+
+
 # ------------------------------------------------------------------------------------------- who, and why
 
 
@@ -282,6 +334,7 @@ async def test_an_effect_that_is_not_at_its_end_is_not_redacted(scene: Scene) ->
         (("redacted:0123456789abcdef0123",), "a stand-in already"),
         (("shipping",), "a value is part of what records are"),
         (("verified",), "a value is part of what records are"),
+        (("bot",), "principal of entry"),
         ((), "no argument and no value was named"),
     ],
 )

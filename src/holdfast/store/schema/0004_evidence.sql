@@ -157,7 +157,7 @@ CREATE TRIGGER approval_is_spent_once BEFORE UPDATE ON approval
 WHEN OLD.state = 'spent' AND (
     NEW.state <> 'spent' OR NEW.id <> OLD.id OR NEW.effect <> OLD.effect OR NOT EXISTS (
         SELECT 1 FROM entry JOIN word ON word.n = entry.kind
-        WHERE entry.pos >= (SELECT max(pos) FROM entry) - 1 AND entry.run = 1 AND word.text = 'redacted'))
+        WHERE entry.pos = (SELECT max(pos) FROM entry) AND entry.run = 1 AND word.text = 'redacted'))
 BEGIN SELECT RAISE(ABORT, 'approval: spent for good'); END;
 
 -- A fact that somebody set in words keeps its epoch when a redaction takes a value out of them.
