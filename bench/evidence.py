@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.telemetry import telemetry
 from holdfast.gate.signing import Key
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.runtime.sealer import Evidence, Sealing
@@ -66,7 +67,10 @@ def seal(folder: str | None = None) -> dict[str, Any]:
     return {"entries": entries, "entries_of_an_effect": ENTRIES_OF_AN_EFFECT, "batches": measured}
 
 
-PARTS: dict[str, Callable[[str | None], dict[str, Any]]] = {"seal": seal}
+PARTS: dict[str, Callable[[str | None], dict[str, Any]]] = {
+    "seal": seal,
+    "telemetry": lambda folder: telemetry(folder=folder),
+}
 """What can be measured; verifying, bundles and archives put theirs here."""
 
 
