@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from holdfast.cli.shared import NO_OPTIONS, Shared, reading
+from holdfast.cli.shared import NO_OPTIONS, Limit, Shared, reading
 from holdfast.kernel.errors import UnknownId
 from holdfast.report.page import Page
 from holdfast.runtime.record import Record
@@ -18,6 +18,7 @@ def explain(
     /,
     *,
     effect: Annotated[str | None, Parameter(name="--effect")] = None,
+    limit: Limit = 200,
     shared: Shared = NO_OPTIONS,
 ) -> Page:
     """Answer for a run, from its record alone: intended, allowed, done, verified, still unknown, and who moves next.
@@ -41,12 +42,12 @@ def explain(
         record = held(of)  # raises BadBundle for one that does not hold together
         note = opened(of).checkpoint
         covered = note.size if note is not None else 0
-        return explain_page(account(record, effect=_effect(record, effect), covered=covered), bundle=of)
+        return explain_page(account(record, effect=_effect(record, effect), covered=covered), bundle=of, limit=limit)
     with reading(shared) as store:
         record = record_of(store, store.find(of, "run"))
         newest = store.tree().latest()
         covered = newest.size if newest is not None else 0
-        return explain_page(account(record, effect=_effect(record, effect), covered=covered))
+        return explain_page(account(record, effect=_effect(record, effect), covered=covered), limit=limit)
 
 
 def _effect(record: Record, given: str | None) -> str:

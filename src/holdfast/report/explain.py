@@ -42,8 +42,11 @@ def _part(part: Any, day: str) -> str:
             return str(part)
 
 
-def explain_page(given: Account, *, bundle: str = "") -> Page:
-    """The page of an account, read from a store or from this ``bundle``. Exit code 1: an alarm was raised."""
+def explain_page(given: Account, *, bundle: str = "", limit: int | None = None) -> Page:
+    """The page of an account, read from a store or from this ``bundle``. Exit code 1: an alarm was raised.
+
+    ``limit`` bounds the lines of each answer, its first and its last; ``data`` has every sentence.
+    """
     page = Page(data=_data(given), exit_code=1 if given.alarms else 0)
     page.counts = {"sentences": sum(len(answer.sentences) for answer in given.answers), "alarms": len(given.alarms)}
     day = next((part for part in _moments(given)), "")
@@ -57,7 +60,13 @@ def explain_page(given: Account, *, bundle: str = "") -> Page:
     for number, answer in enumerate(given.answers, 1):
         page.gap()
         page.head(f"{number} {answer.question}")
-        for sentence in answer.sentences:
+        left_out = 0 if limit is None else max(0, len(answer.sentences) - limit)
+        page.truncated |= bool(left_out)
+        for place, sentence in enumerate(answer.sentences):
+            if left_out and place == (limit or 0) // 2:
+                page.line(Span(f"  — {left_out} sentences are left out here; --limit shows more, --json all", "quiet"))
+            if left_out and 0 <= place - (limit or 0) // 2 < left_out:
+                continue
             page.line("  ", told(sentence, day), _rests(sentence, given.run))
     if given.effect:
         _decision_lines(page, given.decisions[given.effect])

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from holdfast.runtime.account.grounds import resting
 from holdfast.runtime.account.trace import Life, Trace
-from holdfast.runtime.account.words import At, Name, Part, Said, Sentence, Value, listed, sentence
+from holdfast.runtime.account.words import NAMED, At, Name, Part, Said, Sentence, Value, listed, more, sentence
 from holdfast.runtime.record import Moved
 
 DIGEST_CHARS = 19
@@ -61,8 +61,9 @@ def _plain(life: Life) -> tuple[Plain, Moved] | None:
 def _together(trace: Trace, plain: Plain, those: list[tuple[Life, Moved]]) -> Sentence:
     parts: list[Part] = [At(those[0][1].entry.at_ms), " allowed by ", *_rules(trace, plain.policy, plain.rules)]
     parts += [*under(trace, plain.policy), *((" and the grants ", *listed(plain.grants)) if plain.grants else ()), ": "]
-    for number, (life, _) in enumerate(those):
+    for number, (life, _) in enumerate(those[:NAMED]):
         parts += [", " if number else "", Name(life.tool or "a call"), f" {life.id}"]
+    parts += more(len(those))
     moves = [move for _, move in those]
     return sentence([*parts, "."], [*moves, *plain.grants, *_force(trace, moves[0], plain.policy)])
 

@@ -6,6 +6,7 @@ up. Does not decide anew: that is trying a policy out.
 
 from __future__ import annotations
 
+import bisect
 from typing import Any, NamedTuple
 
 import msgspec
@@ -84,15 +85,10 @@ ASKS = ("refused", "waiting", "admitted")
 
 def _step(trace: Trace, life: Life) -> tuple[Moved | None, int | None]:
     """The planner's answer that an effect came of, and which call of it; None where it did not come of one."""
-    step: Moved | None = None
-    for move in trace.own:
-        if move.entry.kind == "step":
-            if move.entry.seq > life.first.entry.seq:
-                break
-            step = move
-    if step is None or life.first.entry.by != "planner":
+    place = bisect.bisect(trace.steps, life.first.entry.seq, key=lambda move: move.entry.seq)
+    if not place or life.first.entry.by != "planner":
         return None, None
-    told = next((m for m in trace.notes("told") if (m.body or {}).get("effect") == life.id), None)
+    step, told = trace.steps[place - 1], trace.told.get(life.id)
     if told is not None and isinstance((told.body or {}).get("call"), int):
         return step, int((told.body or {})["call"])
     args = life.told("args")

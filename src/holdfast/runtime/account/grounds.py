@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from holdfast.runtime.account.trace import DECIDING, Life, Seen, Trace
-from holdfast.runtime.account.words import At, Long, Name, Part, Said, Sentence, Value, sentence
+from holdfast.runtime.account.words import NAMED, At, Long, Name, Part, Said, Sentence, Value, more, sentence
 from holdfast.runtime.record import Moved
 
 
@@ -103,10 +103,11 @@ def _rested(those: list[tuple[Life, Ground]]) -> Sentence:
     parts: list[Part] = []
     on: list[Any] = []
     for number, (life, one) in enumerate(those):
-        parts += [", " if number else "", Name(life.tool or "a call"), f" {life.id}", *_old(one)]
+        if number < NAMED:
+            parts += [", " if number else "", Name(life.tool or "a call"), f" {life.id}", *_old(one)]
         sent = first_sent(life)
         on += [life.first, *([sent] if sent is not None else ())]
-    parts += [f" rested on {ground.name}"]
+    parts += [*more(len(those)), f" rested on {ground.name}"]
     if seen is None:
         return sentence([*parts, ", which is not in the record."], on)
     parts += [

@@ -100,6 +100,13 @@ class Trace:
             (entry, None if entry.body is None else decode(entry.body)) for entry in record.beside
         )
         self._rules: dict[str, Mapping[str, Rule]] = {}
+        self.steps = self.notes("step")
+        self.told = {str((move.body or {}).get("effect", "")): move for move in self.notes("told")}
+        self._items: dict[str, list[Moved]] = {}
+        for move in self.notes("item"):
+            body = move.body or {}
+            for name in {str(body.get("item", "")), *body.get("outranks", ()), *body.get("conflicts", ())}:
+                self._items.setdefault(name, []).append(move)
 
     def notes(self, *kinds: str) -> list[Moved]:
         """The run's own entries of these kinds."""
@@ -158,12 +165,10 @@ class Trace:
         last: Moved | None = None
         outranked = ""
         conflicts: tuple[str, ...] = ()
-        for move in self.own:
+        for move in self._items.get(name, ()):
             if before is not None and move.entry.seq >= before:
                 break
             body = move.body or {}
-            if move.entry.kind != "item":
-                continue
             if body.get("item") == name:
                 last = move
                 outranked = str(body.get("outranked_by", ""))
@@ -177,7 +182,7 @@ class Trace:
     def _seen(self, name: str, move: Moved, outranked: str, conflicts: tuple[str, ...]) -> Seen:
         body = move.body or {}
         kept = self.record.documents.get(("item", f"{self.record.run.id}/{name}"))
-        alone = sum((other.body or {}).get("item") == name for other in self.notes("item")) == 1
+        alone = sum((other.body or {}).get("item") == name for other in self._items[name]) == 1
         seen_ms = body.get("seen_ms")
         if not isinstance(seen_ms, int):  # an entry of an older store does not say it
             seen_ms = kept.seen_ms if isinstance(kept, Item) and alone else move.entry.at_ms

@@ -11,7 +11,7 @@ from typing import Any
 
 from holdfast.runtime.account.done import FOUND
 from holdfast.runtime.account.trace import Life, Trace
-from holdfast.runtime.account.words import At, Name, Part, Said, Sentence, sentence
+from holdfast.runtime.account.words import NAMED, At, Name, Part, Said, Sentence, more, sentence
 from holdfast.runtime.record import Moved
 
 RESTS = ("done", "blocked", "stopped", "waiting")
@@ -111,8 +111,9 @@ def _acknowledged(basis: str, those: list[tuple[Life, Moved]], *, reads: bool) -
     """Effects of which nothing more is known than that the outside said so."""
     word = "only read, which nothing checks; " if reads else "not verified, because no check is agreed; "
     parts: list[Part] = [At(those[0][1].entry.at_ms), f" {word}", FOUND.get(basis, "it was committed")]
-    for number, (life, _) in enumerate(those):
+    for number, (life, _) in enumerate(those[:NAMED]):
         parts += [", " if number else ": ", Name(life.tool or "a call"), f" {life.id}"]
+    parts += more(len(those))
     return sentence([*parts, "."], [move for _, move in those])
 
 

@@ -83,6 +83,15 @@ def sentence(parts: Iterable[Part], on: Iterable[Moved | Entry | str]) -> Senten
     return Sentence(tuple(parts), rests_on, pos)
 
 
+NAMED = 20
+"""So many effects are named in one sentence; it rests on all of them."""
+
+
+def more(count: int) -> tuple[Part, ...]:
+    """How many stand behind a sentence beside those that it names."""
+    return (f" and {count - NAMED} more",) if count > NAMED else ()
+
+
 def listed(names: Iterable[Any], last: str = "and") -> tuple[Part, ...]:
     """Names in a row."""
     found = [Name(name) for name in names]

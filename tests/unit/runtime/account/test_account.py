@@ -291,3 +291,19 @@ def test_the_same_record_gives_the_same_text(record: Record) -> None:
     """An account has no time of its own: it is the same whenever it is asked for."""
     assert story(record) == story(record)
     assert data_of(record) == data_of(record)
+
+
+def test_a_long_answer_shows_its_beginning_and_its_end(record: Record) -> None:
+    """With a limit a page leaves out the middle of an answer and says so; the data has every sentence."""
+    told = account(record)
+    whole, short = explain_page(told), explain_page(told, limit=4)
+    assert short.data == whole.data
+    assert short.truncated
+    assert not whole.truncated
+    done = short.text().partition("3 what was done\n")[2].partition("\n\n")[0].splitlines()
+    every = whole.text().partition("3 what was done\n")[2].partition("\n\n")[0].splitlines()
+    assert done == [
+        *every[:2],
+        f"  — {len(every) - 4} sentences are left out here; --limit shows more, --json all",
+        *every[-2:],
+    ]
