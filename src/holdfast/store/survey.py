@@ -193,7 +193,7 @@ class Survey:
                 self._no(f"effect {effect} of run {run} is not at its end, and what it is must be known until then")
 
     def _no(self, why: str) -> None:
-        raise NotRedacted(what=self._where, why=why)
+        raise NotRedacted(what=self._where, why=self._stand.text(why))  # an error is kept by whoever reads it
 
     # -- what follows from it --
 
