@@ -263,3 +263,17 @@ async def test_a_context_is_current_only_inside(folder: Path) -> None:
             await run.call(hf.Call("refund", {"invoice": "1"}))
             assert spans.here() == mine
     assert spans.here() is None
+
+
+def test_a_program_without_an_event_loop_is_traced_as_well(folder: Path) -> None:
+    """The context of the calling thread is what a run is begun under, and what a plain program's spans stand below."""
+    kept = Keeps()
+    place = read(ABOVE)
+    assert place is not None
+    with opened(folder, kept) as app:
+        with spans.at(place):
+            run = app.begin(intent())
+        assert run.drive(hf.Scripted([hf.Proposed("refund", {"invoice": "1"})])).state == "done"
+    (told,) = kept.of("invoke_agent")
+    assert above(told) == (place.trace, place.span)
+    assert {span.context.trace_id for span in kept.spans if span.context is not None} == {place.trace}

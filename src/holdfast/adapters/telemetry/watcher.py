@@ -100,8 +100,8 @@ class Watcher:
         self._agent, self._whole = agent, content
         self._runs: OrderedDict[str, Begun] = OrderedDict()
         self._effects: OrderedDict[str, Effect] = OrderedDict()
-        self._reopened: dict[str, int] = {}
-        self._opened: set[str] = set()
+        self._reopened: OrderedDict[str, int] = OrderedDict()
+        self._opened: OrderedDict[str, None] = OrderedDict()
         self.faults = 0
 
     # -- where things stand --
@@ -180,7 +180,7 @@ class Watcher:
         if not isinstance(verdict, Applied):
             return
         if change.opens is not None:
-            self._opened.add(change.run)
+            _keep(self._opened, change.run, None)
         self.saw(verdict.effect)
         for draft in change.drafts:
             if draft.kind in FIRST_ENDS or draft.kind in ANSWERED or draft.kind == "unknown":
@@ -225,7 +225,7 @@ class Watcher:
 
     def _rested(self, change: Change, state: str, at_ms: int) -> None:
         if state == "open":
-            self._reopened[change.run] = at_ms
+            _keep(self._reopened, change.run, at_ms)
             return
         run, begun = self._ledger.run(change.run), self._run(change.run)
         assert run is not None, "it was changed a moment ago"
@@ -244,7 +244,7 @@ class Watcher:
         if run.id in self._reopened:
             return self._reopened.pop(run.id)
         if run.id in self._opened:
-            self._opened.discard(run.id)
+            del self._opened[run.id]
             return 0
         entries = self._ledger.entries(run.id, after=max(0, run.seq - MOST_SCANNED))
         return max((entry.at_ms for entry in entries if entry.kind == "reopened"), default=0)
