@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.bundles import bundle
 from bench.telemetry import telemetry
 from holdfast.gate.signing import Key
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
@@ -68,6 +69,7 @@ def seal(folder: str | None = None) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[str | None], dict[str, Any]]] = {
+    "bundle": bundle,
     "seal": seal,
     "telemetry": lambda folder: telemetry(folder=folder),
 }
