@@ -117,6 +117,7 @@ async def _driven(wanted: Wanted, handed: Callable[[App], Awaitable[RunHandle]])
         limits=settings.limits,
         handle_signals=True,
         announce=settings.announce,
+        evidence=settings.evidence,
         telemetry=_telemetry(settings),
     )
     async with planner, app:

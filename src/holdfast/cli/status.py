@@ -35,7 +35,7 @@ def status(
             for fact in facts
             if fact.scope.startswith(LIMITS)
         }
-        sealing = standing(store.tree(), store.pushes())
+        sealing = standing(store.tree(), store.pushes(), wanted=shared.settings().evidence is not None)
         return status_page(store.status(), facts, store.open_effects(), asked, limits, sealing)
 
 

@@ -167,6 +167,7 @@ class Standing(NamedTuple):
     unsealed_since_ms: int
     trouble: str
     witnesses: tuple[Pushed, ...]
+    wanted: bool = False
 
     @property
     def unsealed(self) -> int:
@@ -179,9 +180,9 @@ class Standing(NamedTuple):
         return tuple(one for one in self.witnesses if one.fork)
 
 
-def standing(tree: Tree, pushes: Pushes) -> Standing:
-    """As the store says it now."""
-    return Standing(tree.latest(), tree.size(), tree.unsealed_since(), tree.trouble()[0], tuple(pushes.all()))
+def standing(tree: Tree, pushes: Pushes, *, wanted: bool = False) -> Standing:
+    """As the store says it now; ``wanted``: the configuration names a key."""
+    return Standing(tree.latest(), tree.size(), tree.unsealed_since(), tree.trouble()[0], tuple(pushes.all()), wanted)
 
 
 def standing_data(how: Standing, now_ms: int) -> dict[str, Any]:
@@ -211,7 +212,7 @@ def sentence(how: Standing, now_ms: int) -> str:
 def standing_lines(page: Page, how: Standing, now_ms: int) -> None:
     """The line of the status page, more where something is in the way; nothing where nobody ever asked for sealing."""
     page.data["sealing"] = standing_data(how, now_ms)
-    if how.sealed is None and not how.trouble:
+    if how.sealed is None and not how.trouble and not how.wanted:
         return
     page.fact("sealed", sentence(how, now_ms))
     if how.trouble:

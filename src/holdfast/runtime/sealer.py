@@ -217,6 +217,8 @@ class Sealing:
             trouble = str(error.values.get("why") or error.message)
         except (apsw.Error, OSError) as error:
             trouble = translate(error, self._store.path).message
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is ours, and it is shown instead of a dead thread
+            trouble = f"sealing ended with {type(error).__name__}: {error}"
         self.tree.troubled(trouble, self._store.now_ms())
         self.push(every=push_all)
 
@@ -260,7 +262,7 @@ class Sealer:
             try:
                 sealing = Sealing(store, self._how, self._me, self._pace)
                 self._rounds(sealing)
-            except (HoldfastError, apsw.Error, OSError):  # the store is gone from under it; it is opened anew
+            except Exception:  # noqa: BLE001  # the store is gone from under it, whatever that raises; it is opened anew
                 if self._end.wait(self._how.every_ms / 1_000):
                     return
                 continue
@@ -278,7 +280,7 @@ class Sealer:
                 sealing.round()
                 next_s = time.monotonic() + self._how.every_ms / 1_000
             self._end.wait(min(LOOK_EVERY_S, self._how.every_ms / 1_000))
-        sealing.round(push_all=True)
+        sealing.round()
 
 
 def _bad(key: str, why: str) -> BadConfig:

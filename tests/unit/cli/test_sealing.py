@@ -30,6 +30,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path.cwd()
 
 
+def bare(home: Path) -> Path:
+    """A configuration of the same store in which nobody asks for sealing."""
+    file = home / "bare.toml"
+    file.write_text('store = "sqlite:log.db"\n')
+    return file
+
+
 def more(count: int) -> None:
     """More entries, that nobody sealed yet."""
     store = open_store("log.db")
@@ -161,7 +168,8 @@ def test_witnesses_are_shown_and_pushed_to(home: Path, capsys: pytest.CaptureFix
 
 def test_status_and_doctor_say_what_is_sealed_and_what_is_not(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """How many entries no checkpoint covers, what is in the way, and a fork: in words, as data, and as exit code."""
-    assert "sealed" not in text(capsys, "status")
+    assert "never; 3 entries are not" in text(capsys, "status")
+    assert "sealed" not in text(capsys, "status", "--config", str(bare(home)))
     answer(capsys, "evidence", "seal")
     more(4)
     assert answer(capsys, "status")["sealing"]["unsealed"] == 4

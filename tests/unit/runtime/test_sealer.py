@@ -271,6 +271,47 @@ async def test_an_application_is_sealed_while_it_runs_and_when_it_closes(
     store.close_now()
 
 
+async def test_many_entries_are_sealed_before_the_time_is_up(place: Place) -> None:
+    """With an hour to go, the count of entries that was named is reason enough; the rest waits for the end."""
+    store = open_store(place.path, state_dir=place.folder / "state")
+    beside = Sealer(f"sqlite:{place.path}", place.evidence(every="1h", most=5), "sealer")
+    beside.start()
+    tree = store.tree()
+    await _until(tree.latest)
+    write(store, 7)
+    await _until(lambda: tree.latest().size == tree.size())
+    write(store, 3)
+    await store.close()
+    await beside.stop()
+    with place.sealing() as sealing:
+        assert sealing.unsealed() == 0
+
+
+async def test_an_error_that_nobody_thought_of_is_shown_and_ends_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect of ours in a witness or in sealing is trouble to be read, and the other witnesses are told."""
+    from holdfast.runtime.witness.files import File
+
+    honest = File.push
+
+    def push(self: Any, ours: Any) -> str:
+        if "first" in self.name:
+            raise ZeroDivisionError
+        return honest(self, ours)
+
+    monkeypatch.setattr(File, "push", push)
+    with place.sealing("file:first", "file:second") as sealing:
+        write(sealing._store, 1)
+        sealing.round()
+        first, second = sealing.pushes.all()
+        assert ("ZeroDivisionError" in first.trouble, second.trouble) == (True, "")
+        write(sealing._store, 1)
+        monkeypatch.setattr(sealing.tree, "grown", lambda size: size / 0)
+        sealing.round()
+        assert "ZeroDivisionError" in sealing.tree.trouble()[0]
+
+
 async def test_sealing_adds_no_sync_to_a_writer(place: Place) -> None:
     """A writer makes as many syncs and batches for the same changes with a sealer beside it as without."""
     counts = []

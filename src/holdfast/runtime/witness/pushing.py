@@ -77,6 +77,8 @@ class Pusher:
             self._in_trouble(witness, str(error))
         except Forked as error:
             self._forked(witness, sealed, error)
+        except Exception as error:  # noqa: BLE001  # what one witness makes of us keeps no other from being told
+            self._in_trouble(witness, f"telling it ended with {type(error).__name__}")
         else:
             self._pause_s.pop(witness.name, None)
             self._pushes.went(witness.name, sealed.size, self._store.now_ms(), lines)
