@@ -81,7 +81,7 @@ def _one(trace: Trace, life: Life) -> Iterator[Sentence]:
     failed = life.last("failed")
     if failed is not None and failed not in attested:
         yield _absent(what, failed)
-    if life.state == "committed" and not checks and not attested and found is not None:
+    if life.state in ("committed", "compensated") and not checks and not attested and found is not None:
         due = "its agreed check has not been made yet" if not _unchecked(life) else "no check is agreed"
         yield sentence([At(found.entry.at_ms), " ", *what, f" is committed and not verified: {due}."], [found])
 

@@ -87,6 +87,17 @@ async def note(fx: hf.Fx, *, box: str) -> str:
     return f"noted {box}"
 
 
+@hf.tool(effect="compensable", resource="box:{box}", identity=("box",), keyed="24h", owner="ops", no_probe="its key")
+async def put(fx: hf.Fx, *, box: str) -> str:
+    """Put a lid on a box."""
+    return f"put {box}"
+
+
+@put.undo
+async def _take(look: hf.Look, *, box: str) -> hf.Call:
+    return hf.Call("note", {"box": f"{box} opened again"})
+
+
 @hf.tool(
     effect="irreversible",
     resource="pack:{name}",
@@ -126,7 +137,7 @@ async def stock(fx: hf.Fx, *, of: str) -> int:
     return 3
 
 
-TOOLS = [order, note, pack, many, stock]
+TOOLS = [order, note, put, pack, many, stock]
 
 
 @pytest.fixture(autouse=True)
@@ -281,6 +292,18 @@ async def test_a_run_below_another_names_it(tmp_path: Path) -> None:
         below = await app.begin(hf.Intent(goal="a part", purpose="part", principal="part-bot"), under=run)
         assert isinstance(await below.call(note(box="1")), hf.Committed)
     assert f"It is a unit of the work of {run.id}." in text_of(told(tmp_path, below.id), "intended")
+
+
+async def test_what_was_offset_is_told_with_what_offset_it(tmp_path: Path) -> None:
+    """A change that nothing checked and that another offset is told as both: not verified, and offset by which."""
+    async with opened(tmp_path) as app:
+        run = await app.begin(intent())
+        first = await run.call(put(box="1"))
+        second = await run.undo(first.effect, reason="it was the wrong box")
+        assert isinstance(second, hf.Committed), second
+    data = told(tmp_path, run.id)
+    assert f"put {first.effect} was offset by {second.effect}" in text_of(data, "done")
+    assert f"put {first.effect} is committed and not verified: no check is agreed" in text_of(data, "verified")
 
 
 async def test_room_that_ran_out_is_told(tmp_path: Path) -> None:
