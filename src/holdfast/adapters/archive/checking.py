@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.adapters.archive.books import ArchiveBooks, entry_of
-from holdfast.adapters.archive.pages import approval_row, effect_row
+from holdfast.adapters.archive.pages import approval_row, effect_row, entry_row, run_row
 from holdfast.adapters.archive.sheets import (
     APPROVALS,
     CHECKPOINT,
@@ -33,11 +33,13 @@ from holdfast.gate.notes import signed_by
 from holdfast.kernel.canon import decode
 from holdfast.kernel.checkpoint import MAX_BYTES, Checkpoint, VerifierKey, origin_of, read
 from holdfast.kernel.documents import LogKey
+from holdfast.kernel.documents import decode as decode_document
 from holdfast.kernel.errors import BadCheckpoint
 from holdfast.kernel.merkle import proves_inclusion
 from holdfast.kernel.model import Decision, Effect, Run
 from holdfast.store import rows
-from holdfast.store.evidence import Entry, check_chain, leaf_bytes
+from holdfast.store.derived import Derived, Retold
+from holdfast.store.evidence import Entry, check_chain
 from holdfast.store.folding import fold
 
 Seen = Callable[[Entry], None]
@@ -72,8 +74,15 @@ def verify(path: Path, *, keys: Iterable[VerifierKey] = (), digest: str = "", se
 
     ``keys`` are those that the verifier believes; ``digest`` the SHA-256 of its manifest that a store's entry names.
     """
-    books = ArchiveBooks(path)
-    manifest = books.manifest
+    try:
+        return _verified(ArchiveBooks(path), tuple(keys), digest, seen)
+    except (msgspec.DecodeError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        # Whoever made the file may have put anything into a column: nothing of it that is no record is ours to explain.
+        raise off(path.name, "a record", "one that can be read", str(error)[:200]) from None
+
+
+def _verified(books: ArchiveBooks, keys: tuple[VerifierKey, ...], digest: str, seen: Seen | None) -> Checked:
+    path, manifest = books.folder, books.manifest
     if digest and books.digest != digest:
         raise off(path.name, "manifest.json", digest, books.digest)
     _files(path, manifest)
@@ -84,12 +93,9 @@ def verify(path: Path, *, keys: Iterable[VerifierKey] = (), digest: str = "", se
     if not signed and not mine:
         raise off(path.name, CHECKPOINT, "a signature of a known key", "none that verifies")
     told = Told(path, note)
-    try:
-        _entries(books, told, seen)
-        approvals = _approvals(path, told)
-        documents = _documents(path, told)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise off(path.name, "a record", "one that can be read", str(error)[:200]) from None
+    _entries(books, told, seen)
+    approvals = _approvals(path, told)
+    documents = _documents(path, told)
     for name, found in (("runs", told.runs), ("entries", told.archived), ("effects", told.effects)):
         if found != getattr(manifest, name):
             raise off(path.name, f"manifest.json {name}", str(getattr(manifest, name)), str(found))
@@ -144,19 +150,26 @@ class Told:
     def one(self, row: dict[str, Any], entries: Iterator[Entry], seen: Seen | None) -> None:
         """One run whole: its chain up to its head, and the proof for its last sealed entry."""
         run = rows.decode_run(row["view"])
-        self._columns(row, run)
         sealed = Sealed(row["sealed_seq"])
         views: dict[str, Effect | None] = {}
+        retold = Retold(run, Derived())
 
         def passing() -> Iterator[Entry]:
             for entry in entries:
                 yield entry
+                if entry.pos <= sealed.newest:
+                    raise off(self.path.name, f"run {run.id}.pos", f"after {sealed.newest}", str(entry.pos), entry.seq)
                 sealed.pass_by(entry)
+                before = views.get(entry.effect)
                 self._entry(run, entry, views)
+                retold.entry(entry, before, views.get(entry.effect))
                 if seen is not None:
                     seen(entry)
 
         checked = check_chain(run.id, passing(), run.head)
+        _same(self.path, f"{RUNS} {run.id}", run_row(run, len(views)), row)
+        for name, wanted, there in retold.differences(run):
+            raise off(self.path.name, f"{RUNS} {run.id}.{name}", str(wanted), str(there))
         self._proved(row, run, sealed, checked.entries)
         self.entries, self.bodies = self.entries + checked.entries, self.bodies + checked.bodies
         self.redacted += checked.redacted
@@ -174,9 +187,7 @@ class Told:
         if row is None or row["id"] != effect or view is None:
             found = "no row" if row is None else f"{row['id']}, or entries that were taken away"
             raise off(self.path.name, EFFECTS, effect, found)
-        for name, expected in effect_row(view).items():
-            if row[name] != expected:
-                raise off(self.path.name, f"{EFFECTS} {effect}.{name}", str(expected), str(row[name]))
+        _same(self.path, f"{EFFECTS} {effect}", effect_row(view), row)
 
     def ended(self) -> None:
         """There is no effect more; and each redacted body is what an entry of the store's own run says is left."""
@@ -187,12 +198,6 @@ class Told:
                 raise off(self.path.name, f"run {run}.body", expected, found, int(seq))
         if (row := next(self._rows, None)) is not None:
             raise off(self.path.name, EFFECTS, "effects of the runs in it, in order", str(row["id"])[:100])
-
-    def _columns(self, row: dict[str, Any], run: Run) -> None:
-        kept = (run.id, run.seq, run.head, run.state, run.purpose, run.goal, run.principal.name)
-        there = tuple(row[name] for name in ("id", "entries", "head", "state", "purpose", "goal", "principal"))
-        if kept != there:
-            raise off(self.path.name, f"{RUNS} {run.id}", str(kept), str(there))
 
     def _proved(self, row: dict[str, Any], run: Run, sealed: Sealed, entries: int) -> None:
         if run.id != rows.STORE_RUN and sealed.wanted != entries:
@@ -246,13 +251,21 @@ class Sealed:
     def __init__(self, wanted: int) -> None:
         """``wanted`` is its number in the run; 0: there is none."""
         self.wanted = wanted
-        self.seq = self.pos = 0
+        self.seq = self.pos = self.newest = 0
         self.hash = ""
 
     def pass_by(self, entry: Entry) -> None:
         """One entry more."""
+        self.newest = entry.pos
         if entry.seq == self.wanted:
             self.seq, self.pos, self.hash = entry.seq, entry.pos, entry.hash
+
+
+def _same(path: Path, what: str, wanted: dict[str, Any], row: dict[str, Any], seq: int = 0) -> None:
+    """Each column of a row says what the record in it says."""
+    for name, expected in wanted.items():
+        if row[name] != expected:
+            raise off(path.name, f"{what}.{name}", str(expected)[:500], str(row[name])[:500], seq)
 
 
 def _entries(books: ArchiveBooks, told: Told, seen: Seen | None) -> None:
@@ -265,9 +278,7 @@ def _entries(books: ArchiveBooks, told: Told, seen: Seen | None) -> None:
         nonlocal held
         while held is not None and held["run"] == run:
             entry = entry_of(held)
-            leaf = leaf_bytes(entry).decode()
-            if held["leaf"] != leaf:
-                raise off(path.name, f"{ENTRIES} {run}.leaf", leaf, str(held["leaf"])[:200], entry.seq)
+            _same(path, f"{ENTRIES} {run}", entry_row(entry), held, entry.seq)
             yield entry
             held = next(every, None)
 
@@ -290,9 +301,7 @@ def _approvals(path: Path, told: Told) -> int:
         count += 1
         approval = rows.decode_approval(row["view"])
         missing.discard(approval.id)
-        for name, expected in approval_row(approval).items():
-            if row[name] != expected:
-                raise off(path.name, f"{APPROVALS} {approval.id}.{name}", str(expected), str(row[name]))
+        _same(path, f"{APPROVALS} {approval.id}", approval_row(approval), row)
         said = told.answers.get(approval.id)
         if said is None or list(approval.decisions) != said:
             raise off(path.name, f"{APPROVALS} {approval.id}.decisions", str(said), str(list(approval.decisions)))
@@ -309,6 +318,8 @@ def _documents(path: Path, told: Told) -> int:
         count += 1
         name = f"{row['kind']}:{row['id']}"
         missing.discard(name)
+        document = decode_document(row["view"])
+        _same(path, f"{DOCUMENTS} {name[:100]}", {"kind": document.kind, "id": document.id, "run": document.run}, row)
         found = hashlib.sha256(row["view"].encode()).hexdigest()
         if found != row["digest"] or told.digests.get(name) != found:
             raise off(path.name, f"{DOCUMENTS} {name[:100]}", told.digests.get(name, "no document"), found)

@@ -109,22 +109,12 @@ class Pages:
         return views, asked - {""}
 
     def _entry(self, entry: Entry) -> None:
-        self._sheets[ENTRIES].put(
-            run=entry.run, seq=entry.seq, pos=entry.pos, effect=entry.effect, kind=entry.kind, before=entry.before,
-            after=entry.after, at_ms=entry.at_ms, at=at(entry.at_ms), by=entry.by, token=entry.token,
-            tenant=entry.tenant, prev=entry.prev, commitment=entry.commitment, hash=entry.hash, salt=entry.salt or None,
-            body=entry.body.decode() if entry.body is not None else None, leaf=leaf_bytes(entry).decode(),
-        )  # fmt: skip
+        self._sheets[ENTRIES].put(**entry_row(entry))
 
     def _run(self, run: Run, sealed_seq: int, sealed_pos: int, effects: int) -> None:
         proof = self._tree.inclusion(sealed_pos, self._size) if sealed_pos else []
-        self._sheets[RUNS].put(
-            id=run.id, tenant=run.tenant, environment=run.environment, intent=run.intent, purpose=run.purpose,
-            goal=run.goal, principal=run.principal.name, state=run.state, reason=run.reason, opened_ms=run.opened_ms,
-            opened_at=at(run.opened_ms), deadline_ms=run.deadline_ms, steps=run.steps, entries=run.seq, effects=effects,
-            head=run.head, sealed_seq=sealed_seq, sealed_pos=sealed_pos, proof=[part.hex() for part in proof],
-            view=rows.encode(run).decode(),
-        )  # fmt: skip
+        sealed = {"sealed_seq": sealed_seq, "sealed_pos": sealed_pos, "proof": [part.hex() for part in proof]}
+        self._sheets[RUNS].put(**run_row(run, effects), **sealed)
 
     def _rest(self, run: Run, views: dict[str, Effect], asked: set[str]) -> None:
         """Effects, the requests that they waited on, and the documents of a run."""
@@ -168,6 +158,33 @@ def _folded(before: Effect | None, run: Run, entry: Entry, archive: str) -> Effe
     if after is None:
         raise NotArchived(where=archive, why=f"entry {entry.seq} of run {run.id} is no legal move of its effect")
     return after
+
+
+def entry_row(entry: Entry) -> dict[str, Any]:
+    """An entry as a row of its file."""
+    same = ("run", "seq", "pos", "effect", "kind", "before", "after", "at_ms", "by", "token", "tenant", "prev")
+    return {name: getattr(entry, name) for name in same} | {
+        "at": at(entry.at_ms),
+        "commitment": entry.commitment,
+        "hash": entry.hash,
+        "salt": entry.salt or None,
+        "body": entry.body.decode() if entry.body is not None else None,
+        "leaf": leaf_bytes(entry).decode(),
+    }
+
+
+def run_row(run: Run, effects: int) -> dict[str, Any]:
+    """A run as a row of its file, but for its proof."""
+    same = ("id", "tenant", "environment", "intent", "purpose", "goal", "state", "reason", "opened_ms", "deadline_ms")
+    return {name: getattr(run, name) for name in same} | {
+        "principal": run.principal.name,
+        "opened_at": at(run.opened_ms),
+        "steps": run.steps,
+        "entries": run.seq,
+        "effects": effects,
+        "head": run.head,
+        "view": rows.encode(run).decode(),
+    }
 
 
 def effect_row(view: Effect) -> dict[str, Any]:

@@ -185,11 +185,14 @@ def read_rows(folder: Path, name: str, **only: str) -> Iterator[dict[str, Any]]:
             for column in SCHEMAS[name]:
                 if column.name not in there.names or there.field(column.name).type != column.type:
                     raise off(folder.name, f"{name}.{column.name}", str(column.type), "another column, or none")
-            groups = [n for n in range(file.num_row_groups) if _may_hold(file.metadata.row_group(n), there, only)]
-            for batch in file.iter_batches(batch_size=ROWS, row_groups=groups):
-                for row in batch.to_pylist():
-                    if all(row[column] == value for column, value in only.items()):
-                        yield row
+            for number in range(file.num_row_groups):
+                if not _may_hold(file.metadata.row_group(number), there, only):
+                    continue
+                # One group at a time: a reader over several keeps what it has read of all of them until it is done.
+                for batch in file.iter_batches(batch_size=ROWS, row_groups=[number]):
+                    for row in batch.to_pylist():
+                        if all(row[column] == value for column, value in only.items()):
+                            yield row
     except (pa.ArrowException, OSError) as error:
         raise off(folder.name, name, "Parquet that can be read", str(error)[:200]) from None
 
