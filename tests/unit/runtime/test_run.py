@@ -9,7 +9,7 @@ import pytest
 import holdfast as hf
 from holdfast.kernel.answers import Accepted, Ack, CannotTell, Differs, Doubt, Happened, Holds, Refusal
 from holdfast.kernel.model import Effect, State
-from tests.unit.runtime.rig import REFUND, Rig, Wanted
+from tests.unit.runtime.rig import REFUND, START_MS, Rig, Wanted
 
 LOST = Doubt("lost_reply", "the connection closed")
 IN_1 = Wanted("refund", invoice="in_1")
@@ -185,6 +185,7 @@ async def test_what_the_planner_saw_is_recorded_without_its_content() -> None:
         "kind": "untrusted",
         "digest": item.digest,
         "fresh_for_ms": 3_600_000,
+        "seen_ms": START_MS,
     }
     assert rig.effects()[0].cites == (item.id,)
 

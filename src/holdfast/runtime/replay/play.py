@@ -163,7 +163,8 @@ class Player:
                 self.jobs.keep(entry, job)
                 self._count(at, came)
                 return len(came.entries)
-            first = first or (difference, came.how)
+            if first is None or (first[0].actual == NOTHING and came.entries):  # what it did says more than nothing
+                first = difference, came.how
         if sort is Sort.MAYBE:
             self._adopt(at)
             self.played.inputs += 1
@@ -199,7 +200,8 @@ class Player:
             difference = first_difference(at + 1, self.tape.entries[at : at + MOST], came.entries)
             if difference is None:
                 return came, None
-            first = first or (came, difference)
+            if first is None or (came.entries and not first[0].entries):
+                first = came, difference
             self.ledger.put(books)
             self.names.back_to(met)
             todo += [one for one in self._instead(at, guess, came) if one not in tried]
@@ -210,12 +212,16 @@ class Player:
             job.back_to(mark)
         return first
 
+    def _since_ms(self, entry: Entry) -> int:
+        """The earliest instant at which what led to an entry was read: that of the entry before it about its effect."""
+        history, earliest = self.ledger.history, self._last.get(entry.effect, 1)
+        return history[min(earliest, len(history)) - 1].high_ms if history else 0
+
     def _instead(self, at: int, guess: Guess, came: Came) -> Iterator[Guess]:
         """Other readings of what was asked for, the nearest first."""
         entry = self.tape.entries[at]
         earliest = self._last.get(entry.effect, 1)
-        history = self.ledger.history
-        since_ms = history[min(earliest, len(history)) - 1].high_ms if history else 0
+        history, since_ms = self.ledger.history, self._since_ms(entry)
         for now_ms in instants(guess.now_ms, self.tape.entries[at : at + MOST], came.entries):
             if since_ms <= now_ms <= entry.at_ms:
                 yield guess._replace(now_ms=now_ms)
