@@ -236,6 +236,26 @@ def test_a_branch_with_another_note_of_our_key_is_a_fork(place: Place, repositor
         assert kept(repository, sealing) == theirs
 
 
+@pytest.mark.parametrize(
+    ("there", "why"), [("x" * 200_000, "longer than"), ("not a note", "no checkpoint"), ("\x00\n\n", "no checkpoint")]
+)
+def test_a_branch_that_holds_something_else_is_neither_read_whole_nor_overwritten(
+    place: Place, repository: Path, there: str, why: str
+) -> None:
+    """What somebody put into the log's file is trouble for a person to look at; their commit stays the newest."""
+    with place.sealing("git:theirs.git#main") as sealing:
+        more(sealing)
+        name = logkey.origin(sealing._store).replace("/", "-")
+        git("clone", "-q", "theirs.git", "work", cwd=place.folder)
+        (place.folder / "work" / f"{name}.checkpoint").write_text(there)
+        git("add", ".", cwd=place.folder / "work")
+        git("commit", "-qm", "theirs", cwd=place.folder / "work")
+        git("push", "-q", "origin", "HEAD:main", cwd=place.folder / "work")
+        (known,) = sealing.push()
+        assert why in known.trouble and not known.fork
+        assert kept(repository, sealing) == there
+
+
 @pytest.mark.parametrize("broken", ["gone", "declines", "no git"])
 def test_a_repository_that_cannot_be_pushed_to_is_trouble(
     place: Place, repository: Path, broken: str, monkeypatch: pytest.MonkeyPatch

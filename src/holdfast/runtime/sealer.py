@@ -29,6 +29,7 @@ from holdfast.kernel.amounts import parse_duration
 from holdfast.kernel.checkpoint import Checkpoint
 from holdfast.kernel.documents import LogKey
 from holdfast.kernel.errors import BadConfig, BadValue, HoldfastError, NotSealed
+from holdfast.runtime.peers import Peers
 from holdfast.runtime.witness.places import Witness, witness_of
 from holdfast.runtime.witness.pushing import Pusher
 from holdfast.store import SqliteStore, open_store
@@ -166,7 +167,9 @@ class Sealing:
 
     def take(self) -> int | None:
         """Become who may seal: the token, or None while another process is at it."""
-        sealer = self.tree.take(self._me, self._store.now_ms(), self._pace.lease_ms)
+        held = self.tree.sealer().holder
+        yields = held if held != self._me and Peers().dead_now(held) else ""
+        sealer = self.tree.take(self._me, self._store.now_ms(), self._pace.lease_ms, yields)
         return sealer.token if sealer is not None else None
 
     def _sealed(self, token: int) -> Sealed | None:

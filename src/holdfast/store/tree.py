@@ -187,13 +187,16 @@ class Tree:
                 tree.append(made.get((below, number)) or self.subtree(below, number))
         return tree.root()
 
-    def take(self, holder: str, now_ms: int, lease_ms: int) -> Sealer | None:
-        """Become who may seal, or stay so; None while another holds it. A change of hands raises the token."""
+    def take(self, holder: str, now_ms: int, lease_ms: int, yields: str = "") -> Sealer | None:
+        """Become who may seal, or stay so; None while another holds it. A change of hands raises the token.
+
+        ``yields`` is a holder whose lease counts as over: one that was proved dead.
+        """
         self._db.execute(BEGIN)
         try:
             now = self.sealer()
             mine = now.holder == holder
-            free = mine or not now.holder or now_ms > now.until_ms
+            free = mine or now.holder in ("", yields) or now_ms > now.until_ms
             if free:
                 now = Sealer(holder, now.token if mine else now.token + 1, now_ms + lease_ms)
                 self._db.execute(TAKE, now)

@@ -19,6 +19,7 @@ from holdfast.kernel.checkpoint import Checkpoint, read
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.errors import BadConfig, ChainBroken, NotSealed
 from holdfast.kernel.merkle import proves_consistency, proves_inclusion, root_of
+from holdfast.runtime.peers import my_name
 from holdfast.runtime.sealer import Evidence, Pace, Sealer
 from holdfast.store import open_store
 from holdfast.store.tree import STEP, Tree
@@ -91,6 +92,19 @@ def test_a_sealer_that_was_away_past_its_lease_appends_nothing(place: Place) -> 
         assert sealed is not None
         assert [one.size for one in other.tree.checkpoints()] == [5, sealed.size]
         assert [one.token for one in other.tree.checkpoints()] == [token - 1, token + 1]
+
+
+def test_the_lease_of_a_process_that_is_gone_is_not_waited_for(place: Place) -> None:
+    """Of a holder that is proved dead the lease is taken at once, with a higher token; of one that lives it is not."""
+    where, pid, started, _ = my_name().split(".")
+    for holder, free in ((f"{where}.{pid}.{started}.77", False), (f"{where}.{pid}.{int(started) + 1}.1", True)):
+        with place.sealing(me=holder) as before, place.sealing(me=my_name()) as after:
+            write(before._store, 1)
+            token = before.take()
+            assert token is not None
+            assert after.take() == (token + 1 if free else None)
+            before.tree.hand_back(token)
+            after.tree.hand_back(token + 1)
 
 
 def test_the_store_itself_refuses_a_checkpoint_that_does_not_follow(place: Place) -> None:

@@ -4,7 +4,8 @@ The ``git`` of the machine does it, with its own credentials, in a folder that i
 is fetched, the file in it is compared with our log, and a commit with the newest note goes on top. A branch that others
 moved meanwhile is fetched and compared again. Nothing of the repository is ever checked out, and no hook of ours runs.
 
-Promises a bound on time, and that nothing of what git says about an address is passed on: it may hold a password.
+Promises bounds on time and on what a repository may send, and that nothing of what git says about an address is passed
+on: it may hold a password.
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ from holdfast.runtime.witness.ours import NotPushed, Ours, compared
 BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 WHOLE_S = 30.0
 TRIES = 4
+ASKING = ("ls-remote", "fetch")
+BOUNDED = ("sh", "-c", 'ulimit -f 131072 && exec "$@"', "sh")
+"""Whoever answers a question of ours writes no file of more than 64 MiB here (128 where a block is a kibibyte)."""
+
+OF_THE_USER = ("GIT_SSH", "GIT_SSL", "GIT_CONFIG", "GIT_PROXY", "GIT_HTTP")
+"""Settings of the environment that say how to reach a repository; the others would say which one this is."""
+
 QUIET = {
     "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true", "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0",
 }  # fmt: skip
@@ -66,8 +74,8 @@ class Git:
 
     def _tip(self, work: _Work) -> str:
         """The branch's last commit, fetched; empty where there is no such branch yet."""
-        listed = work.git("ls-remote", self._place, self._ref).decode("ascii", "replace").split()
-        if not listed:
+        listed = work.git("ls-remote", self._place, self._ref).decode("utf-8", "replace").splitlines()
+        if not any(line.endswith(f"\t{self._ref}") for line in listed):  # it lists what ends so, too
             return ""
         work.git("fetch", "--quiet", "--no-tags", "--depth=1", self._place, self._ref)
         return work.git("rev-parse", "FETCH_HEAD").decode("ascii").strip()
@@ -118,30 +126,41 @@ class _Work:
 
     def _run(self, words: tuple[str, ...], given: bytes) -> tuple[int, bytes]:
         settings = [part for setting in CONFIG for part in ("-c", setting)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
+        bounded = BOUNDED if words[0] in ASKING else ()
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("GIT_") or name.startswith(OF_THE_USER)
+        }
         environment |= QUIET | {"GIT_DIR": self._folder, "GIT_INDEX_FILE": str(Path(self._folder, "index"))}
         environment.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=10")
+        out = Path(self._folder, "out")
+        printed = out.open("wb")
         try:
             process = subprocess.Popen(  # noqa: S603  # the machine's git, with words that were judged
-                ["git", *settings, *words],  # noqa: S607  # wherever the machine has it
+                [*bounded, "git", *settings, *words],
                 cwd=self._folder,
                 env=environment,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=printed,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
         except OSError as error:
             raise NotPushed(f"git was not started: {error.strerror}") from None
+        finally:
+            printed.close()
         try:
-            out, _ = process.communicate(given, timeout=max(0.1, self._until_s - time.monotonic()))
+            process.communicate(given, timeout=max(0.1, self._until_s - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise NotPushed(f"git {words[0]} was not through in time") from None
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        return process.returncode, out
+        if out.stat().st_size > 2 * MAX_BYTES:
+            raise NotPushed(f"git {words[0]} answered more than {2 * MAX_BYTES} bytes")
+        return process.returncode, out.read_bytes()
 
 
 def _shown(place: str) -> str:
