@@ -203,10 +203,9 @@ def _mapped(text: str) -> tuple[str, list[tuple[int, int]]]:
         cluster = text[start:end]
         if cluster.isspace():
             new = "" if folded and folded[-1] == " " else " "
-        elif unicodedata.category(cluster[0]) == "Cf":
-            new = ""
         else:
-            new = unicodedata.normalize("NFD", unicodedata.normalize("NFD", cluster).casefold())
+            seen = cluster[1:] if unicodedata.category(cluster[0]) == "Cf" else cluster  # marks on nothing are drawn
+            new = unicodedata.normalize("NFD", unicodedata.normalize("NFD", seen).casefold())
         folded.extend(new)
         places.extend([(start, end)] * len(new))
         start = end

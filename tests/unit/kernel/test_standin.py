@@ -18,7 +18,9 @@ SECRET = b"s" * 32
 STREET = "12 Elm Straße"
 NAME = StandIns(SECRET, [STREET]).names[0]
 PLAIN = st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"))
-VALUES = st.text(PLAIN, min_size=6, max_size=30).filter(lambda text: not why_not(text))
+VALUES = st.text(PLAIN, min_size=6, max_size=30).filter(
+    lambda text: not why_not(text) and not unicodedata.combining(text.strip()[0])
+)
 
 
 @pytest.mark.parametrize(
