@@ -32,7 +32,7 @@ def replay(run: str, /, *, shared: Shared = NO_OPTIONS) -> Page:
 def found(run: str, shared: Shared) -> tuple[Record, str]:
     """The record of a run, and where it came from: a file of this name is a bundle, anything else is in the store."""
     if Path(run).is_file():
-        from holdfast.runtime.bundle.check import record
+        from holdfast.runtime.bundle import record
 
         return record(run), f"the bundle {run}"
     from holdfast.runtime.record import record_of
