@@ -120,15 +120,11 @@ def test_killed_while_archiving(life: Life, point: str) -> None:
 
 def test_rows_that_left_first_would_be_lost(life: Life) -> None:
     """With the order turned round, as a planted defect does it, the kill after the commit leaves runs in no place."""
-    worker = WORKER.replace(
-        "match point:",
-        "from tests.harness.planted.archive import rows_leave_before_the_files\n"
-        "rows_leave_before_the_files(lambda owner, name, value: setattr(owner, name, value))\n"
-        "match point:",
-    ).replace('after(writing, "take_out")', "before(writing, 'honest_named')")
-    worker = worker.replace("before(writing, 'honest_named')", "before(Path, 'rename')")
+    turned = "rows_leave_before_the_files(setattr)\nbefore(Path, 'rename')\nmatch point:"
+    worker = WORKER.replace("match point:", turned)
+    worker = "from tests.harness.planted.archive import rows_leave_before_the_files\n" + worker
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", worker, str(life.folder), "after the commit"]
+    command = [sys.executable, "-c", worker, str(life.folder), "none"]
     came = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert came.returncode == -signal.SIGKILL, came.stderr
     with closing(life.store()) as store:

@@ -18,6 +18,7 @@ def explain(
     /,
     *,
     effect: Annotated[str | None, Parameter(name="--effect")] = None,
+    archive: Annotated[Path | None, Parameter(name="--archive")] = None,
     limit: Limit = 200,
     shared: Shared = NO_OPTIONS,
 ) -> Page:
@@ -30,6 +31,8 @@ def explain(
     ----------
     effect
         Only this effect, with its decision record; any unique beginning of the id.
+    archive
+        Where archives are, for a run whose entries lie in one.
     """
     from holdfast.report.explain import explain_page
     from holdfast.runtime.account import account
@@ -44,7 +47,14 @@ def explain(
         covered = note.size if note is not None else 0
         return explain_page(account(record, effect=_effect(record, effect), covered=covered), bundle=of, limit=limit)
     with reading(shared) as store:
-        record = record_of(store, store.find(of, "run"))
+        run = store.find(of, "run")
+        row = store.run(run)
+        if archive is not None and row is not None and row.archived:
+            from holdfast.adapters.archive import record as archived
+
+            record = archived(archive, run, store)
+        else:
+            record = record_of(store, run)
         newest = store.tree().latest()
         covered = newest.size if newest is not None else 0
         return explain_page(account(record, effect=_effect(record, effect), covered=covered), limit=limit)

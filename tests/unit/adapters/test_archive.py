@@ -23,7 +23,10 @@ from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.documents import Item
 from holdfast.kernel.errors import ChainBroken, KeyReused, NotArchived, NotReplayable, RunStopped
 from holdfast.kernel.guard import Rejected
+from holdfast.report.explain import explain_page
+from holdfast.runtime.account import account
 from holdfast.runtime.record import effects, record_of
+from holdfast.runtime.replay.play import play
 from tests import approving
 from tests.adapters.archiving import Life, closing
 
@@ -355,6 +358,19 @@ def test_a_record_from_an_archive_is_the_record_that_was(life: Life) -> None:
     assert after.beside == before.beside
     with closing(life.store()) as store, pytest.raises(NotReplayable):
         record_of(store, run)
+
+
+def test_an_archived_run_is_explained_and_played_as_before(life: Life) -> None:
+    """What is told of a run, and where driving it again ends, is the same from the archive."""
+    (run,) = life.live("a")
+    life.seal()
+    with closing(life.store()) as store:
+        before = record_of(store, run)
+        told, played = explain_page(account(before, covered=0)).text(), play(before)
+    life.archive()
+    after = record(life.out, run)
+    assert explain_page(account(after, covered=0)).text() == told
+    assert play(after) == played
 
 
 def test_requests_and_answers_leave_with_their_run(life: Life) -> None:
