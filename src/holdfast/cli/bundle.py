@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from holdfast.cli.shared import NO_OPTIONS, Misused, Shared, reading
-from holdfast.kernel.errors import NotReplayable, NotSealed
+from holdfast.kernel.errors import BadBundle, NotReplayable, NotSealed
 from holdfast.report.page import Page
 
 if TYPE_CHECKING:
@@ -77,12 +77,16 @@ def _written(
     from holdfast.report.bundle import packed_page
     from holdfast.report.explain import explain_page
     from holdfast.runtime.account import account
-    from holdfast.runtime.bundle import cover_of, pack, save
+    from holdfast.runtime.bundle import check, cover_of, pack, read, save
 
     record = _record(store, run)
     cover = cover_of(record, store.tree(), since)
     size = cover.checkpoint.size if cover is not None else 0
     data = pack(record, cover, signer, explain_page(account(record, covered=size)).text())
+    for fault in check(
+        read(data, str(output))
+    ).faults:  # what does not hold here is not handed out; the store is to be looked at
+        raise BadBundle(file=str(output), where=fault.where, why=f"it is {fault.found}, expected {fault.expected}")
     try:
         save(data, output)
     except OSError as error:

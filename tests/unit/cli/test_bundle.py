@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,4 +157,18 @@ async def test_bundle_is_not_written_over_a_file_nor_into_nowhere(of: str, typed
     assert (tmp_path / "there").read_text() == "mine"
     assert typed("run", "bundle", of, "-o", "nowhere/a.bundle").code == 2
     assert typed("run", "bundle", "ru_nothing", "-o", "a.bundle").code == 2
+    assert not (tmp_path / "a.bundle").exists()
+
+
+async def test_store_that_was_tampered_with_gives_no_bundle(of: str, typed: Typed, tmp_path: Path) -> None:
+    """What does not hold is said to whoever would hand it out, with its place, and no file is written."""
+    typed("evidence", "seal")
+    db = sqlite3.connect(tmp_path / "holdfast.db")
+    db.execute("UPDATE run SET view = CAST(replace(view, 'the duplicate', 'everything!!!') AS BLOB) WHERE n > 1")
+    db.commit()
+    db.close()
+    seen = typed("run", "bundle", of, "-o", "a.bundle", "--json")
+    assert seen.code == 1
+    error = json.loads(seen.out)["error"]
+    assert (error["code"], error["fields"]["where"]) == ("HF-U24-bad-bundle", "run.json, line 1, goal")
     assert not (tmp_path / "a.bundle").exists()

@@ -1,7 +1,9 @@
 """The reader and the check of bundles under a fuzzer that is guided by coverage (Atheris, libFuzzer).
 
-`python -m tests.unit.runtime.bundle.fuzz_bundle -runs=N SEEDS` runs it; anything but a BadBundle is a find. So that the
-fuzzer comes behind the archive, half of what it makes is taken for the content of one file of a real bundle.
+`python -m tests.unit.runtime.bundle.fuzz_bundle FOLDER -runs=N` begins from FOLDER/run.bundle and the log's key in
+FOLDER/log.pem; anything but a BadBundle is a find. An input is one of three attacks: bytes that are a whole file; a
+piece of one file inside a real bundle, which is then stated and signed anew; a piece of one entry's body, by whoever
+writes and signs the whole log anew. Without the last two the fuzzer would never come behind the digests.
 """
 
 from __future__ import annotations
@@ -15,6 +17,12 @@ with atheris.instrument_imports(include=["holdfast.runtime.bundle"]):
     from holdfast.kernel.errors import BadBundle
     from holdfast.runtime.bundle import check, read, ustar
 
+from holdfast.gate.signing import Key
+from holdfast.kernel.checkpoint import origin_of
+from holdfast.store.evidence import Entry
+from tests.unit.runtime.bundle.forging import relogged, stated
+from tests.unit.runtime.bundle.making import Made
+
 
 def judge(data: bytes) -> None:
     """Read and check; whatever is not one of ours escapes."""
@@ -24,21 +32,41 @@ def judge(data: bytes) -> None:
         return
 
 
-def main() -> None:
-    """Begin from the bundles in the folders that were given."""
-    folders = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
-    seeds = [file.read_bytes() for folder in folders for file in sorted(folder.glob("whole"))]
-    whole = ustar.read(seeds[0]) if seeds else {}
-    names = sorted(whole)
+def replaced(whole: bytes, said: atheris.FuzzedDataProvider) -> bytes:
+    """A few bytes for a few others somewhere."""
+    first = said.ConsumeIntInRange(0, len(whole))
+    last = said.ConsumeIntInRange(first, min(len(whole), first + 64))
+    return whole[:first] + said.ConsumeBytes(said.remaining_bytes()) + whole[last:]
 
-    def once(data: bytes) -> None:
-        if not data or data[0] % 2 or not names:
-            judge(data[1:] if data and data[0] % 2 else data)
-            return
-        name = names[data[0] // 2 % len(names)]
-        given = data[1:]
-        at = int.from_bytes(given[:2]) % (len(whole[name]) + 1)
-        judge(ustar.write(whole | {name: whole[name][:at] + given[2:] + whole[name][at + len(given) - 2 :]}))
+
+def main() -> None:
+    """Make every input one of the three attacks."""
+    folder = Path(sys.argv.pop(1))
+    data = (folder / "run.bundle").read_bytes()
+    record = read(data).record
+    key = Key.load(origin_of(record.store), folder / "log.pem")
+    whole = Made(data, record, key, folder / "run.bundle", record.run.id)
+    files = ustar.read(data)
+    names = sorted(name for name in files if not name.startswith("statement"))
+
+    def once(given: bytes) -> None:
+        said = atheris.FuzzedDataProvider(given)
+        attack = said.ConsumeIntInRange(0, 2)
+        if attack == 0:
+            judge(said.ConsumeBytes(said.remaining_bytes()))
+        elif attack == 1:
+            name = said.PickValueInList(names)
+            judge(ustar.write(stated(files | {name: replaced(files[name], said)}, key)))
+        else:
+            at = said.ConsumeIntInRange(0, len(record.entries) - 1)
+            body = replaced(record.entries[at].body or b"", said)
+            entries: list[Entry] = list(record.entries)
+            entries[at] = entries[at]._replace(body=body)
+            try:
+                forged = relogged(whole, lambda _: entries)
+            except (UnicodeDecodeError, ValueError):
+                return  # no program of ours could write that, and no bundle could hold it
+            judge(forged)
 
     atheris.Setup(sys.argv, once)
     atheris.Fuzz()

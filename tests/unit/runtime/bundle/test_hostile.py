@@ -28,7 +28,8 @@ from tests.unit.runtime.bundle.making import Made, made
 
 ROOT = Path(__file__).resolve().parents[4]
 SAMPLE = 400
-FUZZ_RUNS = 400
+FUZZ_RUNS = 500
+FUZZ = ("-seed=7", "-len_control=0", "-max_len=96")
 MEMORY_BYTES = 1 << 30
 
 
@@ -305,12 +306,10 @@ def test_no_value_in_a_body_crashes_the_check(data: st.DataObject, small: Made) 
 @pytest.mark.slow
 def test_coverage_guided_fuzzer_finds_no_other_error(small: Made, tmp_path: Path) -> None:
     """Atheris runs reader and check a fixed number of times from real bundles; anything but BadBundle is a find."""
-    seeds = tmp_path / "seeds"
-    seeds.mkdir()
-    (seeds / "whole").write_bytes(small.data)
-    (seeds / "short").write_bytes(ustar.write({"README": b"x"}))
+    (tmp_path / "run.bundle").write_bytes(small.data)
+    small.key.save(tmp_path / "log.pem")
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.unit.runtime.bundle.fuzz_bundle", f"-runs={FUZZ_RUNS}", "-seed=7", str(seeds)],
+        [sys.executable, "-m", "tests.unit.runtime.bundle.fuzz_bundle", tmp_path, f"-runs={FUZZ_RUNS}", *FUZZ],
         cwd=ROOT,
         capture_output=True,
         text=True,
