@@ -38,6 +38,11 @@ from holdfast.store.spread import Tick
 
 LAST = "SELECT max((SELECT coalesce(max(pos), 0) FROM entry), (SELECT coalesce(max(pos), 0) FROM archived))"
 
+NAMED = (
+    "SELECT run.id, tenant.text, tool.text, effect.generation FROM effect LEFT JOIN run ON run.n = effect.run"
+    " LEFT JOIN word AS tenant ON tenant.n = effect.tenant LEFT JOIN word AS tool ON tool.n = effect.tool"
+    " WHERE effect.id = ?"
+)
 BESIDE = (
     "SELECT (SELECT count(*) FROM entry),"
     " (SELECT min(pos) FROM entry_body WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entry.pos = entry_body.pos))"
@@ -128,8 +133,8 @@ def sweep(
         raise missing(db, orphan)
     if there != last - archived:
         broken(WHOLE, last, "entries", str(last - archived), str(there))
-    redactions.compare(db)
     vouched = seals.compare(db, grown, last, good)
+    redactions.compare(db)
     roots = {size: grown.roots[size].hex() for size in sorted(wanted) if size in grown.roots}
     return Swept(bodies, redacted, roots, vouched)
 
@@ -274,6 +279,9 @@ class Folds:
             expected = (row.id, row.state.value, row.version, int(is_open(row)), row.due_ms, rows.blob(row.identity))
             if (columns[0], state, *columns[2:]) != expected:
                 broken(self._run.id, self._last[effect], f"{effect}.columns", str(expected), str(columns))
+            named, mine = self._db.execute(NAMED, (effect,)).get, (row.run, row.tenant, row.tool, row.generation)
+            if named != mine:
+                broken(self._run.id, self._last[effect], f"{effect}.columns", str(mine), str(named))
             if folded is None:
                 skipped += 1
                 continue

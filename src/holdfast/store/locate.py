@@ -27,7 +27,7 @@ RAW = (
     " LEFT JOIN entry_body ON entry_body.pos = entry.pos WHERE entry.pos = ?"
 )
 LAST_BEFORE = "SELECT seq, hash FROM entry WHERE run = ? AND pos < ? ORDER BY pos DESC LIMIT 1"
-AT_SEQ = "SELECT hash FROM entry WHERE run = ? AND seq = ?"
+AT_SEQ = "SELECT hash FROM entry WHERE run = ? AND seq = ? ORDER BY pos LIMIT 1"
 AFTER = "SELECT min(pos) FROM entry WHERE run = ? AND seq = ?"
 HEAD = "SELECT head FROM run WHERE n = ?"
 RUNS = "SELECT n, id FROM run"
@@ -42,6 +42,7 @@ SHORT = (
     "SELECT run.id, run.seq FROM run WHERE run.seq > coalesce((SELECT max(seq) FROM entry WHERE entry.run = run.n), 0)"
     " AND NOT EXISTS (SELECT 1 FROM archive WHERE archive.run = run.n) ORDER BY run.n LIMIT 1"
 )
+NUMBERS = ("seq", "at_ms", "token")
 WORDS = ("kind", "before", "after", "by", "tenant")
 
 
@@ -60,6 +61,9 @@ def changed(db: apsw.Connection, pos: int, expected: int) -> ChainBroken:
         return missing(db, expected)
     raw = _read(db, pos)
     entry = raw.entry
+    for field in NUMBERS:
+        if type(getattr(entry, field)) is not int:
+            return _broken(entry.run, entry.seq, field, "a number", type(getattr(entry, field)).__name__, pos)
     if raw.unknown:
         return _known(db, raw) or _broken(entry.run, entry.seq, raw.unknown, "a name", "a number of none", pos)
     last: Any = db.execute(LAST_BEFORE, (raw.run, pos)).get
@@ -99,10 +103,15 @@ def _read(db: apsw.Connection, pos: int) -> _Raw:
     last: Any = db.execute(LAST_BEFORE, (row[1], pos)).get
     entry = Entry(
         run=row[2] or "", seq=row[3], effect=row[5] or "", at_ms=row[9], token=row[11],
-        prev="" if last is None else last[1].hex(), commitment=row[13].hex(), hash=row[14].hex(), salt=row[15],
+        prev="" if last is None else last[1].hex(), commitment=_hex(row[13]), hash=_hex(row[14]), salt=row[15],
         body=row[16], pos=row[0], **said,
     )  # fmt: skip
     return _Raw(entry, row[1], row[4], unknown[0] if unknown else "")
+
+
+def _hex(raw: object) -> str:
+    """A digest as it is compared; what is no bytes is none."""
+    return raw.hex() if isinstance(raw, bytes) else ""
 
 
 def _known(db: apsw.Connection, raw: _Raw) -> ChainBroken | None:
@@ -113,7 +122,7 @@ def _known(db: apsw.Connection, raw: _Raw) -> ChainBroken | None:
     if not raw.unknown and _follows(db, raw, _hash(entry)):
         return _broken(entry.run, entry.seq, "hash", _hash(entry), entry.hash, entry.pos)
     for field, value, other in _others(db, raw):
-        if _hash(other) == entry.hash:
+        if _hash(other) == entry.hash and (field == raw.unknown or getattr(entry, field) != value):
             found = "a number of none" if field == raw.unknown else getattr(entry, field)
             seq = other.seq if field in ("seq", "run") else entry.seq
             return _broken(other.run, seq, field, value, found, entry.pos)
