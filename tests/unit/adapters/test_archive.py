@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from holdfast.adapters.archive.writing import Order
 from holdfast.adapters.archive.writing import archive as archived
 from holdfast.gate.signing import good
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.documents import Item
+from holdfast.kernel.documents import Item, Meter
 from holdfast.kernel.errors import ChainBroken, KeyReused, NotArchived, NotReplayable, RunStopped
 from holdfast.kernel.guard import Rejected
 from holdfast.report.explain import explain_page
@@ -29,6 +30,8 @@ from holdfast.runtime.record import effects, record_of
 from holdfast.runtime.replay.play import play
 from tests import approving
 from tests.adapters.archiving import Life, closing
+from tests.contract.acts import Acts, applied
+from tests.contract.test_documents_contract import COST, grant, put
 
 PAY = {"invoice": "invoice a", "amount": 12}
 ASK = "permit (principal, action, resource) when { context.approved };"
@@ -545,3 +548,40 @@ def test_the_triggers_keep_archived_rows(gone: Life) -> None:
         with pytest.raises(apsw.ConstraintError):
             db.execute(sql)
     db.close()
+
+
+def test_what_archived_runs_used_still_counts(life: Life) -> None:
+    """A grant's budget, spent by a run that left and by one that stays, is what entries say of both."""
+
+    async def act() -> None:
+        store = life.store()
+        acts = Acts(now_ms=store.now_ms(), grants=("gr_1",))
+        other = Acts(now_ms=store.now_ms(), name="2", grants=("gr_1",))
+        await store.commit(put(acts, grant(), run="ru_store"))
+        for one in (acts, other):
+            await store.commit(one.begin())
+            await store.commit(one.propose(1, cost=COST))
+            await store.commit(one.admit(1))
+            token = applied(await store.commit(one.leave(1))).token
+            await store.commit(one.acknowledge(1, token))
+            await store.commit(one.verify(1, token))
+        note = Note(kind="done", by="alice", body={"reason": "done"})
+        await store.commit(Change(run=acts.run.id, ends=("done", "done"), notes=(note,)))
+        await store.close()
+
+    asyncio.run(act())
+    life.seal()
+    with closing(life.store()) as store:
+        before = store.document("meter", "grant:gr_1")
+    assert life.archive().runs == 1
+    with closing(life.store()) as store:
+        assert store.document("meter", "grant:gr_1") == before
+        assert isinstance(before, Meter)
+        assert before.spent.effects == 2
+    intact(life)
+    db = apsw.Connection(str(life.path))
+    db.execute("UPDATE document SET view = CAST(replace(view, '\"effects\":2', '\"effects\":1') AS BLOB)")
+    db.close()
+    with pytest.raises(ChainBroken) as raised:
+        intact(life)
+    assert "grant:gr_1" in raised.value.field
