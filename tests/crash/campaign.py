@@ -81,6 +81,7 @@ class Tally:
         self.cells: dict[tuple[str, str], Counter[str]] = {}
         self.total: Counter[str] = Counter()
         self.broken: list[str] = []
+        self.diverged: list[str] = []
         for judged in verdicts:
             self.add(judged)
 
@@ -97,11 +98,15 @@ class Tally:
             "silent_repeats": judged.silent_repeats,
             "lost": judged.lost,
             "unowned": judged.unowned,
+            "replayed": judged.replayed,
+            "not_comparable": judged.aside,
+            "diverged": len(judged.diverged),
         }
         self.cells.setdefault((ran.case.kind, where(ran.case)), Counter()).update(figures)
         self.total.update(figures)
         if judged.broken:
             self.broken.append(judged.sentence)
+        self.diverged += judged.diverged
 
     def counts(self) -> dict[str, Any]:
         """The figures as data."""
@@ -201,7 +206,7 @@ def goals(tally: Tally, others: Tally | None = None) -> list[dict[str, Any]]:
         *({"id": id_, "goal": goal, "measured": n, "met": n >= goal} for id_, (n, goal) in wanted.items()),
         *(
             {"id": name, "goal": 0, "measured": total[name], "met": total[name] == 0}
-            for name in ("silent_repeats", "lost", "unowned", "broken")
+            for name in ("silent_repeats", "lost", "unowned", "broken", "diverged")
         ),
     ]
 
@@ -229,9 +234,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "crash.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    for sentence in payments.broken + others.broken:
+    for sentence in payments.broken + others.broken + payments.diverged + others.diverged:
         print(f"✗ {sentence}")
     total = payments.total + others.total
+    print(
+        f"{total['replayed']} entries played back, {total['diverged']} runs diverged,"
+        f" {total['not_comparable']} entries were not comparable"
+    )
     print(
         f"silent repeats {total['silent_repeats']}, lost {total['lost']}, records without owner, next act and due time"
         f" {total['unowned']}; {total['kills']} kills in {total['tried']} cases, {seconds} s; build/crash.json"

@@ -12,7 +12,9 @@ from typing import Any
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.model import AFTER_COMMIT, BEFORE_DISPATCH, Effect, State
-from holdfast.store import open_store
+from holdfast.runtime.record import record_of
+from holdfast.runtime.replay.play import play
+from holdfast.store import SqliteStore, open_store
 from tests.crash.outsides import KINDS, Found
 from tests.crash.scene import AS_TOLD, Ran
 
@@ -31,6 +33,11 @@ class Judged:
     lost: int = 0
     unowned: int = 0
     broken: list[str] = field(default_factory=list)
+    replayed: int = 0
+    """Entries that were played back, and came out the same."""
+    aside: int = 0
+    diverged: list[str] = field(default_factory=list)
+    """Runs of the case of which the code, driven again from the record, comes to another entry."""
 
     @property
     def exactly_one(self) -> bool:
@@ -81,9 +88,24 @@ def _judged(ran: Ran, changes: list[dict[str, Any]]) -> Judged:
             store.verify()
         except HoldfastError as error:
             judged.broken.append(f"its evidence does not verify: {error}")
+        for run in store.runs():
+            _replayed(judged, store, run.id)
     finally:
         store.close_now()
     return judged
+
+
+def _replayed(judged: Judged, store: SqliteStore, run: str) -> None:
+    """Drive a run of the case again, from its record alone: through every kill, to the same entries."""
+    try:
+        found = play(record_of(store, run))
+    except HoldfastError as error:
+        judged.diverged.append(f"{run} cannot be played back: {error}")
+        return
+    judged.replayed += found.entries
+    judged.aside += len(found.aside)
+    if found.divergence is not None:
+        judged.diverged.append(f"{run}: {found.divergence}; {found.how}")
 
 
 def _repeats(judged: Judged, changes: list[dict[str, Any]]) -> None:

@@ -91,6 +91,14 @@ def test_every_open_record_has_owner_next_act_and_due_time(verdicts: list[Judged
     expect(verdicts, lambda judged: judged.unowned)
 
 
+@pytest.mark.req("1.8b", mutant=None, reason="the player's defects are planted beside its own tests, in one process")
+def test_every_killed_run_plays_back_to_the_same_entries(verdicts: list[Judged]) -> None:
+    """Driven again from its record, through every kill and restart, no run diverges and nothing is put aside."""
+    assert sum(judged.replayed for judged in verdicts) > 1_000
+    expect(verdicts, lambda judged: judged.diverged)
+    assert [(judged.sentence, judged.diverged) for judged in verdicts if judged.diverged or judged.aside] == []
+
+
 def test_the_sample_reaches_every_stage_of_a_life(verdicts: list[Judged]) -> None:
     """The table of the campaign has a line for each stage, and its goals but the number of kills are met."""
     tally = Tally()
