@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from msgspec.structs import replace
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
+from sigstore._internal.merkle import verify_merkle_inclusion
+from sigstore.errors import VerificationError as NotIncluded
 
 from holdfast.gate.logkey import rotate
 from holdfast.gate.notes import signed, verifier_of
@@ -129,6 +132,29 @@ async def test_envelope_is_verified_by_a_library_that_is_not_ours(good: Made) ->
     said.payload = said.payload.replace(b"duplicate", b"Duplicate")
     with pytest.raises(VerificationError):
         said.verify([key], 1)
+
+
+@pytest.mark.req("1.10c", mutant=None, reason="the judge is a library that is not ours; a wrong proof fails it")
+async def test_proofs_are_verified_by_a_transparency_log_client_that_is_not_ours(good: Made) -> None:
+    """What sigstore checks its own log with accepts the leaves under the proofs, and refuses any other leaf."""
+    files = ustar.read(good.data)
+    proofs, root = json.loads(files["proofs.json"]), read(good.data).checkpoint
+    assert root is not None
+    leaves = {
+        name: {json.loads(line)["seq"]: line for line in files[name].splitlines()}
+        for name in ("entries.jsonl", "beside.jsonl")
+    }
+    checked = [("entries.jsonl", proofs["run"]), *(("beside.jsonl", proof) for proof in proofs["beside"])]
+    assert len(checked) > 5
+    for name, proof in checked:
+        hashes = [bytes.fromhex(part) for part in proof["path"]]
+        said = SimpleNamespace(log_index=proof["index"], tree_size=root.size, hashes=hashes, root_hash=root.root)
+        leaf = leaves[name][proof["seq"]]
+        entry: Any = SimpleNamespace(_inner=SimpleNamespace(inclusion_proof=said, canonicalized_body=leaf))
+        verify_merkle_inclusion(entry)
+        entry._inner.canonicalized_body = leaf.replace(b'"seq":', b'"seq":1', 1)
+        with pytest.raises(NotIncluded):
+            verify_merkle_inclusion(entry)
 
 
 async def test_statement_tells_what_was_intended_allowed_done_and_verified(good: Made) -> None:
