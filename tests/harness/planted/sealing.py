@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from holdfast.gate import logkey, notes
+from holdfast.gate import logkey, signing
 from holdfast.kernel import merkle
 from holdfast.runtime import sealer
 from holdfast.runtime.witness import ours, pushing
@@ -36,7 +36,7 @@ def _any_key(put: Put) -> None:
 
 def _unchecked(put: Put) -> None:
     """A signature is one because somebody gave it."""
-    put(notes, "good", lambda *_: True)
+    put(signing, "good", lambda *_: True)
 
 
 def _unendorsed(put: Put) -> None:

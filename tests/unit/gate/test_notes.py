@@ -17,7 +17,7 @@ class Liar(Key):
         return super().sign(message + b" or not")
 
 
-@pytest.mark.req("1.10a", mutant="signature-unchecked")
+@pytest.mark.req("1.10a", mutant="checkpoint-signature-unchecked")
 def test_a_signature_of_something_else_becomes_no_note() -> None:
     """Whoever the signer is, a note is made only of a signature that verifies over its very text."""
     checkpoint = Checkpoint("holdfast/st_1", 3, b"x" * 32)
