@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.bundles import bundle
+from bench.replaying import replay
 from bench.telemetry import telemetry
 from holdfast.gate.signing import Key
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
@@ -70,6 +71,7 @@ def seal(folder: str | None = None) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[str | None], dict[str, Any]]] = {
     "bundle": bundle,
+    "replay": replay,
     "seal": seal,
     "telemetry": lambda folder: telemetry(folder=folder),
 }
