@@ -266,7 +266,7 @@ class BadCheckpoint(UsageError):
     what_happened = "What was given as a checkpoint or a key was not used: {why} (line {line})."
     what_is_known = "Nothing was verified with it, and nothing was changed."
     what_to_do = "Give the file as it was published, unchanged: a note of three lines and its signatures."
-    next_command = "holdfast evidence verify"
+    next_command = "holdfast evidence checkpoint"
     why: str
     line: int
 
