@@ -78,7 +78,7 @@ def checked(path: str, keys: list[VerifierKey]) -> Page:
     from holdfast.report.archive import checked_page
     from holdfast.report.evidence import broken_page
 
-    found = archives.find(Path(path))
+    found = archives.find(Path(path).parent if path.endswith(".parquet") else Path(path))
     if not found:
         raise Misused(f"{path} holds no archive: a folder with manifest.json in it")
     try:

@@ -111,7 +111,7 @@ def verify(
     from holdfast.kernel.errors import ChainBroken
     from holdfast.report.evidence import broken_page
 
-    if run is not None and os.path.isdir(run):  # noqa: PTH112  # an archive is checked without a store, as a bundle is
+    if run is not None and (os.path.isdir(run) or run.endswith(".parquet")):  # noqa: PTH112  # an archive is checked without a store, as a bundle is
         from holdfast.cli.archive import checked as archive_checked
 
         return archive_checked(run, [key_of(given) for given in key])

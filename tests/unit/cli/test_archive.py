@@ -67,7 +67,8 @@ def test_archive_show_and_verify(life: Any, capsys: pytest.CaptureFixture[str]) 
 def test_an_archive_is_verified_without_a_store(life: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 0 with the key that one holds, 3 without it, 1 with a changed byte."""
     done = life.archive()
-    for path, words, expected in ((done.path, ("--key", life.verifier.text), 0), (str(life.out), (), 3)):
+    key = ("--key", life.verifier.text)
+    for path, words, expected in ((done.path, key, 0), (str(life.out), (), 3), (f"{done.path}/runs.parquet", key, 0)):
         assert run(["evidence", "verify", path, *words, "--json"]) == expected
         said = json.loads(capsys.readouterr().out)
         assert (said["data"]["intact"], said["data"]["vouched"]) == (True, expected == 0)
