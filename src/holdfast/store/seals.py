@@ -126,9 +126,10 @@ def _signed(said: Checkpoint, keys: list[LogKeyAt], good: Good | None) -> int:
     """That the key in use at its last entry signed it: not one before it, and no other."""
     if good is None:
         return 0
-    in_use = [known for known in keys if known.pos <= said.size][-1:]
+    # The first key seals what was there before it: of a long log in several checkpoints, the oldest entries first.
+    in_use = [known for known in keys if known.pos <= said.size][-1:] or keys[:1]
     if not in_use:
-        _broken(said.size, "checkpoint.signature", "a log key that is registered before it", "none")
+        _broken(said.size, "checkpoint.signature", "signed by a log key that is registered", "none is")
     (known,) = in_use
     lines = [line for line in said.signatures if line[:2] == (known.key.name, known.key.key_hash)]
     public = known.key.public_key.hex()
