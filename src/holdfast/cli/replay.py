@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from holdfast.cli.shared import NO_OPTIONS, Shared, reading
 from holdfast.report.page import Page
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
     from holdfast.runtime.record import Record
 
 
-def replay(run: str, /, *, shared: Shared = NO_OPTIONS) -> Page:
+def replay(
+    run: str, /, *, policy: Annotated[Path | None, Parameter(name="--policy")] = None, shared: Shared = NO_OPTIONS
+) -> Page:
     """Drive a recorded run again, from its record alone, and say where the code of today first does something else.
 
     Nothing leaves: no tool is loaded, the planner and the outside are what was recorded. Exit code 1: it diverges.
@@ -21,12 +25,27 @@ def replay(run: str, /, *, shared: Shared = NO_OPTIONS) -> Page:
     ----------
     run
         A run of the store, by any unique beginning of its id; or a bundle file, for which no store is needed.
+    policy
+        A Cedar file or a directory of them: what this policy would have said to the run's decisions, instead of
+        driving it again. Exit code 1: some would change.
     """
+    if policy is not None:
+        return _under(policy, run, shared)
     from holdfast.report.replay import replay_page
     from holdfast.runtime.replay.play import play
 
     record, source = found(run, shared)
     return replay_page(play(record), source)
+
+
+def _under(policy: Path, run: str, shared: Shared) -> Page:
+    """The run's decisions under another policy."""
+    from holdfast.gate.policy import read
+    from holdfast.report.counterfactual import counterfactual_page
+    from holdfast.runtime.counterfactual import counterfactual
+
+    sources = read(policy)
+    return counterfactual_page(counterfactual(found(run, shared)[0], sources), str(policy))
 
 
 def found(run: str, shared: Shared) -> tuple[Record, str]:
