@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench import verifying
 from bench.bundles import bundle
 from bench.replaying import replay
 from bench.telemetry import telemetry
@@ -73,6 +74,7 @@ PARTS: dict[str, Callable[[str | None], dict[str, Any]]] = {
     "bundle": bundle,
     "replay": replay,
     "seal": seal,
+    "verify": verifying.measure,
     "telemetry": lambda folder: telemetry(folder=folder),
 }
 """What can be measured; verifying, bundles and archives put theirs here."""

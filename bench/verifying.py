@@ -93,16 +93,15 @@ def _hashed(parts: list[bytes]) -> Callable[[], None]:
     return work
 
 
-def measure(entries: int = ENTRIES) -> dict[str, Any]:
+def measure(folder: str | None = None, entries: int = ENTRIES) -> dict[str, Any]:
     """All figures, in entries per second."""
     before = os.environ.get("HOLDFAST_STATE_DIR")
-    with tempfile.TemporaryDirectory(prefix="holdfast-verifying-") as place:
-        folder = Path(place)
-        os.environ["HOLDFAST_STATE_DIR"] = str(folder / "state")
-        path = folder / "bench.db"
+    with tempfile.TemporaryDirectory(prefix="holdfast-verifying-", dir=folder) as place:
+        os.environ["HOLDFAST_STATE_DIR"] = f"{place}/state"
+        path = Path(place, "bench.db")
         try:
             asyncio.run(_fill(path, entries))
-            _seal(path, folder)
+            _seal(path, Path(place))
             return _measured(path)
         finally:
             os.environ.pop("HOLDFAST_STATE_DIR")
@@ -160,7 +159,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.verifying", description=__doc__)
     parser.add_argument("--entries", type=int, default=ENTRIES)
-    show(measure(parser.parse_args().entries))
+    show(measure(entries=parser.parse_args().entries))
     return 0
 
 

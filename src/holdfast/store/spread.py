@@ -1,7 +1,6 @@
 """The fast pass by several processes: each has a read-only connection of its own and sweeps one range after the other.
 
-``python -m holdfast.store.spread PATH`` is such a process: it reads ranges from its input, a line each, and answers
-each with a line. A process of its own rather than a fork or a pool: no connection crosses a fork, and a program that
+:func:`main` is such a process: it reads ranges from its input, a line each, and answers each with a line. A process of its own rather than a fork or a pool: no connection crosses a fork, and a program that
 verifies need not be one that can be imported again.
 
 Promises that every range up to the last position was swept, whoever did it, and that of several breaks the first
@@ -26,6 +25,8 @@ from holdfast.store.sweep import RANGE, Sweep, Swept, ranges
 
 WORTH_IT = 4 * RANGE
 """Below so many entries a second process takes longer to start than it saves."""
+
+PROCESS = "import sys; from holdfast.store.spread import main; sys.exit(main(sys.argv[1]))"
 
 Tick = Callable[[int, int], None]
 """Told after each range: entries swept, entries there are."""
@@ -73,7 +74,7 @@ class Crew:
 
     def _employ(self) -> None:
         """One process, for as long as there are ranges and none is broken."""
-        command = [sys.executable, "-P", "-m", "holdfast.store.spread", self._path]
+        command = [sys.executable, "-P", "-c", PROCESS, self._path]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603
             number = None
             try:
@@ -142,7 +143,3 @@ def main(path: str) -> int:
         sys.stdout.flush()
     db.close()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
