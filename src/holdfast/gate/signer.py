@@ -16,6 +16,7 @@ import select
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -58,34 +59,31 @@ class Command:
         return signature.hex()
 
     def _asked(self, message: bytes) -> bytes:
+        with tempfile.TemporaryFile() as given:  # a file is never waited for, however much of it the command reads
+            given.write(message)
+            given.seek(0)
+            try:
+                process = subprocess.Popen(  # noqa: S603  # the operator's own command, named in their configuration
+                    self._argv,
+                    stdin=given,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise self._no(f"was not started: {error.strerror}") from None
         try:
-            process = subprocess.Popen(  # noqa: S603  # the operator's own command, named in their configuration
-                self._argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise self._no(f"was not started: {error.strerror}") from None
-        try:
-            return self._heard(process, message)
+            return self._heard(process)
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
             process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    with contextlib.suppress(OSError):
-                        stream.close()
+            if process.stdout is not None:
+                process.stdout.close()
 
-    def _heard(self, process: subprocess.Popen[bytes], message: bytes) -> bytes:
+    def _heard(self, process: subprocess.Popen[bytes]) -> bytes:
         until, heard = time.monotonic() + self._within_s, b""
-        assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # one that does not read may know what it is asked for
-            process.stdin.write(message)  # shorter than any pipe holds
-            process.stdin.close()
         while True:
             left_s = until - time.monotonic()
             if left_s <= 0 or not select.select([process.stdout], [], [], left_s)[0]:
