@@ -1,7 +1,8 @@
 """The fast pass by several processes: each has a read-only connection of its own and sweeps one range after the other.
 
-:func:`main` is such a process: it reads ranges from its input, a line each, and answers each with a line. A process of its own rather than a fork or a pool: no connection crosses a fork, and a program that
-verifies need not be one that can be imported again.
+:func:`main` is such a process: it reads ranges from its input, a line each, and answers each with a line. A process of
+its own rather than a fork or a pool: no connection crosses a fork, and a program that verifies need not be one that can
+be imported again.
 
 Promises that every range up to the last position was swept, whoever did it, and that of several breaks the first
 position is told. Each range is one consistent read; entries are only ever appended, so that ranges fit together.

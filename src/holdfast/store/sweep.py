@@ -40,7 +40,7 @@ ROWS = (
     " ORDER BY entry.pos"
 )
 ARCHIVED = "SELECT pos, hash FROM archived WHERE pos >= ? AND pos <= ?"
-BEFORE = "SELECT seq, hash FROM entry WHERE run = ? AND pos < ? ORDER BY pos DESC LIMIT 1"
+BEFORE = "SELECT pos, hash FROM entry WHERE run = ? AND seq = ?"
 WORDS = "SELECT n, text FROM word"
 RUNS = "SELECT n, id FROM run"
 EFFECTS = "SELECT n, id FROM effect WHERE n >= ? AND n < ?"
@@ -128,8 +128,8 @@ class Sweep:
             while pos != expected and expected in gone:
                 leaves.append(gone[expected])
                 expected += 1
-            if seqs.get(run) != seq and run not in seqs and pos == expected:
-                seqs[run], ends[run] = self._border(run, pos)
+            if run not in seqs and pos == expected:
+                seqs[run], ends[run] = self._border(run, seq, pos)
             try:
                 hashed = sha(
                     f"{after_[after]}{at_ms:d}{before_[before]}{by_[by]}{bind.hex()}{effect_[effect]}{kind_[kind]}"
@@ -158,10 +158,12 @@ class Sweep:
             raise locate.changed(self._db, 0, expected)
         return leaves, bodies, redacted.seen
 
-    def _border(self, run: int, pos: int) -> tuple[int, str]:
-        """The sequence number that a run goes on with in this range, and the hash it ended with before."""
-        found: Any = self._db.execute(BEFORE, (run, pos)).get
-        return (1, "") if found is None else (found[0] + 1, found[1].hex())
+    def _border(self, run: int, seq: int, pos: int) -> tuple[int, str]:
+        """The sequence number that a run goes on with in this range, and the hash before it; 0: it has none."""
+        if seq == 1:
+            return 1, ""
+        before: list[Any] = self._db.execute(BEFORE, (run, seq - 1)).fetchall()
+        return (seq, before[0][1].hex()) if len(before) == 1 and before[0][0] < pos else (0, "")
 
 
 def _grown(leaves: Iterable[bytes]) -> Frontier:
