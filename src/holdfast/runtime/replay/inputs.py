@@ -27,8 +27,8 @@ from holdfast.runtime.replay.ledger import Ledger
 from holdfast.runtime.replay.tape import Tape
 from holdfast.store.evidence import Entry
 
-TURNS = frozenset({"step", "no_answer", "told", "unfit", "reopened", "done"})
-RESTS = frozenset({"waiting", "blocked"})
+TURNS = frozenset({"step", "no_answer", "told", "unfit", "reopened"})
+RESTS = frozenset({"done", "waiting", "blocked"})
 BY_PEOPLE = frozenset({"granted", "declined", "revoked", "abandoned"})
 MAYBE = frozenset({"stopped", "item", "precedence"})
 DECIDED = frozenset({"refused", "waiting", "admitted", "scheduled", "dispatched", "blocked", "done"})
@@ -74,7 +74,9 @@ def sort_of(tape: Tape, at: int, *, follows_input: bool) -> Sort:
 def _of_the_run(tape: Tape, at: int, *, follows_input: bool) -> Sort:
     entry, body = tape.entries[at], tape.bodies[at]
     after = tape.entries[at - 1].kind if at else ""
-    if entry.kind in TURNS or (entry.kind in RESTS and after != "resumed"):
+    if entry.kind in RESTS and (after == "resumed" or entry.by != "runtime"):
+        return Sort.MAYBE  # somebody ended it, or found on going on that it rests on nothing
+    if entry.kind in TURNS or entry.kind in RESTS:
         return Sort.TURN
     if entry.kind == "drift":
         return Sort.INPUT if follows_input else Sort.WRITTEN

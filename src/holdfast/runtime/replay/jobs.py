@@ -23,7 +23,7 @@ from holdfast.runtime.replay.attempt import Bench
 from holdfast.runtime.replay.desk import TapeDesk, of
 from holdfast.runtime.replay.inputs import Inputs, Sort
 from holdfast.runtime.replay.ports import Job, Wait, ports
-from holdfast.runtime.replay.turning import DEFAULT, Terms, drive, terms_of
+from holdfast.runtime.replay.turning import Terms, drive, terms_of
 from holdfast.store.evidence import Entry
 
 TURNS = "the planner's turns"
@@ -147,7 +147,7 @@ class Jobs:
         run = self.ledger.books.runs[self.tape.run]
         narrowed = self.tape.narrowed(at, run.grants)
         for grants in dict.fromkeys((narrowed, ())):
-            for one in dict.fromkeys((DEFAULT._replace(max_steps=terms.max_steps), terms)):
+            for one in dict.fromkeys(terms):
                 yield self._turns_from(at, grants, one), True
 
     def _turns_from(self, at: int, narrowed: tuple[str, ...], terms: Terms) -> Job:

@@ -34,13 +34,18 @@ class Terms(NamedTuple):
     idle_steps: int = TOLERANCE.idle_steps
 
 
-DEFAULT = Terms()
 _NAMED = {Ground.SCOPE: "scope_exits", Ground.REPETITION: "repeats", Ground.NO_PROGRESS: "idle_steps"}
 
 
-def terms_of(tape: Tape, at: int) -> Terms:
-    """The terms of the drive that goes on at an entry, as far as the end of it tells them."""
-    terms = Terms(tries=MANY, longest_wait_ms=MANY, scope_exits=MANY, repeats=MANY, idle_steps=MANY)
+def terms_of(tape: Tape, at: int) -> tuple[Terms, Terms]:
+    """The terms of the drive that goes on at an entry: by default but for what its end tells, and without bounds."""
+    told = _told(tape, at)
+    bounds = dict.fromkeys(Terms._fields, MANY)
+    return Terms(**told), Terms(**(bounds | told))
+
+
+def _told(tape: Tape, at: int) -> dict[str, int]:
+    """The term on which a drive ended, in the words of its end; empty where it was none."""
     for i in tape.ahead(at, "blocked", "done", "waiting"):
         if tape.entries[i].effect:
             continue
@@ -48,15 +53,15 @@ def terms_of(tape: Tape, at: int) -> Terms:
         code = (tape.bodies[i].get("stop") or {}).get("code", "")
         first = _FIRST.search(reason)
         if code == Ground.TURNS and first:
-            return terms._replace(max_steps=int(first[0]))
+            return {"max_steps": int(first[0])}
         if code in _NAMED and first:
-            return terms._replace(**{_NAMED[code]: int(first[0])})
+            return {_NAMED[code]: int(first[0])}
         if found := _TRIES.search(reason):
-            return terms._replace(tries=int(found[1]))
+            return {"tries": int(found[1])}
         if found := _LONGEST.search(reason):
-            return terms._replace(longest_wait_ms=int(found[1]) - 1)
-        return terms
-    return terms
+            return {"longest_wait_ms": int(found[1]) - 1}
+        break
+    return {}
 
 
 def drive(desk: TapeDesk, ports: Ports, run: Run, narrowed: tuple[str, ...], terms: Terms) -> Coroutine[Any, Any, Any]:
