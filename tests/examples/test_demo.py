@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.runtime.record import record_of
+from holdfast.runtime.replay.play import play
+from holdfast.store import open_store
+
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], Path]:
@@ -118,3 +122,18 @@ def test_the_demo_refuses_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "was not made by the demo" in done.stderr
     assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+@pytest.mark.req("1.8b", mutant=None, reason="the player's defects are planted beside its own tests")
+@pytest.mark.parametrize("name", ["holdfast.db", "confident.db"])
+def test_what_the_demo_leaves_is_played_back_to_the_same_entries(played: tuple[dict, Path], name: str) -> None:
+    """Kills, outlived approvals, stale items and all: no run of the demo's own stores diverges."""
+    store = open_store(played[1] / name, read_only=True)
+    try:
+        records = [record_of(store, run.id) for run in store.runs()]
+    finally:
+        store.close_now()
+    found = [play(record) for record in records]
+    assert found
+    assert [(one.divergence, one.how) for one in found if not one.same] == []
+    assert {aside.why for one in found for aside in one.aside} <= {"it is about an effect of another run"}
