@@ -1,6 +1,6 @@
-"""What evidence costs: sealing, and checking it again.
+"""What evidence costs: sealing it, checking it, bundling, driving a run again, judging again, telling of it.
 
-    python -m bench.evidence [--folder DIR]
+    python -m bench.evidence [PART …] [--folder DIR]
 
 ``seal`` is CPU time for each entry of one checkpoint: lease, leaves, tree, signature, append, in batches of several
 sizes. It is spent by the sealer's own thread; a writer pays nothing but the lock for two short transactions, each with
@@ -22,6 +22,7 @@ from bench import verifying
 from bench.bundles import bundle
 from bench.replaying import replay
 from bench.telemetry import telemetry
+from bench.trying import trial
 from holdfast.gate.signing import Key
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.runtime.sealer import Evidence, Sealing
@@ -75,9 +76,10 @@ PARTS: dict[str, Callable[[str | None], dict[str, Any]]] = {
     "replay": replay,
     "seal": seal,
     "verify": verifying.measure,
+    "trial": trial,
     "telemetry": lambda folder: telemetry(folder=folder),
 }
-"""What can be measured; verifying, bundles and archives put theirs here."""
+"""What can be measured."""
 
 
 def main() -> None:

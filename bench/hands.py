@@ -18,6 +18,7 @@ from bench import outsides as every
 from bench import startup as fresh
 
 Say = Callable[[str], None]
+EVIDENCE = ("seal", "verify", "bundle", "replay", "trial", "telemetry")
 PLANNING = ("steps", "model", "view", "recording")
 
 
@@ -60,6 +61,27 @@ def measure_gate(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
         found[part] = _asked("bench.gate", part, *([arguments.folder] if arguments.folder else []))
         say(f"gate: {part}")
     return found
+
+
+def measure_evidence(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
+    """Every part of what evidence costs."""
+    found = {}
+    for part in EVIDENCE:
+        asked = _asked("bench.evidence", part, *(["--folder", arguments.folder] if arguments.folder else []))
+        found[part] = asked.get(part, asked)
+        say(f"evidence: {part}")
+    return found
+
+
+def show_evidence(out: Console, counts: dict[str, Any]) -> None:
+    """A line a figure, as each part gives it."""
+    table = Table(title="evidence", title_justify="left")
+    for column in ("part", "figure", "value"):
+        table.add_column(column)
+    for part, figures in _here(out, counts).items():
+        for name, value in figures.items():
+            table.add_row(part, name, str(value))
+    out.print(table)
 
 
 def _asked(*arguments: str) -> dict[str, Any]:
