@@ -16,7 +16,7 @@ from typing import Any
 from holdfast.gate.logkey import followed, verifier
 from holdfast.gate.notes import signed_by
 from holdfast.gate.signing import good, key_id_of
-from holdfast.kernel.checkpoint import Checkpoint, VerifierKey, origin_of
+from holdfast.kernel.checkpoint import Checkpoint, VerifierKey, origin_of, verifier_key
 from holdfast.kernel.documents import LogKey
 from holdfast.kernel.merkle import proves_consistency, proves_inclusion
 from holdfast.runtime.bundle import lines
@@ -104,8 +104,14 @@ def signature(bundle: Bundle, keys: list[LogKey], found: Checked) -> None:
     if key is None or not good(key.public_key, pae(bundle.files[STATEMENT]), sig.hex()):
         found.fault(ENVELOPE, 1, "signatures[0].sig", f"a signature of key {key_id}", "none of it")
         return
+    if found.key and key_id not in {one.id for one in followed(keys, verifier_key(found.key))}:
+        # Anybody can put a key of their own among the documents, and a key that was replaced may be in other hands.
+        wanted = f"the key of the checkpoint, {found.key}, or one that follows it by endorsements"
+        found.fault(ENVELOPE, 1, "signatures[0].keyid", wanted, f"{key_id}, which it does not vouch for")
+        return
     found.signed = True
-    found.holds.append(f"the statement is signed by the log's key {key_id}")
+    whose = "the log's key" if found.key else "a key that only the bundle itself calls the log's:"
+    found.holds.append(f"the statement is signed by {whose} {key_id}")
 
 
 def checkpoint(bundle: Bundle, keys: list[LogKey], given: Sequence[VerifierKey], found: Checked) -> None:
@@ -182,6 +188,11 @@ def proofs(bundle: Bundle, heads: Sequence[Held], found: Checked) -> None:
     for number, proof in enumerate(said.beside):
         _proved(record.beside, proof, note, f"beside[{number}]", found)
     proved = {proof.seq for proof in said.beside}
+    if len(proved) < len(record.beside):
+        late = len(record.beside) - len(proved)
+        found.not_checked.append(
+            f"{late} entries beside the run came after the checkpoint: the statement vouches for them"
+        )
     for number, entry in enumerate(record.beside, 1):
         if entry.seq not in proved and entry.pos <= note.size:
             found.fault(lines.BESIDE, number, "proof", "one in proofs.json", "none")

@@ -1,0 +1,78 @@
+"""Attacks on the evidence, from outside the log's key: each was tried on a real store or bundle, and must not pass."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from holdfast.gate.logkey import rotate
+from holdfast.gate.notes import verifier_of
+from holdfast.gate.signing import Key
+from holdfast.kernel.canon import encode
+from holdfast.kernel.documents import LogKey, key_of
+from holdfast.kernel.documents import encode as written
+from holdfast.runtime.bundle import Cover, check, cover_of, pack, read, ustar
+from holdfast.runtime.record import Record, record_of
+from holdfast.store import evidence, open_store
+from tests.unit.runtime.bundle.forging import stated
+from tests.unit.runtime.bundle.making import Made, made, seal
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state directory of the test's own."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+async def good(tmp_path: Path) -> Made:
+    """A bundle that is sealed and signed."""
+    return await made(tmp_path)
+
+
+# -- a bundle that is stated anew by somebody without the log's key --
+
+
+def _with_a_key_of_mine(made: Made, mine: Key) -> Record:
+    """The record, and behind the checkpoint an entry that nobody wrote, which names my key a key of the log."""
+    record, note = made.record, read(made.data).checkpoint
+    assert note is not None
+    ours = LogKey(id=mine.key_id, name=mine.name, public_key=mine.public_key, since_ms=1)
+    last, digest = record.beside[-1], hashlib.sha256(written(ours)).hexdigest()
+    entry = evidence.seal(
+        run=last.run, seq=last.seq + 2, prev="f" * 64, tenant=last.tenant, effect="", kind="document", before="",
+        after="", at_ms=last.at_ms, by="runtime", token=0, salt=bytes(16),
+        body=encode({"documents": {key_of(ours): digest}}),
+    )._replace(pos=note.size + 1)  # fmt: skip
+    return record._replace(beside=(*record.beside, entry), documents={**record.documents, ("log_key", ours.id): ours})
+
+
+async def test_statement_signed_by_a_key_that_only_the_bundle_names_is_found(good: Made) -> None:
+    """A key of mine among the documents, under an entry that no proof covers, vouches for nothing."""
+    mine, bundle = Key.make(good.key.name), read(good.data)
+    assert bundle.checkpoint is not None
+    record = _with_a_key_of_mine(good, mine)
+    data = pack(record, Cover(bundle.checkpoint, bundle.proofs), mine, "Nothing was refunded.\n")
+    found = check(read(data), [verifier_of(good.key)])
+    assert [fault.where for fault in found.faults] == ["statement.dsse.json, line 1, signatures[0].keyid"]
+    assert (found.signed, found.sealed) == (False, False)
+
+
+async def test_key_that_was_replaced_states_no_bundle_under_the_one_that_followed(good: Made, tmp_path: Path) -> None:
+    """Whoever has an old key of the log cannot make another bundle of what the new one sealed."""
+    store = open_store(f"sqlite:{tmp_path / 'holdfast.db'}")
+    try:
+        new = Key.make(good.key.name)
+        rotate(store, good.key, new, by="dana", reason="the old one was lost")
+        seal(store, new, str(tmp_path / "holdfast.db"))
+        record = record_of(store, good.run)
+        data = pack(record, cover_of(record, store.tree()), new, "It was refunded.\n")
+    finally:
+        store.close_now()
+    assert check(read(data), [verifier_of(new)]).sealed
+    files = ustar.read(data) | {"story.txt": b"Nothing was refunded.\n"}
+    for held in (new, good.key):
+        found = check(read(ustar.write(stated(files, good.key))), [verifier_of(held)])
+        assert [fault.where for fault in found.faults] == ["statement.dsse.json, line 1, signatures[0].keyid"]
