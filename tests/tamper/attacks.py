@@ -102,6 +102,7 @@ def attacks(world: World, places: Places) -> Iterator[Attack]:
     yield from on_chains(world, places)
     yield from on_checkpoints(world, places)
     yield from on_tails(world, places)
+    yield from on_archives()
     yield from on_rows()
 
 
@@ -233,6 +234,22 @@ def on_tails(world: World, places: Places) -> Iterator[Attack]:
                  heads=(world.heads[0], world.heads[1]), keys=(world.keys[0],), on="fork")  # fmt: skip
     yield Attack("log of another key, given a key", "the verifier's own", lambda bed: None,
                  lambda found: found.why == "key", keys=(world.keys[0],), on="wide")  # fmt: skip
+
+
+def on_archives() -> Iterator[Attack]:
+    """What is left of a run whose entries lie in an archive."""
+    tried: dict[str, tuple[Do, Where]] = {
+        "a leaf hash": (sql("UPDATE archived SET hash = zeroblob(32) WHERE pos = (SELECT max(pos) FROM archived)"),
+                        field("checkpoint.root", "head")),
+        "a leaf hash that is gone": (sql("DELETE FROM archived WHERE pos = (SELECT min(pos) FROM archived)"),
+                                     field("position")),
+        "a tombstone": (replaced("effect_view", '"tool":"pay"', '"tool":"buy"',
+                                 "n IN (SELECT effect.n FROM effect JOIN archive USING (run))"), field("archived")),
+        "the archive's digest": (sql("UPDATE archive SET digest = zeroblob(32)"), field("archived.digest")),
+        "where it lies": (sql("UPDATE archive SET file = 'elsewhere'"), field("archived")),
+    }  # fmt: skip
+    for name, (do, where) in tried.items():
+        yield Attack("what an archive left changed", name, do, where, on="thin")
 
 
 def on_rows() -> Iterator[Attack]:

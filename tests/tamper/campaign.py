@@ -114,11 +114,12 @@ def whole(world: World, folder: Path) -> list[str]:
         "yesterday": world.heads[:1],
         "fork": (world.heads[0], world.fork_head),
         "wide": (),
+        "thin": (),
     }
     for name, heads in brought.items():
         bed = Bed(getattr(world, name), folder)
         try:
-            keys = () if name == "wide" else (world.keys[0],)
+            keys = () if name in ("wide", "thin") else (world.keys[0],)
             found = bed.verified(heads, keys)
             if found.broken:
                 wrong.append(f"{name} does not verify untouched: {found}")

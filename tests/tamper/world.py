@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import apsw
 
 import holdfast as hf
+from holdfast.adapters.archive import archive
+from holdfast.adapters.archive.writing import Order
 from holdfast.gate import logkey
 from holdfast.gate.signing import Key
 from holdfast.kernel.checkpoint import origin_of
@@ -48,6 +50,7 @@ class World(NamedTuple):
     heads: tuple[str, ...]
     fork_head: str
     wide: Path
+    thin: Path
     keys: tuple[str, ...]
     log_keys: tuple[Path, ...]
 
@@ -187,4 +190,20 @@ def make(folder: Path) -> World:
         with opening(wide) as opened:
             Key.make(origin_of(str(opened.status()["store"]))).save(folder / "wide.pem")
         _sealed(wide, folder / "wide.pem", "sealer")
-    return World(store, yesterday, fork, tuple(heads), fork_head, wide, used, keys)
+    return World(store, yesterday, fork, tuple(heads), fork_head, wide, _thinned(folder), used, keys)
+
+
+def _thinned(folder: Path) -> Path:
+    """A store of which one run lies in an archive."""
+    thin = folder / "thin.db"
+    with remembering(folder / "thin"):
+        asyncio.run(_live(thin, ("old",)))
+        with opening(thin) as opened:
+            Key.make(origin_of(str(opened.status()["store"]))).save(folder / "thin.pem")
+        _sealed(thin, folder / "thin.pem", "sealer")
+        with opening(thin) as opened:
+            archive(opened, folder / "archives", Order(opened.now_ms() + 1_000, "dana", "it is old"))
+        _sealed(thin, folder / "thin.pem", "sealer")
+        with opening(thin) as opened:
+            assert opened.verify().elsewhere, "nothing was archived"
+    return thin
