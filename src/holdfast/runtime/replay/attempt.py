@@ -189,6 +189,8 @@ class Attempt:
                 if came is not None:
                     return came
                 continue
+            if how := self._misdirected(wait):
+                break
             answer = self._answer(wait)
             if answer is SILENT:
                 how = f"{job.name} waits for {wait.name}, of which this entry says nothing"
@@ -203,11 +205,18 @@ class Attempt:
         ledger, entry = self._bench.ledger, self._entry
         change = wait.args[0]
         minted = entry.token if self._body.get("holder") and entry.kind != "late" else 0
-        made = ledger.commit(change, entry.at_ms, minted)
+        before = ledger.books
+        try:
+            made = ledger.commit(change, entry.at_ms, minted)
+            if isinstance(made.verdict, Rejected) and not made.entries:
+                self._asked.add("refused")
+                if self._guess.refused_ms:
+                    made = ledger.commit(change, self._guess.refused_ms, 0)
+        except Exception as error:  # noqa: BLE001 - a change that no store of today takes is the finding
+            ledger.put(before)
+            self._job.feed(Raised(error))
+            return None
         if isinstance(made.verdict, Rejected) and not made.entries:
-            self._asked.add("refused")
-            if self._guess.refused_ms:
-                made = ledger.commit(change, self._guess.refused_ms, 0)
             self._job.feed(made.verdict)
             return None
         self._job.pending = made.verdict
@@ -262,6 +271,20 @@ class Attempt:
         return self._bench.ruling(seen, self._books, self._job, policy)
 
     # -- the outside --
+
+    def _misdirected(self, wait: Wait) -> str:
+        """How what the outside is handed differs from what is on record to be handed over; empty if it does not."""
+        asked = wait.args[0] if wait.port in ("body", "look") else None
+        view = self._bench.ledger.books.effects.get(asked.effect) if asked is not None else None
+        if asked is None or view is None:
+            return ""
+        told = {name: (getattr(asked, name), getattr(view, name)) for name in ("tool", "args", "key")}
+        if wait.port == "body":
+            attempt = view.attempts[asked.attempt - 1] if 0 < asked.attempt <= len(view.attempts) else None
+            told |= {name: (getattr(asked, name), getattr(attempt, name, None)) for name in ("token", "send_by_ms")}
+            told |= {name: (getattr(asked, name), getattr(view, name)) for name in ("run", "environment", "principal")}
+        wrong = [name for name, (now, then) in told.items() if now != then]
+        return f"{wait.name} is handed another {' and another '.join(wrong)} than is recorded" if wrong else ""
 
     def _said(self, candidates: list[Any]) -> Any:
         if not candidates:

@@ -7,7 +7,7 @@ whether it did: each is run, and what it appends is compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from holdfast.kernel.answers import Reply
 from holdfast.kernel.model import Contract
 from holdfast.kernel.ports import Ports, Sent
 from holdfast.runtime.drive import step
+from holdfast.runtime.planner import Card
 from holdfast.runtime.replay.attempt import Bench
 from holdfast.runtime.replay.desk import TapeDesk, of
 from holdfast.runtime.replay.inputs import Inputs, Sort
@@ -60,7 +61,8 @@ class Jobs:
         elif sort is Sort.PROPOSED:
             if entry.by in ("planner", "runtime"):
                 yield from self._driving(at, fresh=entry.by == "planner")
-            yield self._proposing(at), True
+            if entry.by != "planner" or not self.tape.planned(at):
+                yield self._proposing(at), True
         elif sort is Sort.LATE:
             yield from self._live(entry)
             yield self._late(entry, body), True
@@ -157,9 +159,28 @@ class Jobs:
 
         def start(job: Job) -> Coroutine[Wait, Any, Any]:
             given = ports(me, contracts, self.names, self.inputs.sources)
-            desk = TapeDesk(given, self.ledger.face, job, self.inputs.spelled, tuple)
+            desk = TapeDesk(given, self.ledger.face, job, self.inputs.spelled, lambda: self.cards(contracts))
             return drive(desk, given, run, narrowed, terms)
 
         job = Job(TURNS, contracts, start)
         job.me = me
         return job
+
+    def cards(self, contracts: Mapping[str, Contract]) -> tuple[Card, ...]:
+        """The contracts that a planner would be shown now, with what the policy in force permits of each."""
+        environment = self.tape.record.run.environment
+        fact = self.ledger.books.facts.get(f"policy:{environment}")
+        if fact is None or ("kept", fact.value) not in self.tape.record.documents:
+            return ()
+        policy = self.tape.policy(fact.value, contracts)
+        return tuple(
+            Card(
+                name=name,
+                description=contract.description,
+                effect=contract.effect.value,
+                schema=contract.schema,
+                permits=tuple(f"{rule}{'; a person is asked' if rule.asks else ''}" for rule in rules),
+            )
+            for name, contract in sorted(contracts.items())
+            if (rules := [rule for rule in policy.rules_for(name) if not rule.forbids])
+        )

@@ -112,6 +112,10 @@ class Tape:
         """The entries from one on that are of these kinds."""
         return (i for i in range(at, len(self.entries)) if self.entries[i].kind in kinds)
 
+    def planned(self, at: int) -> bool:
+        """Whether a planner had answered before an entry: a call of its comes of an answer, and of nothing else."""
+        return next(self.ahead(0, "step"), at) < at
+
     def driver(self, at: int) -> str:
         """Who drives the run at an entry: who wrote the next verb's entry."""
         if self.entries[at].kind == "reopened":
