@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from holdfast.cli.shared import NO_OPTIONS, Shared, reading
+from holdfast.cli.shared import NO_OPTIONS, Misused, Shared, reading
 from holdfast.report.page import Page
 
 if TYPE_CHECKING:
@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 
 def replay(
-    run: str, /, *, policy: Annotated[Path | None, Parameter(name="--policy")] = None, shared: Shared = NO_OPTIONS
+    run: str,
+    /,
+    *,
+    policy: Annotated[Path | None, Parameter(name="--policy")] = None,
+    planner: Annotated[str | None, Parameter(name="--planner")] = None,
+    base_url: Annotated[str | None, Parameter(name="--base-url")] = None,
+    stream: Annotated[bool | None, Parameter(name="--stream", negative="--no-stream")] = None,
+    steps: Annotated[int, Parameter(name="--steps")] = 100,
+    shared: Shared = NO_OPTIONS,
 ) -> Page:
     """Drive a recorded run again, from its record alone, and say where the code of today first does something else.
 
@@ -28,9 +36,25 @@ def replay(
     policy
         A Cedar file or a directory of them: what this policy would have said to the run's decisions, instead of
         driving it again. Exit code 1: some would change.
+    planner
+        A model such as openai:NAME, or planner.py:NAME: what this planner does in the recorded world, beside what was
+        done. Only the planner is asked anything. Exit code 1: another behaviour.
+    base_url
+        Where that model is reached, instead of $HOLDFAST_MODEL_BASE_URL.
+    stream
+        Take its answers as a stream.
+    steps
+        The most answers to ask it for.
     """
+    if policy is not None and planner is not None:
+        raise Misused("--policy and --planner ask two questions; ask one")
     if policy is not None:
         return _under(policy, run, shared)
+    if planner is not None:
+        from holdfast.cli.replanning import Asked, replanned
+
+        asked = Asked(name=planner, base_url=base_url, stream=stream, steps=steps)
+        return replanned(*found(run, shared), asked, shared.settings())
     from holdfast.report.replay import replay_page
     from holdfast.runtime.replay.play import play
 
