@@ -55,6 +55,8 @@ class Came(NamedTuple):
     asked: frozenset[str] = frozenset()
     answers: int = 0
     rulings: int = 0
+    astray: bool = False
+    """Whether it would have handed the outside something else than is recorded."""
 
 
 class Bench:
@@ -190,7 +192,7 @@ class Attempt:
                     return came
                 continue
             if how := self._misdirected(wait):
-                break
+                return Came((), how, frozenset(self._asked), self._answers, self._rulings, astray=True)
             answer = self._answer(wait)
             if answer is SILENT:
                 how = f"{job.name} waits for {wait.name}, of which this entry says nothing"

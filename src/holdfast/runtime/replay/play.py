@@ -163,7 +163,8 @@ class Player:
                 self.jobs.keep(entry, job)
                 self._count(at, came)
                 return len(came.entries)
-            if first is None or (first[0].actual == NOTHING and came.entries):  # what it did says more than nothing
+            says = came.entries or came.astray  # what it did says more than nothing
+            if first is None or (first[0].actual == NOTHING and says):
                 first = difference, came.how
         if sort is Sort.MAYBE:
             self._adopt(at)

@@ -1,0 +1,84 @@
+"""Attacks on what reads records: changed code that a playback must not take for the same, and records made to lie."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from holdfast.effect import admit, dispatch
+from holdfast.kernel.guard import Guard
+from holdfast.runtime.record import Record
+from holdfast.runtime.replay.play import play
+from holdfast.runtime.run import RunHandle
+from tests.unit.runtime.replay.playing import Scene, driven
+
+
+@pytest.fixture(name="by_planner", scope="module")
+def _by_planner(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("planned")
+        patch.setenv("HOLDFAST_STATE_DIR", str(folder / "state"))
+        return asyncio.run(driven(Scene(folder)))
+
+
+# ------------------------------------------------------------------------------------------- playing back
+
+
+def _handing(module: Any, struct: str, **other: Any) -> Callable[[pytest.MonkeyPatch], None]:
+    honest = getattr(module, struct)
+    return lambda patch: patch.setattr(module, struct, lambda **given: honest(**(given | other)))
+
+
+def _proposing(change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> Callable[[pytest.MonkeyPatch], None]:
+    honest = RunHandle.propose
+
+    async def changed(self: RunHandle, tool: str, args: dict[str, Any], **given: Any) -> Any:
+        args = dict(args)
+        change(args, given)
+        return await honest(self, tool, args, **given)
+
+    return lambda patch: patch.setattr(RunHandle, "propose", changed)
+
+
+CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
+    "other arguments are sent": (_handing(dispatch, "Request", args={"box": "evil"}), "another args"),
+    "another key is sent": (_handing(dispatch, "Request", key="0" * 32), "another key"),
+    "it may leave later": (_handing(dispatch, "Request", send_by_ms=1 << 50), "another send_by_ms"),
+    "another token is sent": (_handing(dispatch, "Request", token=10**6), "another token"),
+    "another key is looked for": (_handing(admit, "Question", key="0" * 32), "another key"),
+    "grounds are dropped": (_proposing(lambda _, given: given.update(cites=())), "body.cites"),
+    "more is put in": (
+        _proposing(lambda args, _: args.update(amount=9) if args.get("amount") == 1 else None),
+        "body.args.amount",
+    ),
+}
+
+
+@pytest.mark.req("1.8a", mutant=None, reason="each of these changes is a defect that was planted, and is found")
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_handed_over_and_what_a_planners_call_becomes_are_compared(
+    name: str, by_planner: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code that hands the outside something else, or makes another call of an answer, diverges."""
+    assert play(by_planner).same
+    plant, named = CHANGES[name]
+    plant(monkeypatch)
+    found = play(by_planner)
+    assert found.divergence is not None
+    assert named in f"{found.divergence.field} {found.how}"
+
+
+def test_a_change_that_no_store_takes_is_a_divergence(by_planner: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the code's own commit raises, that is told at its entry and not as a fault of the playback."""
+    honest = dispatch.sending
+
+    def unguarded(*given: Any) -> Any:
+        change = honest(*given)
+        return msgspec.structs.replace(change, guard=Guard(effect=change.guard.effect))
+
+    monkeypatch.setattr(dispatch, "sending", unguarded)
+    assert play(by_planner).divergence is not None
