@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
-from holdfast.gate.logkey import rotate
+from holdfast.cli.main import run as typed
+from holdfast.gate.logkey import origin, rotate
 from holdfast.gate.notes import verifier_of
 from holdfast.gate.signing import Key
 from holdfast.kernel.canon import encode
@@ -17,7 +19,7 @@ from holdfast.runtime.bundle import Cover, check, cover_of, pack, read, ustar
 from holdfast.runtime.record import Record, record_of
 from holdfast.store import evidence, open_store
 from tests.unit.runtime.bundle.forging import stated
-from tests.unit.runtime.bundle.making import Made, made, seal
+from tests.unit.runtime.bundle.making import Made, made, ran, seal
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +78,42 @@ async def test_key_that_was_replaced_states_no_bundle_under_the_one_that_followe
     for held in (new, good.key):
         found = check(read(ustar.write(stated(files, good.key))), [verifier_of(held)])
         assert [fault.where for fault in found.faults] == ["statement.dsse.json, line 1, signatures[0].keyid"]
+
+
+# -- a whole store, written by somebody without the log's key --
+
+
+async def _verified(store: str, key: Key, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit code and what is wrong, for somebody who holds this key."""
+    code = typed(["evidence", "verify", "--store", store, "--key", verifier_of(key).text, "--json"])
+    return code, json.loads(capsys.readouterr().out)["data"].get("why", "")
+
+
+async def test_store_that_names_no_key_is_not_intact_for_whoever_holds_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A history that somebody wrote without keys and checkpoints does not pass under any key."""
+    store, _ = await ran(tmp_path)
+    assert await _verified(store, Key.make("holdfast/st_x"), capsys) == (1, "key")
+
+
+async def test_key_that_is_only_named_as_the_next_one_vouches_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A forger seals with a key of their own and lets it endorse mine, which takes nothing from me; mine says no."""
+    spec, _ = await ran(tmp_path)
+    store = open_store(spec)
+    try:
+        theirs, mine = Key.make(origin(store)), Key.make(origin(store))
+        seal(store, theirs, str(tmp_path / "holdfast.db"))
+        rotate(store, theirs, mine, by="somebody", reason="so that it is named here")
+    finally:
+        store.close_now()
+    assert await _verified(spec, mine, capsys) == (1, "key")
+    assert await _verified(spec, theirs, capsys) == (0, "")
+    store = open_store(spec)
+    try:
+        seal(store, mine, str(tmp_path / "holdfast.db"))
+    finally:
+        store.close_now()
+    assert await _verified(spec, mine, capsys) == (0, "")

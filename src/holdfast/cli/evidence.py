@@ -155,9 +155,10 @@ def _one(store: Any, of: str, heads: list[Head], archive: Path | None) -> Page:
 def _whole(store: Any, heads: list[Head], keys: list[VerifierKey], jobs: int, archive: Path | None) -> Page:
     """Everything, and whether it extends what somebody remembers."""
     from holdfast.cli.progress import progress
-    from holdfast.cli.witnessed import parted
+    from holdfast.cli.witnessed import led_to, parted
     from holdfast.gate.logkey import every, origin
     from holdfast.gate.signing import good
+    from holdfast.kernel.checkpoint import read
     from holdfast.report.evidence import cut_page, parted_page, verified_page
 
     of = "the whole store"
@@ -169,7 +170,9 @@ def _whole(store: Any, heads: list[Head], keys: list[VerifierKey], jobs: int, ar
     for name, hash_ in wanted.items():
         if hash_ and not store.reading.having(hash_):
             return cut_page(of, name=name.partition(" (")[0], head=hash_, newest=newest)
-    found = parted(heads, audited.roots, size, origin(store), every(store), keys)
+    sealed = store.tree().latest()
+    found = led_to(read(sealed.note) if sealed is not None else None, every(store), keys)
+    found = found or parted(heads, audited.roots, size, origin(store), every(store), keys)
     if found is not None:
         between = [sealed.size for sealed in store.tree().checkpoints() if found.first <= sealed.size <= found.last]
         return parted_page(of, found, between)

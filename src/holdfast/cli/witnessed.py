@@ -83,6 +83,24 @@ def key_of(given: str) -> VerifierKey:
     return verifier_key(text)
 
 
+def led_to(newest: Checkpoint | None, keys: Iterable[LogKey], held: Sequence[VerifierKey]) -> Parted | None:
+    """Whether the keys that somebody holds vouch for what is sealed; None: they do, or none is held.
+
+    That the store names a held key says nothing: a log that another key sealed can name it too, as one that follows.
+    The newest checkpoint has to be signed by a key that is held, or by one that it endorsed.
+    """
+    known = list(keys)
+    chain = [VerifierKey(key.name, bytes.fromhex(key.public_key)) for one in held for key in followed(known, one)]
+    if not held or (newest is not None and any(signed_by(newest, key) for key in (*held, *chain))):
+        return None
+    if newest is None:
+        said = "there is no checkpoint in the store, and the key you hold vouches for nothing in it"
+        return Parted("key", Head(held[0].text), "no checkpoint", said=said)
+    by = ", ".join(f"{line.name}+{line.key_hash.hex()}" for line in newest.signatures)
+    said = f"the newest checkpoint is signed by {by}, and not by the key you hold, nor one that it led to"
+    return Parted("key", Head(held[0].text), by, said=said)
+
+
 def parted(
     heads: Sequence[Head], roots: Mapping[int, str], size: int, origin: str, keys: Iterable[LogKey],
     held: Sequence[VerifierKey],
