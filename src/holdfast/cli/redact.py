@@ -56,6 +56,8 @@ def redact(
     texts = [text for given in value for text in (_lines() if given == "-" else [given])]
     if not argument and not texts:
         raise Misused("name what is to go: --argument NAME, or --value TEXT")
+    if not as_ and not dry_run:
+        raise Misused("say who takes it out, and why: --as NAME --reason TEXT; --dry-run shows what would change")
     with reading(shared) if dry_run else deciding(shared) as store:
         found = of if of == STORE_RUN else _found(store, of)
         wanted = Wanted(found, argument, tuple(texts), reason)

@@ -187,7 +187,7 @@ class Survey:
             view = self._db.execute(rows.RUN, (run,)).get
             state = rows.decode_run(view[1]).state if view is not None else ""
             if state in GOES_ON:
-                self._no(f"run {run} is {state} and would go on with a stand-in; end it first: holdfast run stop {run}")
+                self._no(f"run {run} is {state} and would go on with a stand-in; first: holdfast run cancel {run}")
             effect = self._db.execute(_OPEN_OF, (run,)).get
             if effect is not None:
                 self._no(f"effect {effect} of run {run} is not at its end, and what it is must be known until then")

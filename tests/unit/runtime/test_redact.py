@@ -303,7 +303,7 @@ async def test_a_run_that_goes_on_is_not_redacted(scene: Scene) -> None:
         run = await app.begin(scene.intent())
         await run.saw("webhook", f"to {ADDRESS}", keep=True)
     before = entries(scene, run.id)
-    with pytest.raises(NotRedacted, match=f"run stop {run.id}"):
+    with pytest.raises(NotRedacted, match=f"run cancel {run.id}"):
         scene.redact(run.id, values=(ADDRESS,))
     assert entries(scene, run.id) == before
 
