@@ -6,8 +6,13 @@ import hashlib
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
+from holdfast.adapters.archive import find
+from holdfast.adapters.archive.pages import entry_row
 from holdfast.cli.main import run as typed
 from holdfast.gate.logkey import origin, rotate
 from holdfast.gate.notes import verifier_of
@@ -17,7 +22,8 @@ from holdfast.kernel.documents import LogKey, key_of
 from holdfast.kernel.documents import encode as written
 from holdfast.runtime.bundle import Cover, check, cover_of, pack, read, ustar
 from holdfast.runtime.record import Record, record_of
-from holdfast.store import evidence, open_store
+from holdfast.store import evidence, open_store, rows
+from tests.adapters.archiving import Life
 from tests.unit.runtime.bundle.forging import stated
 from tests.unit.runtime.bundle.making import Made, made, ran, seal
 
@@ -117,3 +123,51 @@ async def test_key_that_is_only_named_as_the_next_one_vouches_for_nothing(
     finally:
         store.close_now()
     assert await _verified(spec, mine, capsys) == (0, "")
+
+
+# -- an archive, written anew by somebody without the log's key --
+
+
+def _said_to_be_redacted(folder: Path, run: str, kind: str, lie: dict[str, object]) -> None:
+    """Change a body, and let an entry behind the checkpoint, which nobody wrote, say that this was left of it."""
+    entries, runs = (pq.read_table(folder / name) for name in ("entries.parquet", "runs.parquet"))
+    every, about = entries.to_pylist(), runs.to_pylist()
+    row = next(one for one in every if one["run"] == run and one["kind"] == kind)
+    body = encode(json.loads(row["body"]) | lie)
+    row |= {"salt": None, "body": body.decode()}
+    at = max(n for n, one in enumerate(every) if one["run"] == "ru_store")
+    said = encode({"entries": {f"{run}/{row['seq']}": hashlib.sha256(body).hexdigest()}})
+    last = every[at]
+    mine = evidence.seal(
+        run="ru_store", seq=last["seq"] + 1, prev=last["hash"], tenant=last["tenant"], effect="", kind="redacted",
+        before="", after="", at_ms=last["at_ms"], by="ada", token=0, salt=bytes(16), body=said,
+    )._replace(pos=last["pos"] + 1)  # fmt: skip
+    every.insert(at + 1, entry_row(mine))
+    for one in about:
+        if one["id"] == "ru_store":
+            view = rows.encode(replace(rows.decode_run(one["view"]), seq=mine.seq, head=mine.hash)).decode()
+            one |= {"view": view, "entries": mine.seq, "head": mine.hash}
+    pq.write_table(pa.Table.from_pylist(every, schema=entries.schema), folder / "entries.parquet")
+    pq.write_table(pa.Table.from_pylist(about, schema=runs.schema), folder / "runs.parquet")
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    for file in manifest["files"]:
+        file["sha256"] = hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_redaction_in_an_archive_that_no_checkpoint_covers_is_vouched_for_by_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever has the files, and no key, can say of any body that it was redacted to a lie: no key then vouches."""
+    life = Life(tmp_path)
+    (run,) = life.live("a")
+    key = life.seal()
+    life.archive()
+    words = ["evidence", "verify", str(life.out), "--key", key.text, "--json"]
+    assert typed(words) == 0
+    capsys.readouterr()
+    (folder,) = find(life.out)
+    _said_to_be_redacted(folder, run, "verified", {"note": "two people looked"})
+    assert typed(words) == 3
+    (found,) = json.loads(capsys.readouterr().out)["data"]["archives"]
+    assert (found["late"], found["signed"], found["redacted"]) == (1, [], 1)

@@ -84,7 +84,11 @@ def _not_checked(one: Mapping[str, Any]) -> list[str]:
         missing.append(
             f"{one['after']} entries of the store's own run came after the checkpoint: only its chain binds them"
         )
-    if not one["signed"]:
+    if one["late"]:
+        missing.append(
+            f"{one['late']} redacted bodies and documents rest on those, and anybody can have put them there"
+        )
+    elif not one["signed"]:
         missing.append("whether the key is the log's: --key brings the one you hold")
     missing.append("whether it is the archive that the store names: evidence verify --archive, with the store")
     return missing

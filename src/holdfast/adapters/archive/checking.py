@@ -48,8 +48,9 @@ Seen = Callable[[Entry], None]
 
 class Checked(NamedTuple):
     """What was checked. ``after`` counts entries of the store's own run that only its chain binds, for the checkpoint
-    is older; ``signed`` are the ids of keys that the verifier brought and that signed it, ``own`` those that lie in the
-    archive.
+    is older; ``late`` counts redacted bodies and documents that rest on nothing but such an entry, which anybody could
+    have put there; ``signed`` are the ids of keys that the verifier brought and that vouch for all of it, ``own`` those
+    that lie in the archive.
     """
 
     archive: str
@@ -65,6 +66,7 @@ class Checked(NamedTuple):
     approvals: int
     documents: int
     after: int
+    late: int
     signed: tuple[str, ...]
     own: tuple[str, ...]
 
@@ -101,7 +103,8 @@ def _verified(books: ArchiveBooks, keys: tuple[VerifierKey, ...], digest: str, s
             raise off(path.name, f"manifest.json {name}", str(getattr(manifest, name)), str(found))
     return Checked(
         manifest.archive, manifest.store, books.digest, note.size, note.root.hex(), told.runs, told.entries,
-        told.bodies, told.redacted, told.effects, approvals, documents, told.after, signed, mine,
+        told.bodies, told.redacted, told.effects, approvals, documents, told.after, told.late,
+        signed if not told.late else (), mine,
     )  # fmt: skip
 
 
@@ -140,12 +143,13 @@ class Told:
         """Nothing was said yet."""
         self.path, self.note = path, note
         self.runs = self.archived = self.entries = self.bodies = self.redacted = self.after = 0
-        self.effects = 0
+        self.effects = self.late = 0
         self._rows = read_rows(path, EFFECTS)  # in the order of the runs, and in each of the proposals
         self.answers: dict[str, list[Decision]] = {}
         self.digests: dict[str, str] = {}
         self.left: dict[str, str] = {}  # of redacted bodies: what entries say, by RUN/SEQ
         self.stood_in: dict[str, str] = {}  # and what is there
+        self.unsealed: set[str] = set()  # what the last word on comes after the checkpoint: no signature is over it
 
     def one(self, row: dict[str, Any], entries: Iterator[Entry], seen: Seen | None) -> None:
         """One run whole: its chain up to its head, and the proof for its last sealed entry."""
@@ -161,7 +165,7 @@ class Told:
                     raise off(self.path.name, f"run {run.id}.pos", f"after {sealed.newest}", str(entry.pos), entry.seq)
                 sealed.pass_by(entry)
                 before = views.get(entry.effect)
-                self._entry(run, entry, views)
+                self._entry(run, entry, views, sealed=entry.seq <= sealed.wanted)
                 retold.entry(entry, before, views.get(entry.effect))
                 if seen is not None:
                     seen(entry)
@@ -192,6 +196,7 @@ class Told:
     def ended(self) -> None:
         """There is no effect more; and each redacted body is what an entry of the store's own run says is left."""
         for name, found in self.stood_in.items():
+            self.late += name in self.unsealed
             if self.left.get(name) != found:
                 run, _, seq = name.partition("/")
                 expected = self.left.get(name, "a redaction that an entry speaks of")
@@ -211,13 +216,15 @@ class Told:
             found = f"position {sealed.pos} and {len(path)} hashes that do not lead there"
             raise off(self.path.name, f"{RUNS} {run.id}.proof", f"the root of {self.note.size} entries", found)
 
-    def _entry(self, run: Run, entry: Entry, views: dict[str, Effect | None]) -> None:
+    def _entry(self, run: Run, entry: Entry, views: dict[str, Effect | None], *, sealed: bool) -> None:
         said = entry.body is not None and entry.kind in ("document", "redacted", "granted", "declined")
         body = decode(entry.body or b"") if said else {}
         if entry.kind == "document":
             self.digests |= body.get("documents", {})
         if entry.run == rows.STORE_RUN and entry.kind == "redacted":
             self.left |= body.get("entries", {})
+        if not sealed:
+            self.unsealed |= {*body.get("documents", {}), *body.get("entries", {})}
         if entry.body is not None and entry.salt is None:
             self.stood_in[f"{entry.run}/{entry.seq}"] = hashlib.sha256(entry.body).hexdigest()
         if not entry.effect or entry.body is None:
@@ -318,6 +325,7 @@ def _documents(path: Path, told: Told) -> int:
         count += 1
         name = f"{row['kind']}:{row['id']}"
         missing.discard(name)
+        told.late += name in told.unsealed
         document = decode_document(row["view"])
         _same(path, f"{DOCUMENTS} {name[:100]}", {"kind": document.kind, "id": document.id, "run": document.run}, row)
         found = hashlib.sha256(row["view"].encode()).hexdigest()
