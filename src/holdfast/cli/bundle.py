@@ -28,6 +28,7 @@ def bundle(
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     since: Annotated[Path | None, Parameter(name="--since")] = None,
     key: Annotated[Path | None, Parameter(name="--key")] = None,
+    archive: Annotated[Path | None, Parameter(name="--archive")] = None,
     shared: Shared = NO_OPTIONS,
 ) -> Page:
     """Write a run with all that proves it into one file, for somebody who has neither this store nor holdfast.
@@ -43,6 +44,8 @@ def bundle(
         A checkpoint that the reader holds already: the bundle then proves that the log goes on from it.
     key
         The log's key file, instead of the one in holdfast.toml.
+    archive
+        Where archives are, for a run whose entries lie in one.
     """
     if output.exists():
         raise Misused(f"{output} is there already, and a bundle is never written over another file")
@@ -50,7 +53,9 @@ def bundle(
     held = _note(since) if since is not None else None
     if settings.evidence is None and key is None:
         with reading(shared) as store:
-            return _written(store, store.find(run, "run"), output, held, None, "no key is named that signs checkpoints")
+            of = store.find(run, "run")
+            why = "no key is named that signs checkpoints"
+            return _written(store, _record(store, of, archive), output, held, None, why)
     from holdfast.cli.sealing import sealing, waited
     from holdfast.gate import logkey
     from holdfast.runtime.sealer import Evidence
@@ -65,21 +70,21 @@ def bundle(
                 begun.seal()
             known = logkey.current(store)
             signer = how.opened(logkey.origin(store), known.id if known is not None else "")
-            return _written(store, of, output, held, signer, "")
+            return _written(store, _record(store, of, archive), output, held, signer, "")
     except NotSealed as error:
         with reading(shared) as store:
-            return _written(store, store.find(run, "run"), output, held, None, str(error.values["why"]))
+            record = _record(store, store.find(run, "run"), archive)
+            return _written(store, record, output, held, None, str(error.values["why"]))
 
 
 def _written(
-    store: SqliteStore, run: str, output: Path, since: Checkpoint | None, signer: Signer | None, why: str
+    store: SqliteStore, record: Record, output: Path, since: Checkpoint | None, signer: Signer | None, why: str
 ) -> Page:
     from holdfast.report.bundle import packed_page
     from holdfast.report.explain import explain_page
     from holdfast.runtime.account import account
     from holdfast.runtime.bundle import check, cover_of, pack, read, save
 
-    record = _record(store, run)
     cover = cover_of(record, store.tree(), since)
     size = cover.checkpoint.size if cover is not None else 0
     data = pack(record, cover, signer, explain_page(account(record, covered=size)).text())
@@ -95,9 +100,15 @@ def _written(
     return packed_page(record, str(output), len(data), covered=covered, signed=signer is not None, why=why)
 
 
-def _record(store: SqliteStore, run: str) -> Record:
-    """The record of a run, also while it goes on."""
+def _record(store: SqliteStore, run: str, archive: Path | None) -> Record:
+    """The record of a run, also while it goes on, or from the archive that it lies in."""
     from holdfast.runtime.record import record_of
+
+    row = store.run(run)
+    if archive is not None and row is not None and row.archived:
+        from holdfast.adapters.archive import record as archived
+
+        return archived(archive, run, store)
 
     for look in range(LOOKS):
         try:

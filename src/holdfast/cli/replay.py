@@ -23,6 +23,7 @@ def replay(
     base_url: Annotated[str | None, Parameter(name="--base-url")] = None,
     stream: Annotated[bool | None, Parameter(name="--stream", negative="--no-stream")] = None,
     steps: Annotated[int, Parameter(name="--steps")] = 100,
+    archive: Annotated[Path | None, Parameter(name="--archive")] = None,
     shared: Shared = NO_OPTIONS,
 ) -> Page:
     """Drive a recorded run again, from its record alone, and say where the code of today first does something else.
@@ -45,34 +46,36 @@ def replay(
         Take its answers as a stream.
     steps
         The most answers to ask it for.
+    archive
+        Where archives are, for a run whose entries lie in one.
     """
     if policy is not None and planner is not None:
         raise Misused("--policy and --planner ask two questions; ask one")
     if policy is not None:
-        return _under(policy, run, shared)
+        return _under(policy, *found(run, archive, shared))
     if planner is not None:
         from holdfast.cli.replanning import Asked, replanned
 
         asked = Asked(name=planner, base_url=base_url, stream=stream, steps=steps)
-        return replanned(*found(run, shared), asked, shared.settings())
+        return replanned(*found(run, archive, shared), asked, shared.settings())
     from holdfast.report.replay import replay_page
     from holdfast.runtime.replay.play import play
 
-    record, source = found(run, shared)
+    record, source = found(run, archive, shared)
     return replay_page(play(record), source)
 
 
-def _under(policy: Path, run: str, shared: Shared) -> Page:
+def _under(policy: Path, record: Record, _source: str) -> Page:
     """The run's decisions under another policy."""
     from holdfast.gate.policy import read
     from holdfast.report.counterfactual import counterfactual_page
     from holdfast.runtime.counterfactual import counterfactual
 
     sources = read(policy)
-    return counterfactual_page(counterfactual(found(run, shared)[0], sources), str(policy))
+    return counterfactual_page(counterfactual(record, sources), str(policy))
 
 
-def found(run: str, shared: Shared) -> tuple[Record, str]:
+def found(run: str, archive: Path | None, shared: Shared) -> tuple[Record, str]:
     """The record of a run, and where it came from: a file of this name is a bundle, anything else is in the store."""
     if Path(run).is_file():
         from holdfast.runtime.bundle import record
@@ -81,4 +84,10 @@ def found(run: str, shared: Shared) -> tuple[Record, str]:
     from holdfast.runtime.record import record_of
 
     with reading(shared) as store:
-        return record_of(store, store.find(run, "run")), f"the store {store.path}"
+        of = store.find(run, "run")
+        row = store.run(of)
+        if archive is not None and row is not None and row.archived:
+            from holdfast.adapters.archive import record as archived
+
+            return archived(archive, of, store), f"the archive {archive}"
+        return record_of(store, of), f"the store {store.path}"

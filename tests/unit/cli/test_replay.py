@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from holdfast.cli.bundle import bundle
+from holdfast.cli.main import run as command
 from holdfast.cli.shared import Shared
+from tests.adapters.archiving import Life
 from tests.unit.runtime.replay.playing import Scene, called
 
 UNSHARE = shutil.which("unshare")
@@ -100,3 +102,22 @@ def test_what_is_neither_a_run_nor_a_file_is_refused(scene: tuple[Scene, str]) -
     """Exit code 2, as for every id that is not known."""
     done = replayed("ru_nothing", cwd=scene[0].folder)
     assert done.returncode == 2
+
+
+def test_an_archived_run_is_replayed_and_bundled_from_its_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What left the store as Parquet plays back from there, can be handed out as a bundle, and that plays back too."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    life: Any = Life(tmp_path)
+    (archived, _) = life.live("a", "b")
+    life.seal()
+    store, where = ("--store", f"sqlite:{life.path}"), ("--archive", str(life.out))
+    wanted = ("--before", "2999-01-31", "-o", str(life.out), "--as", "ada", "--reason", "it is old")
+    assert command(["evidence", "archive", *wanted, *store]) == 0
+    assert command(["run", "replay", archived, *store]) == 2
+    assert command(["run", "replay", archived, *where, *store]) == 0
+    assert "no divergence" in capsys.readouterr().out
+    assert command(["run", "bundle", archived, "-o", "b.tar", *where, *store]) == 0
+    assert command(["run", "replay", "b.tar"]) == 0
