@@ -38,6 +38,7 @@ _BY_NOTE |= {"escalated": "reconcile", "late": "reconcile", "settled": "settle"}
 _DONE = Sign("✓", "done", "good")
 _NOT_REACHED = Sign("—", "not reached", "quiet")
 _NOT_NEEDED = Sign("—", "not needed", "quiet")
+_IN_ARCHIVE = Sign("—", "in the archive", "quiet")
 _HAD_OUTCOME = AFTER_COMMIT | ENDS
 
 
@@ -62,6 +63,8 @@ def by_verb(facts: Iterable[Fact]) -> dict[str, list[Fact]]:
 
 def verb_sign(verb: str, view: Effect, facts: list[Fact]) -> Sign:
     """How far a verb has come: its last transition, else what it waits for, else not reached."""
+    if view.archived and not facts:
+        return _IN_ARCHIVE  # its entries say how far it came, and they are not here
     moved = [f for f in facts if f.after]
     if verb == "claim" and moved and moved[-1].kind == "released":
         return Sign("↺", "given back", "quiet")
@@ -155,14 +158,13 @@ def describe(page: Page, view: Effect, run: Run | None) -> None:
     if view.archived:
         page.fact("archive", f"its entries lie in {escaped(view.archived)}, with arguments, target and value")
     page.fact("tool", f"{escaped(view.tool)} · {view.effect_class.value}")
-    page.fact("resource", framed(view.resource))
-    page.facts(
-        "arguments",
-        [f"{escaped(name)} = {framed_json(value)}" for name, value in sorted(view.args.items())] or ["none"],
-    )
+    if not view.archived:
+        page.fact("resource", framed(view.resource))
+        args = [f"{escaped(name)} = {framed_json(value)}" for name, value in sorted(view.args.items())]
+        page.facts("arguments", args or ["none"])
     if view.cost is not None:
         page.fact("cost", amount(view.cost.minor, view.cost.currency))
-    goal = f" {framed(run.goal, 120)}" if run is not None else ""
+    goal = f" {framed(run.goal, 120)}" if run is not None and not view.archived else ""
     page.fact("run", f"{view.run}{goal}")
     page.fact("purpose", framed(view.purpose))
     page.fact("principal", f"{escaped(view.principal)} in {escaped(view.environment)}")

@@ -124,6 +124,7 @@ def _checked(page: Page, covered: Covered) -> None:
         )
     if covered.effects:
         page.fact("", f"{covered.effects} effects equal the fold of their entries")
+    if covered.size:
         page.fact("", "runs, requests with their answers, documents, meters, facts and leases are as entries say")
     for head in covered.heads:
         page.fact("", f"the head you gave is in it: {escaped(head)}")
@@ -133,8 +134,8 @@ def _not_checked(covered: Covered) -> list[str]:
     """Never leave the reader to believe more than was looked at."""
     missing: list[str] = []
     if covered.size > covered.sealed:
-        first = covered.sealed + 1
-        many = f"entries {first} to {covered.size}" if covered.sealed else f"{covered.size} entries"
+        behind = covered.size - covered.sealed
+        many = f"the last {behind} of {covered.size} entries" if covered.sealed else f"{covered.size} entries"
         why = (
             "they came after the last checkpoint"
             if covered.sealed
@@ -151,7 +152,7 @@ def _not_checked(covered: Covered) -> list[str]:
         missing.append("whether entries were cut off at the end: no head was remembered outside; give --head")
     elif not covered.heads:
         missing.append("entries cut off after the last one this machine remembers; give --head for another witness")
-    if covered.effects:
+    if covered.size:
         missing.append("windows of limits, whether a lease is missing, answers under keys that were replaced since")
     else:
         missing.append("rows beside the entries: evidence verify without an id compares them")

@@ -19,6 +19,8 @@ def trial_page(tried: Tried, policy: str, since_ms: int, run: str = "") -> Page:
     counts = {"judged": tried.judged, "changed": tried.changed, "not_judged": left_out}
     page = Page(data=data, counts=counts, exit_code=1 if tried.changed else 0)
     word, role = (f"{tried.changed} would change", "doubt") if tried.changed else ("nothing would change", "good")
+    if not tried.judged:
+        word, role = "nothing was judged", "doubt"
     page.head(f"policy {escaped(policy)}  ", Span(word, role))
     page.fact("judged", f"{tried.judged} decisions{f' of {escaped(run)}' if run else ''} since {when(since_ms)}, again")
     _not_judged(page, tried)
@@ -42,6 +44,8 @@ def trial_page(tried: Tried, policy: str, since_ms: int, run: str = "") -> Page:
 
 def _not_judged(page: Page, tried: Tried) -> None:
     lines = [f"{count} decisions: {escaped(why)}" for why, count in sorted(tried.apart.items())]
+    if tried.archived:
+        lines.append(f"{tried.archived} archived runs: what was decided in them is not in this store any more")
     page.facts("not judged", lines)
 
 

@@ -16,11 +16,13 @@ import msgspec
 
 from holdfast.kernel.canon import decode
 from holdfast.kernel.commit import STORE_RUN_ID
+from holdfast.kernel.model import State
 from holdfast.runtime.trial import Candidate, Tried, counted
 from holdfast.store import SqliteStore, open_store
 
 PARTS_PER_JOB = 8
 PROVED, IN_FORCE = "proved:", "contract:"
+ARCHIVED = "its entries are in an archive"
 
 
 class Asked(NamedTuple):
@@ -57,13 +59,20 @@ def part(asked: Asked, first: int, last: int) -> Tried:
     try:
         candidate = candidate_of(store, asked.sources)
         runs = store.reading.numbered(first, last)
-        tried = Tried()
+        tried = Tried(archived=sum(1 for run in runs.values() if run.archived))
         for run, said in groupby(store.reading.decided(first, last), key=lambda entry: entry.run):
             answers = candidate.tried(runs[run], said, asked.since_ms)
             tried = tried.and_(counted(answers, asked.keep), asked.keep)
-        return tried
+        gone = sum(_decided(store, run, asked.since_ms) for run in runs if runs[run].archived)
+        return tried.and_(Tried(apart={ARCHIVED: gone} if gone else {}), asked.keep)
     finally:
         store.close_now()
+
+
+def _decided(store: SqliteStore, run: str, since_ms: int) -> int:
+    """How many effects of a run in an archive were decided on, as the rows that stayed behind tell."""
+    left = (State.PROPOSED, State.SUPERSEDED)
+    return sum(view.state not in left and view.moved_ms >= since_ms for view in store.effects(run))
 
 
 def over_all(
@@ -109,5 +118,6 @@ def as_data(tried: Tried) -> dict[str, object]:
         for change, group in sorted(tried.groups.items(), key=lambda one: -one[1].decisions)
     ]
     whole = {"judged": tried.judged, "changed": tried.changed, "groups": groups, "not_judged": dict(tried.apart)}
+    whole["archived_runs"] = tried.archived
     plain: dict[str, object] = msgspec.to_builtins(whole)
     return plain

@@ -26,6 +26,7 @@ from holdfast.kernel.errors import BadPolicy
 from holdfast.kernel.life import Draft, Stamp, propose
 from holdfast.kernel.model import Contract, Effect, Run
 from holdfast.kernel.ports import Ruling, Seen
+from holdfast.kernel.standin import holds_stand_in
 from holdfast.store.evidence import Entry
 from holdfast.store.reading import Decided
 
@@ -74,11 +75,15 @@ class Group(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """What a trial came to. ``apart`` counts, by reason, decisions that could not be judged again."""
+    """What a trial came to. ``apart`` counts, by reason, decisions that could not be judged again.
+
+    ``archived`` are runs whose decisions are not in the store any more, whenever they were made.
+    """
 
     judged: int = 0
     groups: Mapping[Change, Group] = {}
     apart: Mapping[str, int] = {}
+    archived: int = 0
 
     @property
     def changed(self) -> int:
@@ -92,7 +97,7 @@ class Tried(NamedTuple):
             known = groups.get(change, Group(0, ()))
             groups[change] = Group(known.decisions + group.decisions, (*known.first, *group.first)[:keep])
         apart = Counter(self.apart) + Counter(other.apart)
-        return Tried(self.judged + other.judged, groups, dict(apart))
+        return Tried(self.judged + other.judged, groups, dict(apart), self.archived + other.archived)
 
 
 class Candidate:
@@ -130,7 +135,10 @@ class Candidate:
                     yield "its entry was redacted or archived"
                 continue
             body = canon.decode(entry.body)
-            if entry.kind == "proposed":
+            if entry.kind == "proposed" and holds_stand_in(body):
+                if entry.at_ms >= since_ms:
+                    yield "values that it was decided on were redacted"
+            elif entry.kind == "proposed":
                 draft = Draft(effect=entry.effect, kind=entry.kind, by=entry.by, body=body)
                 proposed[entry.effect] = propose(run, draft, Stamp(entry.at_ms))
             elif entry.kind in DECISIONS and entry.at_ms >= since_ms:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast.cli.main import run
+from holdfast.report.evidence import Covered, verified_page
 from tests.adapters.archiving import Life
 
 
@@ -76,6 +77,30 @@ def test_an_archive_is_verified_without_a_store(life: Any, capsys: pytest.Captur
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     assert run(["evidence", "verify", done.path]) == 1
     assert "runs.parquet" in capsys.readouterr().out
+
+
+def test_what_lies_in_an_archive_is_not_taken_for_nothing(life: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """An effect's verbs are in the archive and not *not reached*; a policy is not said to change nothing there."""
+    life.archive()
+    policy = life.folder / "any.cedar"
+    policy.write_text('@id("all") permit (principal, action, resource);', encoding="utf-8")
+    effect = answered(capsys, life, "effect", "list", "--run", life.runs[0])[1]["data"][0]["id"]
+    code, said = answered(capsys, life, "effect", "show", effect)
+    assert code == 0
+    assert {verb["sign"] for verb in said["data"]["verbs"].values()} == {"in the archive"}
+    code, said = answered(capsys, life, "policy", "try", str(policy), "--run", life.runs[0])
+    assert (said["data"]["judged"], said["data"]["archived_runs"]) == (0, 1)
+    run(["policy", "try", str(policy), "--run", life.runs[0], "--store", f"sqlite:{life.path}"])
+    assert "nothing was judged" in capsys.readouterr().out
+
+
+def test_a_store_without_effects_left_is_still_the_whole_store() -> None:
+    """What was not checked does not send the reader to the command that was just run."""
+    whole = verified_page("the whole store", Covered(2, 11, 11, 0, size=40, sealed=39, elsewhere=29, archived=3))
+    one = verified_page("ru_1", Covered(1, 11, 11, 0))
+    assert "without an id" not in whole.text()
+    assert "the last 1 of 40 entries" in whole.text()
+    assert "without an id" in one.text()
 
 
 def test_a_day_that_is_none_is_said(life: Any, capsys: pytest.CaptureFixture[str]) -> None:
