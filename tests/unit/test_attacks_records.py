@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import holdfast as hf
 from holdfast.effect import admit, dispatch
+from holdfast.gate.policy import PolicySet, read
+from holdfast.kernel.errors import BadPolicy
 from holdfast.kernel.guard import Guard
 from holdfast.runtime.record import Record
+from holdfast.runtime.redact import Wanted, take_out
 from holdfast.runtime.replay.play import play
+from holdfast.runtime.retrial import Asked, over_all
 from holdfast.runtime.run import RunHandle
+from holdfast.store import open_store
+from tests.adapters.archiving import Life, closing
 from tests.unit.runtime.replay.playing import Scene, driven
 
 
@@ -82,3 +90,54 @@ def test_a_change_that_no_store_takes_is_a_divergence(by_planner: Record, monkey
 
     monkeypatch.setattr(dispatch, "sending", unguarded)
     assert play(by_planner).divergence is not None
+
+
+# --------------------------------------------------------------------------------------- trying a policy
+
+MINE = """
+@id("known") permit (principal, action == Action::"write_to", resource) when { context.args.whom like "*bob*" };
+"""
+
+
+@hf.tool(effect="irreversible", resource="box:{whom}", identity=("whom",), owner="ops", no_probe="it is a test")
+def write_to(fx: hf.Fx, *, whom: str) -> dict[str, Any]:
+    """Write to somebody."""
+    return {}
+
+
+async def test_what_was_redacted_is_not_judged_by_its_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision on a value that is gone is counted apart: a stand-in would get another answer than the value."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    path = tmp_path / "h.db"
+    async with hf.open(f"sqlite:{path}", tools=[write_to], policy=MINE, accept_contracts=True) as app:
+        run = await app.begin(hf.Intent(goal="write", purpose="once", principal="ada"))
+        await run.call(hf.Call("write_to", {"whom": "bob-bobberson"}))
+        await run.stop("enough")
+    asked = Asked(str(path), read(MINE), 0, keep=2)
+    assert (over_all(asked, jobs=1).judged, over_all(asked, jobs=1).changed) == (1, 0)
+    with closing(open_store(path)) as store:
+        take_out(store, Wanted(run.id, (), ("bob-bobberson",), "asked to be forgotten"), who="ann")
+    tried = over_all(asked, jobs=1)
+    assert (tried.judged, tried.changed) == (0, 0)
+    assert tried.apart == {"values that it was decided on were redacted": 1}
+
+
+def test_what_is_in_an_archive_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decisions of runs whose entries left are counted apart: nothing would change is never said of them."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    life = Life(tmp_path)
+    life.live("a", "b")
+    life.seal()
+    asked = Asked(str(life.path), read("permit (principal, action, resource);"), 0, keep=1)
+    before = over_all(asked, jobs=1)
+    life.archive()
+    tried = over_all(asked, jobs=1)
+    assert tried.judged == 0
+    assert sum(tried.apart.values()) == before.judged + sum(before.apart.values()) > 0
+
+
+@pytest.mark.parametrize("name", ["builtin:restored", "admission:room"])
+def test_no_rule_takes_the_name_of_what_no_rule_decides(name: str) -> None:
+    """A refusal by such a rule would be taken for one of the runtime's own, and never be judged again."""
+    with pytest.raises(BadPolicy, match="begins like"):
+        PolicySet.load(f'@id("{name}") forbid (principal, action, resource);', ())

@@ -45,6 +45,8 @@ from holdfast.kernel.errors import BadPolicy
 
 ANNOTATIONS = ("id", "reason", "approvers", "quorum", "expires", "proved", "until")
 DAY_MS = 86_400_000
+OURS = ("builtin:", "admission:")
+"""How the names of refusals begin that come of no rule; a rule of that name would be taken for one of them."""
 TEXT_NAME = "<text>"
 """The file name of a policy that was given as text."""
 
@@ -281,6 +283,9 @@ def _rule(file: str, piece: syntax.Piece, node: pst.Template, contexts: Mapping[
         until=said.get("until", ""),
         until_ms=until_ms,
     )
+    if rule.id.startswith(OURS):
+        why = f"its name {rule.id!r} begins like those of what no policy decides: {' and '.join(OURS)}"
+        raise BadPolicy(file=file, line=piece.line, why=why, nearest=None)
     for name in ("approvers", "quorum", "expires"):
         if name in said and not rule.asks:
             raise wrong(name, "stands on a rule that never asks: it does not read context.approved")
