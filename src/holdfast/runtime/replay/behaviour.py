@@ -230,14 +230,13 @@ def difference(recorded: Behaviour, fresh: Behaviour, contracts: Mapping[str, Co
         rows += [Row(MISSING, then, None) for then in recorded.calls[i1:i2]]
         rows += [Row(ADDED, None, now) for now in fresh.calls[j1:j2]]
     rows = _paired(rows, MOVED, lambda then, now: int(_key(then, contracts) == _key(now, contracts)))
-    rows = _paired(rows, CHANGED, _likeness)
+    rows = _paired(rows, CHANGED, lambda then, now: _likeness(then, now, contracts))
     named = [row._replace(names=_names(row, contracts)) if row.kind == CHANGED else row for row in rows]
     return Difference(recorded, fresh, tuple(named))
 
 
 def _key(did: Did, contracts: Mapping[str, Contract]) -> tuple[str, bytes]:
-    contract = contracts.get(did.tool)
-    volatile = contract.volatile if contract is not None else ()
+    volatile = _volatile(did.tool, contracts)
     try:
         return did.tool, canon.encode({name: value for name, value in did.args.items() if name not in volatile})
     except HoldfastError:
@@ -261,17 +260,24 @@ def _paired(rows: list[Row], kind: str, likeness: Callable[[Did, Did], int]) -> 
             if alike > best:
                 best, found = alike, number
         if found >= 0:
-            rows[at] = Row(kind, rows[found].recorded, row.fresh)
-            rows[found] = Row("", None, None)
+            rows[found] = Row(kind, rows[found].recorded, row.fresh)
+            rows[at] = Row("", None, None)
     return [row for row in rows if row.kind]
 
 
-def _likeness(then: Did, now: Did) -> int:
-    """How like two calls of one tool are: by the arguments that they have in common."""
+def _likeness(then: Did, now: Did, contracts: Mapping[str, Contract]) -> int:
+    """How like two calls of one tool are: by the arguments with one value in both. 0: they are two calls."""
     if then.tool != now.tool:
         return 0
-    shared = then.args.keys() & now.args.keys()
-    return 1 + len(shared) + len([name for name in shared if then.args[name] == now.args[name]])
+    volatile = _volatile(then.tool, contracts)
+    one, other = ({n: v for n, v in did.args.items() if n not in volatile} for did in (then, now))
+    equal = sum(name in other and other[name] == value for name, value in one.items())
+    return equal if equal or max(len(one), len(other)) > 1 else int(one.keys() == other.keys())
+
+
+def _volatile(tool: str, contracts: Mapping[str, Contract]) -> tuple[str, ...]:
+    contract = contracts.get(tool)
+    return contract.volatile if contract is not None else ()
 
 
 def _names(row: Row, contracts: Mapping[str, Contract]) -> tuple[str, ...]:
@@ -279,8 +285,7 @@ def _names(row: Row, contracts: Mapping[str, Contract]) -> tuple[str, ...]:
     assert row.recorded is not None
     assert row.fresh is not None
     then, now = row.recorded.args, row.fresh.args
-    contract = contracts.get(row.recorded.tool)
-    volatile = contract.volatile if contract is not None else ()
+    volatile = _volatile(row.recorded.tool, contracts)
     gone = object()
     return tuple(
         name for name in sorted({*then, *now}) if name not in volatile and then.get(name, gone) != now.get(name, gone)
