@@ -83,7 +83,7 @@ def run(argv: Sequence[str]) -> int:
 
             came = asyncio.run(came)
     except (CycloptsError, Misused) as error:
-        return printing.usage(str(error), as_json=as_json)
+        return printing.usage(str(error), as_json=as_json, hint=help_of(argv))
     except HoldfastError as error:
         _trace()
         return printing.refusal(error, as_json=as_json)
@@ -107,6 +107,15 @@ def in_place(argv: Sequence[str]) -> list[str]:
     leading, rest = list(argv[:at]), list(argv[at:])
     end = rest.index("--") if "--" in rest else len(rest)
     return [*rest[:end], *leading, *rest[end:]] if rest else list(argv)
+
+
+def help_of(argv: Sequence[str]) -> str:
+    """What shows what the command takes that was typed, as far as it is one."""
+    try:
+        chain = app.parse_commands(in_place(argv))[0]
+    except CycloptsError:
+        chain = ()
+    return " ".join(("holdfast", *chain, "--help"))
 
 
 def our_bug(error: Exception) -> OurBug:

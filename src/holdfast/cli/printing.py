@@ -55,14 +55,14 @@ def error_lines(error: HoldfastError) -> list[tuple[Span, ...]]:
     return lines + [_fact(label, text) for label, text in told if text]
 
 
-def usage(text: str, *, as_json: bool) -> int:
-    """A command line that cannot be understood."""
+def usage(text: str, *, as_json: bool, hint: str = "holdfast --help") -> int:
+    """A command line that cannot be understood; ``hint`` says what it takes."""
     said = escaped(text)
     if as_json:
-        where: dict[str, Any] = {"hint": "holdfast --help", "docs": "docs/reference/cli.md"}
+        where: dict[str, Any] = {"hint": hint, "docs": "docs/reference/cli.md"}
         print_error({"code": "usage", "message": said, "fields": {}, **where})
     else:
-        lines = [(Span("✗ not accepted", "bad"),), _fact("happened", said), _fact("hint", "holdfast --help")]
+        lines = [(Span("✗ not accepted", "bad"),), _fact("happened", said), _fact("hint", hint)]
         put_lines(lines, sys.stderr)
     return 2
 

@@ -44,10 +44,9 @@ def _metrics(shared: Shared) -> Page:
     try:
         from holdfast.adapters.telemetry.metrics import exposition, samples
     except ImportError as error:
-        from holdfast.kernel.errors import BadConfig
+        from holdfast.kernel.errors import ExtraMissing
 
-        why = f'it needs an extra: pip install "holdfast[telemetry]" ({error.name} is missing)'
-        raise BadConfig(file="the command line", key="--metrics", nearest=None, why=why) from error
+        raise ExtraMissing(what="status --metrics", extra="telemetry", module=f"{error.name}") from error
     with reading(shared) as store:
         text = exposition(store)
     data: list[dict[str, Any]] = samples(text)

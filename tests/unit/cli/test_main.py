@@ -31,6 +31,24 @@ def test_options_before_the_noun_are_understood(typed: list[str], understood: li
     assert in_place(typed) == understood
 
 
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (["evidence", "redact"], "holdfast evidence redact --help"),
+        (["--json", "evidence", "key", "rotat"], "holdfast evidence key --help"),
+        (["evidence", "redact", "ef_1"], "holdfast evidence redact --help"),
+        (["nonsense"], "holdfast --help"),
+    ],
+)
+def test_what_is_not_understood_leads_to_the_help_of_its_command(
+    capsys: pytest.CaptureFixture[str], typed: list[str], hint: str
+) -> None:
+    """As far as a command was named, its own help is the next thing to read."""
+    assert run(typed) == 2
+    said = capsys.readouterr()
+    assert hint in said.out + said.err
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 

@@ -15,14 +15,13 @@ from typing import Any
 
 import msgspec
 
-from holdfast.kernel.errors import BadConfig, ChainBroken
+from holdfast.kernel.errors import ChainBroken, ExtraMissing
 
 try:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 except ImportError as error:
-    why = "pyarrow is not installed; the extra has it: pip install 'holdfast[archive]'"
-    raise BadConfig(file="holdfast[archive]", key="extra", nearest="archive", why=why) from error
+    raise ExtraMissing(what="An archive", extra="archive", module="pyarrow") from error
 
 FORMAT = "holdfast archive"
 VERSION = 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from holdfast.adapters.models.prompt import INSTRUCTIONS, PROMPT_VERSION, Asked, ask
 from holdfast.adapters.models.reading import answer
 from holdfast.adapters.models.spec import ModelSpec, checked
-from holdfast.kernel.errors import BadConfig
+from holdfast.kernel.errors import ExtraMissing
 from holdfast.runtime.planner import Answer, Made, View
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ class ModelPlanner:
             try:
                 self._model = self._wired()
             except ImportError as error:
-                why = f'{self.spec.asked_for} needs an extra: pip install "holdfast[models]" ({error.name} is missing)'
-                raise BadConfig(file="this installation", key="model", nearest=None, why=why) from None
+                what = f"The model {self.spec.asked_for}"
+                raise ExtraMissing(what=what, extra="models", module=f"{error.name}") from None
         return self._model
 
     def _wired(self) -> Model:

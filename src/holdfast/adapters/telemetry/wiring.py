@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.kernel.errors import AlreadyOpen, BadConfig
+from holdfast.kernel.errors import AlreadyOpen, BadConfig, ExtraMissing
 from holdfast.kernel.ports import BodyPort, Ports
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Telemetry:
 
         ``service`` is the resource's service.name, ``agent`` the name of what plans (gen_ai.agent.name). ``ratio`` of
         all traces is exported, the same ones in every process. ``content`` exports arguments, values, goals and a
-        planner's words too. Raises BadConfig without the extra.
+        planner's words too. Raises BadConfig, and ExtraMissing without the extra.
         """
         if not 0.0 <= ratio <= 1.0:
             raise _bad("ratio", f"it is a share between 0 and 1, not {ratio}")
@@ -49,8 +49,7 @@ class Telemetry:
             from holdfast.adapters.telemetry.metrics import Exposed
             from holdfast.adapters.telemetry.spans import Spans
         except ImportError as error:
-            why = f'it needs an extra: pip install "holdfast[telemetry]" ({error.name} is missing)'
-            raise _bad("telemetry", why) from error
+            raise ExtraMissing(what="Telemetry", extra="telemetry", module=f"{error.name}") from error
         self._made = Spans
         self._given: tuple[Any, ...] = (exporter, endpoint, service, ratio)
         self._agent, self._content = agent, content

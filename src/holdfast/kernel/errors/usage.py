@@ -330,3 +330,15 @@ class NotSealed(UsageError):
     next_command = "holdfast evidence seal"
     store: str
     why: str
+
+
+class ExtraMissing(UsageError):
+    """What was asked for rests on a library that only an extra of holdfast brings."""
+
+    code = "HF-U29-extra-missing"
+    what_happened = "{what} needs {module}, which is not installed."
+    what_to_do = "Install holdfast[{extra}] into the environment that holdfast runs in."
+    next_command = "pip install 'holdfast[{extra}]'"
+    what: str
+    extra: str
+    module: str
