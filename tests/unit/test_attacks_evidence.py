@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
+import apsw
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,6 +26,7 @@ from holdfast.runtime.bundle import Cover, check, cover_of, pack, read, ustar
 from holdfast.runtime.record import Record, record_of
 from holdfast.store import evidence, open_store, rows
 from tests.adapters.archiving import Life
+from tests.tamper.bed import resealed
 from tests.unit.runtime.bundle.forging import stated
 from tests.unit.runtime.bundle.making import Made, made, ran, seal
 
@@ -171,3 +174,26 @@ def test_redaction_in_an_archive_that_no_checkpoint_covers_is_vouched_for_by_nob
     assert typed(words) == 3
     (found,) = json.loads(capsys.readouterr().out)["data"]["archives"]
     assert (found["late"], found["signed"], found["redacted"]) == (1, [], 1)
+
+
+# -- what a redaction is taken to explain --
+
+
+async def test_stand_in_where_no_redaction_was_is_no_signature(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who writes the file, and has no approver's key, does not get a yes past the check by calling it redacted."""
+    spec, run = await ran(tmp_path)
+    db = apsw.Connection(str(tmp_path / "holdfast.db"))
+    for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        db.execute(f"DROP TRIGGER {trigger}")
+    stand_in = "redacted:" + "5" * 20
+    for table, body, at in (("entry_body", "body", "pos"), ("approval", "view", "id")):
+        for key, raw in db.execute(f"SELECT {at}, {body} FROM {table}").fetchall():
+            changed = re.sub(rb'"signature":"[0-9a-f]{128}"', f'"signature":"{stand_in}"'.encode(), raw)
+            if changed != raw and b'"yes"' in raw:
+                db.execute(f"UPDATE {table} SET {body} = ? WHERE {at} = ?", (changed, key))
+    resealed(db, db.execute("SELECT n FROM run WHERE id = ?", (run,)).get)
+    db.close()
+    assert typed(["evidence", "verify", "--store", spec, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["data"]["field"].endswith(".decisions[0].signature")

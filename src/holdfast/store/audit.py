@@ -162,9 +162,12 @@ def _paged(reading: Reading, run: str) -> Iterator[Entry]:
 
 
 class Asked(NamedTuple):
-    """What entries say of one request: each signed answer, whether a yes was the last one needed, the last entry."""
+    """What entries say of one request: each signed answer, whether values were redacted in the entry that brought it,
+    whether a yes was the last one needed, the last entry.
+    """
 
     said: list[Decision]
+    redacted: list[bool]
     met: list[bool]
     last: list[int]
 
@@ -225,12 +228,13 @@ class Folds:
 
     def _answered(self, approval: str, entry: Entry) -> None:
         """What an entry says of the request that its effect waited or waits on."""
-        asked = self._asked.setdefault(approval, Asked([], [], []))
+        asked = self._asked.setdefault(approval, Asked([], [], [], []))
         asked.last[:] = [entry.seq]
         if entry.kind in ("granted", "declined") and entry.body is not None:
             body = decode(entry.body)
             said = msgspec.convert(body.get("decision", {}), Decision)
             asked.said.append(replace(said, at_ms=entry.at_ms))
+            asked.redacted.append(not entry.salt)
             asked.met.append(bool(body.get("quorum_met")))
 
     def compare_approvals(self, reading: Reading, good: Good | None) -> int:
@@ -259,7 +263,7 @@ class Folds:
                 person = reading.document("approver", spelled(given.who))
                 if good is None or not isinstance(person, Approver) or person.key_id != given.key_id:
                     continue  # the key that it was given under is not on record any more
-                if is_stand_in(given.signature):
+                if is_stand_in(given.signature) and asked.redacted[number]:
                     continue  # it was over a reason that was redacted; the entry that it came with says the same
                 if not good(person.public_key, answer(row, given), given.signature):
                     where = f"{approval}.decisions[{number}].signature"
