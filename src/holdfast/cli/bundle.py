@@ -38,6 +38,8 @@ def bundle(
 
     Parameters
     ----------
+    run
+        Any unique beginning of its id.
     output
         The file to write; never over another.
     since

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from holdfast.cli.shared import NO_OPTIONS, Limit, Misused, Shared, reading
+from holdfast.cli.shared import NO_OPTIONS, Limit, Misused, Shared, a_run_or_file, reading
 from holdfast.report.page import Page
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def show(
     limit: Limit = 200,
     shared: Shared = NO_OPTIONS,
 ) -> Page:
-    """The entries of a run, an effect or (``ru_store``) the store itself, in order.
+    """The entries of a run or an effect, in order; ru_store is the store's own run.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def verify(
     Parameters
     ----------
     run
-        Only this run's chain.
+        Only this run's chain; or, without a store, a bundle file or a directory of archives. Left out: the whole store.
     head
         A head that was written down elsewhere, which must still be in the record: the hash of an entry, SIZE:ROOT, or
         a file with a checkpoint. May be given several times.
@@ -120,6 +120,7 @@ def verify(
 
         return checked(run, key, head)
     heads, keys = [head_of(given) for given in head], [key_of(given) for given in key]
+    a_run_or_file(run or "")
     with reading(shared) as store:
         of = store.find(run, "run") if run is not None else "the whole store"
         try:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from holdfast.cli.shared import NO_OPTIONS, Limit, Shared, reading
+from holdfast.cli.shared import NO_OPTIONS, Limit, Shared, a_run_or_file, reading
 from holdfast.kernel.errors import UnknownId
 from holdfast.report.page import Page
 from holdfast.runtime.record import Record
@@ -29,10 +29,14 @@ def explain(
 
     Parameters
     ----------
+    of
+        A run, by any unique beginning of its id; or a bundle file, for which no store is needed.
     effect
         Only this effect, with its decision record; any unique beginning of the id.
     archive
         Where archives are, for a run whose entries lie in one.
+    limit
+        The most sentences to show under each question.
     """
     from holdfast.report.explain import explain_page
     from holdfast.runtime.account import account
@@ -46,6 +50,7 @@ def explain(
         note = opened(of).checkpoint
         covered = note.size if note is not None else 0
         return explain_page(account(record, effect=_effect(record, effect), covered=covered), bundle=of, limit=limit)
+    a_run_or_file(of)
     with reading(shared) as store:
         run = store.find(of, "run")
         row = store.run(run)

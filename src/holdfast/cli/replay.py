@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from holdfast.cli.shared import NO_OPTIONS, Misused, Shared, reading
+from holdfast.cli.shared import NO_OPTIONS, Misused, Shared, a_run_or_file, reading
 from holdfast.report.page import Page
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def found(run: str, archive: Path | None, shared: Shared) -> tuple[Record, str]:
         return record(run), f"the bundle {run}"
     from holdfast.runtime.record import record_of
 
+    a_run_or_file(run)
     with reading(shared) as store:
         of = store.find(run, "run")
         row = store.run(of)

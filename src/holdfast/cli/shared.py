@@ -6,6 +6,7 @@ import getpass
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -160,6 +161,13 @@ def _needed(settings: Settings) -> None:
     if not settings.store_path.is_file():
         what_to_do = "name a holdfast.toml with --config, or make a project: holdfast init"
         raise Misused(f"there is no store at {settings.store_path} (named by {settings.named}); {what_to_do}")
+
+
+def a_run_or_file(given: str) -> None:
+    """Raises Misused for what can only be the name of a file, and no file has it: it is not looked for as an id."""
+    named = ("/" in given or "." in given) and not given.startswith(("ru_", "ef_", "ap_"))
+    if named and not Path(given).exists():
+        raise Misused(f"there is no file {given}; a run's id begins with ru_: holdfast run list")
 
 
 def vouched() -> str:

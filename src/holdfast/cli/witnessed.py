@@ -75,9 +75,12 @@ def _root(text: str) -> str:
 
 
 def key_of(given: str) -> VerifierKey:
-    """What was given with ``--key``: a verifier key, or a file that holds one. Raises BadCheckpoint, Misused."""
+    """What was given with ``--key``: a verifier key, or a file that begins with one. Raises BadCheckpoint, Misused.
+
+    What ``evidence key show`` prints begins with the oldest key, which leads to all others.
+    """
     try:
-        text = Path(given).read_text("utf-8") if "+" not in given else given
+        text = Path(given).read_text("utf-8").partition("\n")[0].partition(" ")[0] if "+" not in given else given
     except (OSError, UnicodeDecodeError) as error:
         raise Misused(f"--key takes NAME+KEY_ID+BASE64, or a file that holds it: {given}: {error}") from None
     return verifier_key(text)

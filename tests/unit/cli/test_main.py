@@ -49,6 +49,16 @@ def test_what_is_not_understood_leads_to_the_help_of_its_command(
     assert hint in said.out + said.err
 
 
+@pytest.mark.parametrize("command", ["run explain", "run replay", "evidence verify"])
+def test_a_file_that_is_not_there_is_not_called_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """What can only be a file's name is said to be missing as a file, and no store is opened."""
+    gone = tmp_path / "gone.bundle"
+    assert run([*command.split(), str(gone), "--store", f"sqlite:{tmp_path}/none.db"]) == 2
+    assert f"there is no file {gone}" in capsys.readouterr().err
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 

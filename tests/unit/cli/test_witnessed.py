@@ -72,6 +72,15 @@ def test_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
             read(str(tmp_path / "x"))
 
 
+def test_key_is_read_from_what_the_command_shows(tmp_path: Path) -> None:
+    """A file that somebody wrote `evidence key show` into gives the oldest key; so does a file with the key alone."""
+    first, second = verifier_of(KEY), verifier_of(NEXT)
+    (tmp_path / "alone").write_text(f"{first.text}\n")
+    shown = f"{first.text}  — followed\n  key id      {KEY.key_id}\n{second.text}  ✓ in use\n"
+    (tmp_path / "shown").write_text(shown, encoding="utf-8")
+    assert key_of(str(tmp_path / "alone")) == key_of(str(tmp_path / "shown")) == key_of(first.text) == first
+
+
 def test_head_that_is_extended_is_no_objection(tmp_path: Path) -> None:
     """Heads with the store's own roots, signed by its key, find nothing."""
     assert why(f"5:{ROOTS[5]}", f"9:{ROOTS[9]}", note(tmp_path, 9, ROOTS[9])) == ("", 0, 0)

@@ -265,7 +265,9 @@ class BadCheckpoint(UsageError):
     code = "HF-U23-bad-checkpoint"
     what_happened = "What was given as a checkpoint or a key was not used: {why} (line {line})."
     what_is_known = "Nothing was verified with it, and nothing was changed."
-    what_to_do = "Give the file as it was published, unchanged: a note of three lines and its signatures."
+    what_to_do = (
+        "Give it as it was published, unchanged: a note of three lines and its signatures, or a key on one line."
+    )
     next_command = "holdfast evidence checkpoint"
     why: str
     line: int
