@@ -63,6 +63,10 @@ CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
         _proposing(lambda args, _: args.update(amount=9) if args.get("amount") == 1 else None),
         "body.args.amount",
     ),
+    "it goes to somebody else": (
+        _proposing(lambda args, _: args.update(box="evil") if args.get("box") == "a" else None),
+        "body.args.box",
+    ),
 }
 
 

@@ -7,7 +7,10 @@ cannot be judged again is named with the reason, never taken for the same.
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import hashlib
+import uuid
 from enum import Enum, auto
 from typing import Any
 
@@ -41,6 +44,10 @@ LONGEST_READ_MS = 5_000
 """How long before its entry an instant in a document may have been read."""
 
 SHARED = ("builtin:grant", "builtin:budget", "builtin:quota", "builtin:queue")
+
+
+SEVERAL_SPELLINGS = (dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID, bytes)
+"""What a tool may read a text as and record in the one spelling of its type; any other text is what it is."""
 
 
 class Sort(Enum):
@@ -272,11 +279,21 @@ def _as_said(code: str, reason: str) -> HoldfastError:
     return error
 
 
-def _respelled(said: dict[str, Any], args: dict[str, Any]) -> bool:
-    """Whether the same arguments are there, and those that differ are texts: one value, written another way."""
-    return said.keys() == args.keys() and all(
-        said[name] == args[name] or (isinstance(said[name], str) and isinstance(args[name], str)) for name in said
-    )
+def _respelled(said: Any, given: Any) -> bool:
+    """Whether what was recorded is what is given now, but for texts that are one value written another way."""
+    if isinstance(said, dict) and isinstance(given, dict):
+        return said.keys() == given.keys() and all(_respelled(said[name], given[name]) for name in said)
+    if isinstance(said, list) and isinstance(given, list):
+        return len(said) == len(given) and all(map(_respelled, said, given))
+    texts = isinstance(said, str) and isinstance(given, str)
+    return said == given or (texts and any(_reads_alike(said, given, kind) for kind in SEVERAL_SPELLINGS))
+
+
+def _reads_alike(said: str, given: str, kind: Any) -> bool:
+    try:
+        return bool(msgspec.convert(said, kind, strict=False) == msgspec.convert(given, kind, strict=False))
+    except (msgspec.ValidationError, ValueError, ArithmeticError):
+        return False
 
 
 def _sources(tape: Tape) -> tuple[str, ...]:
