@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -143,3 +144,24 @@ async def test_lie_is_caught_by_the_step_that_is_for_it(lie: str, good: Made, tm
     step, tell = LIES[lie]
     failed, printed = carried_out(tmp_path / "stranger", tell(good), told(good))
     assert failed == step, printed
+
+
+def test_what_an_agent_wrote_moves_no_strangers_cursor(tmp_path: Path) -> None:
+    """The answers of the page show a goal with terminal commands in it, and carry none of them out."""
+    (tmp_path / "bundle").mkdir()
+    body = {"goal": "pay\x1b[2J\x9b1m\u202eit", "principal": {"name": "ann"}, "purpose": "monday"}
+    (tmp_path / "bundle" / "entries.jsonl").write_text('{"kind":"intent"}\n')
+    (tmp_path / "bundle" / "bodies.jsonl").write_text(json.dumps({"body": json.dumps(body)}) + "\n")
+    ended = subprocess.run(
+        ["/bin/bash", "-euo", "pipefail", "-c", steps()["answers"]],
+        cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout.startswith(r"intended: 'pay\x1b[2J\x9b1m\u202eit'")
+    assert ended.stdout.rstrip("\n").isprintable()
+
+
+async def test_page_takes_a_log_only_under_the_name_of_its_key(good: Made, tmp_path: Path) -> None:
+    """Where one key signs two logs, the bundle of one does not pass for the other's."""
+    another = told(good).replace("holdfast/st_", "holdfast/st_0", 1)
+    failed, printed = carried_out(tmp_path / "stranger", good.data, another)
+    assert failed == "checkpoint", printed

@@ -26,6 +26,7 @@ ALWAYS_OPEN = (
     "whether the outside did what the entries say: its own books tell",
     "whether an entry of the store's own run that speaks of this one was left out: whoever signed vouches for that",
     "the positions of the run's entries but the last: they rise, and the chain binds the order",
+    "story.txt and README: they are words of whoever signed; holdfast run explain makes the story from the entries",
 )
 
 
