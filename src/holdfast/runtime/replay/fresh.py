@@ -151,12 +151,20 @@ async def _drive(stage: Stage, planner: Planner, steps: int, answer_s: float) ->
         run = stage.face.run(stage.run.id)
         assert run is not None
         if not moved:
-            moved = stage.up_to_step(run.steps) > 0
+            moved = stage.next_from(run.steps) or _driven_on(stage)
         # What the record says of an effect after its run had come to rest was learned when it was driven on.
         now_left = stage.world.left()
         if not moved and not (_more(stage) and now_left != left):
             return
         left = now_left
+
+
+def _driven_on(stage: Stage) -> bool:
+    """Whether somebody drove the run on then after it was blocked, and nobody has yet now."""
+    then = sum(entry.kind == "reopened" for entry in stage.record.entries)
+    now = sum(entry.kind == "reopened" for entry in stage.face.entries(stage.run.id))
+    run = stage.face.run(stage.run.id)
+    return run is not None and run.state == "blocked" and now < then
 
 
 def _open(stage: Stage) -> list[tuple[Effect, Then]]:

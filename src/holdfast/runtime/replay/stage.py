@@ -122,6 +122,7 @@ class Stage:
         )
         self._arguments = {name: Arguments(name, contract.schema) for name, contract in self.contracts.items()}
         self._spelled = self._spellings()
+        self._steps = [at for at, entry in enumerate(tape.entries) if entry.kind == "step"]
         self._at = 1  # the first entry of the run that was not looked at for what it puts in
         self._after = first.pos
         self.run = self._begun(tape.bodies[0])
@@ -217,15 +218,17 @@ class Stage:
 
     def up_to_step(self, number: int) -> int:
         """Put in what others did before the recorded answer of this number (from 0); how much of it there was."""
-        steps = [at for at, entry in enumerate(self.tape.entries) if entry.kind == "step"]
-        return self._put_in(steps[number] if number < len(steps) else len(self.tape.entries))
+        return self._put_in(self._steps[number] if number < len(self._steps) else len(self.tape.entries))
+
+    def next_from(self, number: int) -> bool:
+        """Put in what others did next, from this answer on: only they can move a run that rests. Whether there was."""
+        return any(self.up_to_step(later) for later in range(number, max(number, len(self._steps)) + 1))
 
     def took_ms(self, number: int) -> int:
         """How long the recorded answer of this number took, counted from the entry before it."""
-        steps = [at for at, entry in enumerate(self.tape.entries) if entry.kind == "step"]
-        if number >= len(steps):
+        if number >= len(self._steps):
             return 0
-        at = steps[number]
+        at = self._steps[number]
         return self.tape.entries[at].at_ms - self.tape.entries[at - 1].at_ms
 
     def _put_in(self, end: int) -> int:

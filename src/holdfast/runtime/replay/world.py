@@ -77,7 +77,7 @@ class Then:
         self.checks: deque[Timed] = deque()
         self.states: deque[Timed] = deque()
         self.acts: deque[list[Act]] = deque()
-        self.redacted = False
+        self.redacted = self.taken = False
 
     @property
     def left(self) -> int:
@@ -141,10 +141,9 @@ class World:
         found = self._bound.get(effect)
         if found is not None:
             return found
-        taken = {id(then) for then in self._bound.values()}
         for then in self._same.get((tool, material(contract, args)), ()):
-            if id(then) not in taken and getattr(then, what):
-                self._bound[effect] = then
+            if not then.taken and getattr(then, what):
+                self._bound[effect], then.taken = then, True
                 return then
         return None
 

@@ -5,6 +5,7 @@ The outside is the row of boxes of :mod:`playing`; its books show that nothing i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from holdfast.runtime.record import Record
 from holdfast.runtime.replay.behaviour import Difference, behaviour, difference
 from holdfast.runtime.replay.fresh import Replanned, replan
 from holdfast.runtime.replay.tape import Tape
-from tests.approving import approve, refuse
-from tests.unit.runtime.replay.playing import Scene, driven
+from tests.approving import approve, key_of, refuse
+from tests.unit.runtime.replay.playing import POLICY, Scene, driven
 
 INTENT = hf.Intent(goal="put away", purpose="tidy up", principal="clerk", deadline="1h")
 
@@ -123,7 +124,119 @@ async def attested(scene: Scene) -> Record:
     return await planned(scene, Scripted([put("mute"), put("a")]), happened, probes=1, lands_within="10m")
 
 
-RUNS: Sequence[Callable[[Scene], Any]] = (driven, approved, declined, waits, steered, unknown, attested)
+async def by_two(scene: Scene) -> Record:
+    """A large change that two people say yes to, one after the other."""
+    policy = POLICY.replace('@id("large")', '@id("large") @quorum("2")')
+    async with scene.opened(policy=policy) as app:
+        run = await app.begin(INTENT)
+        await run.drive(Scripted([put("b", 20)]))
+        for who in ("dana", "eve"):
+            [asked] = app.store.approvals("open")
+            approve(app.store, asked.id, who)
+            await run.drive(Scripted([put("b", 20)]))
+    return scene.record(run.id)
+
+
+async def taken_back(scene: Scene) -> Record:
+    """A yes that is taken back before it is used."""
+
+    def regret(app: hf.App, run: hf.RunHandle) -> None:
+        [asked] = app.store.approvals("open")
+        approve(app.store, asked.id, "dana")
+        people.revoke(app.store, asked.id, signer=key_of("dana"), reason=f"not in {run.id}")
+
+    return await planned(scene, Scripted([put("b", 20)]), regret)
+
+
+async def outlived(scene: Scene) -> Record:
+    """A request that expires; the run is driven on all the same."""
+    policy = POLICY.replace('@id("large")', '@id("large") @expires("1s")')
+    async with scene.opened(policy=policy) as app:
+        run = await app.begin(INTENT)
+        script = Scripted([put("b", 20), put("a")])
+        await run.drive(script)
+        await asyncio.sleep(1.1)
+        await run.drive(script)
+        assert (await run.drive(script)).state == "done"
+    return scene.record(run.id)
+
+
+class Meanwhile:
+    """A planner during whose second answer something is done by somebody else."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self.act = act
+
+    async def propose(self, view: View) -> Answer:
+        """Two changes, and between them the act."""
+        if view.step == 1 and (came := self.act()) is not None:
+            await came
+        return (Answer(calls=(put("a"),)), Answer(calls=(put("c"),)), Answer(done=True, says="put"))[view.step]
+
+
+async def halted(scene: Scene) -> Record:
+    """Everything is halted in the middle, and lifted again."""
+    async with scene.opened() as app:
+        run = await app.begin(INTENT)
+        planner = Meanwhile(lambda: people.halt(app.store, "store", who="ops", reason="look"))
+        assert (await run.drive(planner)).state == "blocked"
+        people.lift(app.store, "store", who="ops", reason="seen")
+        assert (await run.drive(planner)).state == "done"
+    return scene.record(run.id)
+
+
+async def reloaded(scene: Scene) -> Record:
+    """A stricter policy comes into force in the middle, and refuses the second change."""
+    stricter = POLICY + (
+        '@id("no c") forbid (principal, action == Action::"put", resource) when { context.args.box == "c" };'
+    )
+    async with scene.opened() as app:
+        run = await app.begin(INTENT)
+        await run.drive(Meanwhile(lambda: app.reload_policy(stricter, who="ops", reason="c is full")))
+    return scene.record(run.id)
+
+
+async def cited(scene: Scene) -> Record:
+    """A change that rests on what was read, by the name that the reading had."""
+
+    class Citing(Steered):
+        async def propose(self, view: View) -> Answer:
+            answer = await super().propose(view)
+            names = tuple(item.id for item in view.items if item.source == "shelf")
+            calls = tuple(msgspec.structs.replace(call, cites=names) for call in answer.calls)
+            return msgspec.structs.replace(answer, calls=calls)
+
+    async with scene.opened(sources=("shelf",)) as app:
+        run = await app.begin(INTENT)
+        await run.saw("mail", {"says": "please"}, kind="untrusted", keep=True)
+        assert (await run.drive(Citing())).state == "done"
+    return scene.record(run.id)
+
+
+async def narrow(scene: Scene) -> Record:
+    """Under a grant that covers one box and one tool."""
+    facets: dict[str, Any] = {"tools": ("put",), "resources": ("box:a",), "environments": ("*",), "classes": ("*",)}
+    async with scene.opened() as app:
+        grant = await app.grant("clerk", who="ops", reason="box a", budget=hf.Budget(effects=5), **facets)
+        intent = hf.Intent(goal="put away", purpose="tidy up", principal="clerk", grant=grant)
+        run = await app.begin(intent)
+        await run.drive(Scripted([put("a"), put("c"), Proposed("peek", {"box": "a"})]))
+    return scene.record(run.id)
+
+
+async def gone_on_with(scene: Scene) -> Record:
+    """Begun by one process, and gone on with by another."""
+    async with scene.opened() as app:
+        begun = await app.begin(INTENT)
+        await begun.drive(Scripted([put("a"), put("c")]), max_steps=1)
+    async with scene.opened() as app:
+        run = await app.resume(begun.id)
+        assert (await run.drive(Scripted([put("a"), put("c")]))).state == "done"
+    return scene.record(begun.id)
+
+
+MORE = (by_two, taken_back, outlived, halted, reloaded, cited, narrow, gone_on_with)
+RUNS: Sequence[Callable[[Scene], Any]] = (driven, approved, declined, waits, steered, unknown, attested, *MORE)
 
 
 async def recorded(how: Callable[[Scene], Any], folder: Path) -> tuple[Scene, Record]:
