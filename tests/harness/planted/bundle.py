@@ -24,8 +24,9 @@ def commitment_without_its_salt(put: Put) -> None:
 
 
 def digests_of_a_bundle_unread(put: Put) -> None:
-    """Files are taken for what the statement calls them."""
+    """Files are taken for what the statement calls them, and the statement is not made again from them."""
     put(sealed, "files", lambda _bundle, _found: None)
+    put(sealed, "said", lambda _bundle, _found: None)
 
 
 def bodies_of_a_bundle_unread(put: Put) -> None:
