@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
-from holdfast.adapters.archive import find
+from holdfast.adapters.archive import find, verify
 from holdfast.adapters.archive.pages import entry_row
 from holdfast.cli.main import run as typed
 from holdfast.gate.logkey import origin, rotate
@@ -22,8 +23,10 @@ from holdfast.gate.signing import Key
 from holdfast.kernel.canon import encode
 from holdfast.kernel.documents import LogKey, key_of
 from holdfast.kernel.documents import encode as written
+from holdfast.kernel.errors import BadConfig, ChainBroken
 from holdfast.runtime.bundle import Cover, check, cover_of, pack, read, ustar
 from holdfast.runtime.record import Record, record_of
+from holdfast.runtime.witness.places import witness_of
 from holdfast.store import evidence, open_store, rows
 from tests.adapters.archiving import Life
 from tests.tamper.bed import resealed
@@ -197,3 +200,45 @@ async def test_stand_in_where_no_redaction_was_is_no_signature(
     db.close()
     assert typed(["evidence", "verify", "--store", spec, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["data"]["field"].endswith(".decisions[0].signature")
+
+
+# -- files that are none --
+
+
+@pytest.mark.parametrize("option", ["--key", "--head"])
+async def test_file_without_an_end_is_read_no_further_than_it_may_say(
+    good: Made, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A device where a key or a head should be is not what it should be, and fills no memory."""
+    assert typed(["evidence", "verify", str(good.path), option, "/dev/zero"]) in {1, 2}
+    assert "our bug" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["entries.parquet", "checkpoint"])
+def test_archive_that_holds_a_pipe_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    """What somebody hands out as an archive is plain files, or it is none."""
+    life = Life(tmp_path)
+    life.live("a")
+    life.seal()
+    life.archive()
+    (folder,) = find(life.out)
+    (folder / name).rename(tmp_path / name)
+    os.mkfifo(folder / name)
+    with pytest.raises(ChainBroken, match="something else"):
+        verify(folder)
+    (folder / name).unlink()
+    (folder / name).symlink_to(tmp_path / name)
+    with pytest.raises(ChainBroken, match="something else"):
+        verify(folder)
+
+
+@pytest.mark.parametrize(
+    "place", ["https://ann:hunter2@log.example:99999/", "git:https://ann:x@hunter2@log.example/r#main"]
+)
+def test_password_in_the_address_of_a_witness_is_not_shown(tmp_path: Path, place: str) -> None:
+    """However oddly an address is written, what stands before its host is neither shown nor recorded."""
+    try:
+        shown = witness_of(place, tmp_path).name
+    except BadConfig as error:
+        shown = str(error)
+    assert "hunter2" not in shown

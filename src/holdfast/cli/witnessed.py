@@ -55,11 +55,17 @@ def head_of(given: str) -> Head:
             raise Misused(f"--head takes at least {HEAD_CHARS} characters of the hash, SIZE:ROOT, or a file")
         return Head(given, hash=given)
     try:
-        text = Path(given).read_text("utf-8") if Path(given).stat().st_size <= MAX_BYTES else ""
+        text = _text(given)
     except (OSError, UnicodeDecodeError) as error:
         raise Misused(f"--head takes a hash, SIZE:ROOT, or a file with a checkpoint: {given}: {error}") from None
     note = read(text)
     return Head(given, note.size, note.root.hex(), note=note)
+
+
+def _text(file: str) -> str:
+    """The beginning of a file, whatever it is: a device without an end is read no further than a checkpoint is long."""
+    with Path(file).open("rb") as opened:
+        return opened.read(MAX_BYTES + 1).decode("utf-8")
 
 
 def _root(text: str) -> str:
@@ -80,7 +86,7 @@ def key_of(given: str) -> VerifierKey:
     What ``evidence key show`` prints begins with the oldest key, which leads to all others.
     """
     try:
-        text = Path(given).read_text("utf-8").partition("\n")[0].partition(" ")[0] if "+" not in given else given
+        text = _text(given).partition("\n")[0].partition(" ")[0] if "+" not in given else given
     except (OSError, UnicodeDecodeError) as error:
         raise Misused(f"--key takes NAME+KEY_ID+BASE64, or a file that holds it: {given}: {error}") from None
     return verifier_key(text)

@@ -8,6 +8,7 @@ proves no more than that all of it was made together. Does not know whether the 
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,6 +113,8 @@ def _files(path: Path, manifest: Manifest) -> None:
     """Each file that the manifest names, whole; and no other."""
     for file in manifest.files:
         try:
+            if not stat.S_ISREG((path / file.name).lstat().st_mode):  # a pipe or a device would keep us for ever
+                raise off(path.name, file.name, "a plain file", "something else")
             with (path / file.name).open("rb") as there:
                 found = hashlib.file_digest(there, "sha256").hexdigest()
         except OSError as error:

@@ -165,7 +165,7 @@ class _Work:
 
 def _shown(place: str) -> str:
     """An address without a user's name or password, and without its query."""
-    return re.sub(r"^([a-z+]+://)[^/@]*@", r"\1", place).partition("?")[0]
+    return re.sub(r"^([a-z+]+://)[^/]*@", r"\1", place).partition("?")[0]
 
 
 def _bad(why: str) -> BadConfig:

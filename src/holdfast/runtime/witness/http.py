@@ -49,7 +49,7 @@ class Address:
             parts = urlsplit(url)
             self._host, self._port = parts.hostname or "", parts.port
         except ValueError as error:
-            raise _bad(f"{url} is no address: {error}") from None
+            raise _bad(f"it is no address: {error}") from None  # which may hold a password, and is not shown
         if not self._host or parts.username is not None or parts.fragment:
             raise _bad("an address has a host, no user name and no fragment")
         self._secure = parts.scheme == "https"
