@@ -28,6 +28,7 @@ from holdfast.kernel.errors import UnknownTool
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Contract, Effect, Run
 from holdfast.kernel.ports import Ports
+from holdfast.kernel.standin import holds_stand_in
 from holdfast.runtime import review
 from holdfast.runtime.planner import Card
 from holdfast.runtime.record import effects
@@ -91,6 +92,9 @@ class Stage:
         self.world = World(tape, names, self.clock.advance)
         self.people: dict[str, Key] = {}
         self.left_out: list[str] = []
+        redacted = sum(holds_stand_in(body) for body in tape.bodies)
+        if redacted:
+            self.left_out.append(f"values in {redacted} entries were redacted: calls that name them have no answer")
         self._own = [entry for entry in self.record.beside if entry.body is not None]
         facts = self._facts_at(first.pos)
         self.contracts = self._contracts(facts)

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from holdfast.kernel.canon import decode
+from holdfast.kernel.errors import NotReplayable
 from holdfast.runtime.planner import Answer, NoAnswer, Proposed, Scripted, View
 from holdfast.runtime.replay.behaviour import ADDED, CHANGED, MISSING, MOVED, NO_ANSWER, SAME
+from tests.unit.runtime import redaction_stage
 from tests.unit.runtime.replay.playing import Scene, called
 from tests.unit.runtime.replay.replanning import (
     RUNS,
@@ -173,6 +175,28 @@ async def test_an_end_that_differs_is_a_difference(tmp_path: Path) -> None:
     found, _ = await apart(record, Scripted([put("a"), put("b", 20)]))
     assert [row.kind for row in found.rows] == [SAME, SAME, MISSING]
     assert found.any
+
+
+def test_what_was_redacted_is_not_answered(tmp_path: Path) -> None:
+    """Neither the value that was taken out nor its stand-in has an answer, and the page says that values are gone."""
+    scene = redaction_stage.Scene(tmp_path)
+    run, effect = asyncio.run(scene.ordered())
+    whole = Again(Scene(tmp_path).record(run))
+    scene.redact(effect, arguments=("address",))
+    record = Scene(tmp_path).record(run)
+    found, came = asyncio.run(apart(record, whole))
+    assert (found.fresh.end, came.sends) == (NO_ANSWER, 0)
+    assert "were redacted" in came.left_out[0]
+    found, came = asyncio.run(apart(record, Again(record)))
+    assert ([did.outcome for did in found.fresh.calls], came.sends) == (["refused"], 0)
+
+
+async def test_a_record_that_lacks_its_policy_is_not_planned_anew(tmp_path: Path) -> None:
+    """Under which rules it would have been is not guessed."""
+    _, record = await recorded(approved, tmp_path)
+    texts = {at: kept for at, kept in record.documents.items() if getattr(kept, "what", "") != "policy"}
+    with pytest.raises(NotReplayable, match="the text of the policy"):
+        await apart(record._replace(documents=texts), Again(record))
 
 
 # ------------------------------------------------------------------------------------------- hostile planners
