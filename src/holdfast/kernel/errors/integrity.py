@@ -117,7 +117,9 @@ class ChainBroken(IntegrityError):
     """An entry does not follow from the one before it: the log was changed, cut or reordered."""
 
     code = "HF-I09-chain-broken"
-    what_happened = "The evidence of run {run} breaks at entry {seq}{pos_maybe}: {field} is {found}, expected {expected}."
+    what_happened = (
+        "The evidence of run {run} breaks at entry {seq}{pos_maybe}: {field} is {found}, expected {expected}."
+    )
     what_is_known = "Entries before {seq} verify."
     what_is_not_known = "What entry {seq} and all later ones really said is not known."
     what_to_do = "Keep the file as it is; compare it with a published head or a backup."

@@ -196,7 +196,7 @@ class SilentReplay(Law):
     """Replay and counterfactuals dispatch nothing."""
 
     id, name = "L10", "silent replay"
-    blind = "there is no replay yet to watch"
+    blind = "a playback makes no entries to fold; that it has nothing to dispatch with is tried where it is played"
 
 
 class NoLaunder(Law):
