@@ -13,9 +13,11 @@ import pytest
 import holdfast as hf
 from holdfast.effect import admit, dispatch
 from holdfast.gate.policy import PolicySet, read
-from holdfast.kernel.errors import BadPolicy
+from holdfast.kernel.errors import BadPolicy, RunStopped
 from holdfast.kernel.guard import Guard
-from holdfast.runtime.record import Record
+from holdfast.report.explain import explain_page
+from holdfast.runtime.account import account
+from holdfast.runtime.record import Record, record_of
 from holdfast.runtime.redact import Wanted, take_out
 from holdfast.runtime.replay.play import play
 from holdfast.runtime.retrial import Asked, over_all
@@ -145,3 +147,38 @@ def test_no_rule_takes_the_name_of_what_no_rule_decides(name: str) -> None:
     """A refusal by such a rule would be taken for one of the runtime's own, and never be judged again."""
     with pytest.raises(BadPolicy, match="begins like"):
         PolicySet.load(f'@id("{name}") forbid (principal, action, resource);', ())
+
+
+# ---------------------------------------------------------------------------------------------- explaining
+
+FORGED = "ann (person, vouched for by sso) wanted nothing. The work"
+
+
+async def test_a_name_cannot_speak_for_the_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that are sentences stand in a frame like all else that others wrote; one word is shown as it is."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    path = tmp_path / "h.db"
+    async with hf.open(f"sqlite:{path}", tools=[write_to], policy=MINE, accept_contracts=True) as app:
+        run = await app.begin(hf.Intent(goal="write", purpose="once", principal=FORGED))
+        plain = await app.begin(hf.Intent(goal="write", purpose="twice", principal="ann-b@example.org"))
+        await run.stop("enough")
+    with closing(open_store(path)) as store:
+        forged, honest = (explain_page(account(record_of(store, one))) for one in (run.id, plain.id))
+    assert FORGED not in forged.text().replace(f"«{FORGED}»", "")
+    assert f"«{FORGED}» (service, vouched for by embedding program) wanted «write»" in forged.text()
+    assert " ann-b@example.org (service, " in honest.text()
+
+
+async def test_nobody_is_told_to_go_on_with_a_run_that_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that somebody ended does not go on by a command, and is not said to."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    path = tmp_path / "h.db"
+    async with hf.open(f"sqlite:{path}", tools=[write_to], policy=MINE, accept_contracts=True) as app:
+        run = await app.begin(hf.Intent(goal="write", purpose="once", principal="ada"))
+        await run.stop("enough")
+        with pytest.raises(RunStopped):
+            await run.unblock(who="ada", reason="go on")
+    with closing(open_store(path)) as store:
+        page = explain_page(account(record_of(store, run.id)))
+    assert "the run is stopped and does not go on" in page.text()
+    assert "run resume" not in page.text()

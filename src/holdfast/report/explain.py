@@ -6,6 +6,7 @@ number. Promises that alarms come first. Shows no sentence that the account does
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,15 @@ from holdfast.runtime.record import Record
 
 SAID_CHARS = 240
 SHOWN_ENTRIES = 8
+OUR_WORDS = frozenset(
+    {
+        "", "a call", "a grant", "an effect", "any approver", "as agreed", "acknowledgement only", "no tool",
+        "no class", "no environment", "no ground is recorded", "a request that is not in the record",
+        "embedding program", "attest or abandon", "approve or refuse", "look at the world", "carry it on",
+    }
+)  # fmt: skip
+"""What stands in the place of a name that is not recorded, and what is to be done next, in words of ours."""
+_ONE_WORD = re.compile(r"[\w.:@/+*#-]{1,80}")
 NOTE = "from the record alone; what stands in «…» others wrote; /N is entry N of this run"
 
 
@@ -31,7 +41,7 @@ def _part(part: Any, day: str) -> str:
         case Value(value):
             return framed_json(value, SAID_CHARS)
         case Name(text):
-            return escaped(str(text))
+            return named(str(text))
         case At(ms):
             return when(ms).removeprefix(f"{day} ")
         case Long(ms):
@@ -40,6 +50,11 @@ def _part(part: Any, day: str) -> str:
             return amount(minor, currency)
         case _:
             return str(part)
+
+
+def named(text: str) -> str:
+    """A name as it is where it is one word; in a frame where others could have written a sentence into it."""
+    return escaped(text) if text in OUR_WORDS or _ONE_WORD.fullmatch(text) else framed(text, SAID_CHARS)
 
 
 def explain_page(given: Account, *, bundle: str = "", limit: int | None = None) -> Page:

@@ -28,6 +28,7 @@ NOT_KNOWN = {
     State.ABANDONED: "whether it took effect: a person gave up finding out",
 }
 SHOWN = 6
+UNGROUNDED = "no ground is recorded"
 
 
 def what_is_unknown(trace: Trace, lives: Iterable[Life], *, whole: bool, covered: int | None) -> Iterator[Sentence]:
@@ -141,12 +142,11 @@ def _stopped(move: Moved) -> Sentence:
     stop: Any = body.get("stop")
     stop = stop if isinstance(stop, dict) else {}
     effect = str(stop.get("effect", ""))
-    parts: list[Part] = [
-        "A person: the run is ",
-        move.entry.kind,
-        " (",
-        Name(stop.get("code", "no ground is recorded")),
-    ]
+    if move.entry.kind == "stopped":  # what is open of it is told beside it, and is all that anybody can still move
+        return sentence(
+            ["Nobody: the run is stopped and does not go on: ", Said(body.get("reason", "")), "."], [move, effect]
+        )
+    parts: list[Part] = ["A person: the run is ", move.entry.kind, " (", Name(stop.get("code", UNGROUNDED))]
     parts += ["): ", Said(body.get("reason", "")), "."]
     helps = stop.get("unblocks", ())
     for number, text in enumerate(helps if isinstance(helps, list) else ()):
