@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -18,9 +19,11 @@ from holdfast.adapters.archive import find, verify
 from holdfast.adapters.archive.pages import entry_row
 from holdfast.cli.main import run as typed
 from holdfast.gate.logkey import origin, rotate
-from holdfast.gate.notes import verifier_of
+from holdfast.gate.notes import signed_by, verifier_of
 from holdfast.gate.signing import Key
 from holdfast.kernel.canon import encode
+from holdfast.kernel.checkpoint import MAX_SIGNATURES
+from holdfast.kernel.checkpoint import read as checkpoint
 from holdfast.kernel.documents import LogKey, key_of
 from holdfast.kernel.documents import encode as written
 from holdfast.kernel.errors import BadConfig, ChainBroken
@@ -29,9 +32,11 @@ from holdfast.runtime.record import Record, record_of
 from holdfast.runtime.witness.places import witness_of
 from holdfast.store import evidence, open_store, rows
 from tests.adapters.archiving import Life
+from tests.adapters.witness_server import served
 from tests.tamper.bed import resealed
 from tests.unit.runtime.bundle.forging import stated
 from tests.unit.runtime.bundle.making import Made, made, ran, seal
+from tests.unit.runtime.sealed import Place, more
 
 
 @pytest.fixture(autouse=True)
@@ -242,3 +247,33 @@ def test_password_in_the_address_of_a_witness_is_not_shown(tmp_path: Path, place
     except BadConfig as error:
         shown = str(error)
     assert "hunter2" not in shown
+
+
+# -- a witness that lies --
+
+
+@pytest.mark.parametrize("name", ["", "evil\x9b2J", "evil\u202e"])
+def test_witness_does_not_spoil_our_checkpoints_with_its_answer(tmp_path: Path, name: str) -> None:
+    """A line in our own name would make everybody refuse what we print; one with terminal commands is not printed."""
+    place = Place(tmp_path)
+
+    def answer(path: str, body: bytes) -> tuple[int, bytes]:
+        ours = checkpoint(body.decode().partition("\n\n")[2]).signatures[0]
+        return 200, f"— {name or ours.name} {base64.b64encode(ours.key_hash + bytes(64)).decode()}\n".encode()
+
+    with served(answer) as url, place.sealing(f"{url}/add-checkpoint") as sealing:
+        sealed = more(sealing)
+        (known,) = sealing.push()
+        assert "in our name" in known.trouble
+        whole = checkpoint(sealed.note + sealing.pushes.lines(sealed.size))
+        assert signed_by(whole, verifier_of(Key.load(whole.origin, place.key)))
+
+
+def test_checkpoint_with_the_lines_of_many_witnesses_is_still_one(tmp_path: Path) -> None:
+    """However many lines witnesses give, what is printed is a note that can be read again."""
+    with Place(tmp_path).sealing() as sealing:
+        sealed = more(sealing)
+        line = f"— w {base64.b64encode(bytes(68)).decode()}\n"
+        for number in range(5):
+            sealing.pushes.went(f"w{number}", sealed.size, 1, 4 * line)
+        assert len(checkpoint(sealed.note + sealing.pushes.lines(sealed.size)).signatures) == MAX_SIGNATURES

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import apsw
 
+from holdfast.kernel.checkpoint import MAX_SIGNATURES
 from holdfast.store.rows import BEGIN, COMMIT, ROLLBACK
 
 _PUSHED = "SELECT name, size, at_ms, trouble, trouble_ms, fork FROM witness"
@@ -58,8 +59,9 @@ class Pushes:
         return Pushed(*row) if row is not None else Pushed(name)
 
     def lines(self, size: int) -> str:
-        """The signature lines of witnesses for the checkpoint of this size."""
-        return "".join(lines for (lines,) in self._db.execute(LINES, (size,)))
+        """The signature lines of witnesses for the checkpoint of this size, as many as a note may have beside ours."""
+        found = "".join(lines for (lines,) in self._db.execute(LINES, (size,)))
+        return "".join(f"{line}\n" for line in found.split("\n")[:-1][: MAX_SIGNATURES - 1])
 
     def went(self, name: str, size: int, at_ms: int, lines: str = "") -> None:
         """A witness has this checkpoint, and gave these signature lines for it."""

@@ -29,7 +29,7 @@ WHOLE_S = 10.0
 """One exchange takes no longer than this, however slowly the other side speaks."""
 
 MOST_BYTES = 16 << 10
-MOST_LINES = 8
+MOST_LINES = 4
 CONFLICT, CANNOT_BE_PROVED = 409, 422
 
 
@@ -78,7 +78,7 @@ class Address:
             raise Forked(why, _saw(self._seen))
         if answer.status != http.client.OK:
             raise NotPushed(f"status {answer.status}")
-        lines = _lines(answer.body)
+        lines = _lines(answer.body, ours.origin)
         self._seen = ours.sealed.size
         return lines
 
@@ -134,17 +134,21 @@ def _saw(size: int) -> str:
     return f"{size} entries"
 
 
-def _lines(body: bytes) -> str:
-    """Signature lines, as they came. Raises NotPushed for anything else."""
+def _lines(body: bytes, origin: str) -> str:
+    """Signature lines, as they came. Raises NotPushed for anything else.
+
+    They are printed after our own, so that one in our name would make whoever holds our key refuse the whole note.
+    """
     try:
         text = body.decode()
         found = text.removesuffix("\n").split("\n")
-        for line in found[: MOST_LINES + 1]:
-            signature(line)
+        names = [signature(line).name for line in found[: MOST_LINES + 1]]
     except (UnicodeDecodeError, BadCheckpoint):
         raise NotPushed("what it answered is no signature line") from None
     if not text.endswith("\n") or len(found) > MOST_LINES:
         raise NotPushed("what it answered is no signature line, or too many")
+    if origin in names or not all(name.isprintable() for name in names):
+        raise NotPushed("what it answered is a signature in our name, or in one that cannot be printed")
     return text
 
 
