@@ -130,7 +130,8 @@ def behaviour(record: Record, unanswered: tuple[str, dict[str, Any]] | None = No
             case "told" | "unfit" if turns:
                 outcome = "unfit" if entry.kind == "unfit" else str(body.get("outcome", ""))
                 told = (outcome, str(body.get("effect", "")), str(body.get("reason", "")))
-                turns[-1].came[int(body.get("call", -1))] = told
+                number = body.get("call")
+                turns[-1].came[number if isinstance(number, int) else -1] = told
             case "proposed" if moved.after is not None and not moved.after.parent:
                 # What is proposed anew after a refusal or a proved absence is no call of anybody's.
                 if entry.by == "planner" and turns:
@@ -141,7 +142,8 @@ def behaviour(record: Record, unanswered: tuple[str, dict[str, Any]] | None = No
                 asked.add(entry.effect)
             case "done" | "blocked" | "waiting" | "stopped" if not entry.effect:
                 state, reason = entry.kind, str(body.get("reason", ""))
-                code = str(dict(body.get("stop", {})).get("code", ""))
+                stop = body.get("stop")
+                code = str(stop.get("code", "")) if isinstance(stop, dict) else ""
             case "reopened":
                 state = code = ""
             case _:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from holdfast.effect.observe import observe
-from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.errors import HoldfastError, NotReplayable
 from holdfast.kernel.model import Contract, Decision, Effect, State
 from holdfast.kernel.ports import Sent
 from holdfast.runtime import people
@@ -37,6 +37,10 @@ ANSWER_S = 300.0
 """How long one answer is waited for."""
 
 STANDS_OPEN = (State.WAITING, State.UNKNOWN, State.PENDING)
+
+
+UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, AssertionError, msgspec.MsgspecError)
+"""What reading a record raises that no runtime of ours wrote."""
 
 
 class Replanned(NamedTuple):
@@ -112,7 +116,11 @@ class _Turns(Turns):
 
 async def replan(record: Record, planner: Planner, *, steps: int = STEPS, answer_s: float = ANSWER_S) -> Replanned:
     """Let a planner drive the run of this record from its intent on. Raises NotReplayable for what the record lacks."""
-    stage = Stage(Tape(record))
+    try:
+        stage = Stage(Tape(record))
+    except UNREADABLE as error:  # a bundle is anybody's file
+        why = f"an entry says what no runtime wrote: {type(error).__name__}: {_words(error)}"
+        raise NotReplayable(run=record.run.id, why=why) from error
     unrecorded: Unrecorded | None = None
     try:
         await _drive(stage, planner, steps, answer_s)
@@ -198,8 +206,8 @@ async def _others(stage: Stage) -> bool:
             stage.clock.advance(act.after_ms)
             try:
                 moved = await _did(stage, view.id, then, act) or moved
-            except HoldfastError as error:
-                stage.left_out.append(f"{act.kind} by {act.by} of {then.view.id} has no place here: {error}")
+            except (HoldfastError, *UNREADABLE) as error:
+                stage.left_out.append(f"{act.kind} by {act.by} of {then.view.id} has no place here: {_words(error)}")
     return moved
 
 

@@ -274,7 +274,8 @@ class Stage:
         if not isinstance(item, Item) or item.must_hold:
             return 0
         fresh_ms = body.get("fresh_for_ms")
-        seen_ms = int(body.get("seen_ms", self.tape.entries[at].at_ms))
+        said_ms = body.get("seen_ms")
+        seen_ms = said_ms if isinstance(said_ms, int) else self.tape.entries[at].at_ms
         item = replace(
             item, seen_ms=seen_ms, fresh_until_ms=seen_ms + fresh_ms if isinstance(fresh_ms, int) else 0,
             outranked_by="", conflicts=(),

@@ -124,6 +124,9 @@ class World:
     def _pair(self, then: Then) -> None:
         """The same calls have the names they had, so that an answer which names an item of then means that one."""
         view, names = then.view, self._names
+        minted: tuple[object, ...] = (view.identity, view.key)
+        if not all(isinstance(name, str) for name in minted):
+            raise TypeError(f"what {view.id} is called is no text")
         contract = self._tape.contract(view.contract)
         if contract is not None:
             names.expected = {"identity": (view.identity,)}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast.kernel.canon import decode
-from holdfast.kernel.errors import NotReplayable
+from holdfast.kernel.errors import HoldfastError, NotReplayable
 from holdfast.runtime.planner import Answer, NoAnswer, Proposed, Scripted, View
 from holdfast.runtime.replay.behaviour import ADDED, CHANGED, MISSING, MOVED, NO_ANSWER, SAME
 from tests.unit.runtime import redaction_stage
-from tests.unit.runtime.replay.playing import Scene, called
+from tests.unit.runtime.replay.playing import Scene, called, edited
 from tests.unit.runtime.replay.replanning import (
     RUNS,
     Again,
@@ -197,6 +198,29 @@ async def test_a_record_that_lacks_its_policy_is_not_planned_anew(tmp_path: Path
     texts = {at: kept for at, kept in record.documents.items() if getattr(kept, "what", "") != "policy"}
     with pytest.raises(NotReplayable, match="the text of the policy"):
         await apart(record._replace(documents=texts), Again(record))
+
+
+JUNK: tuple[Any, ...] = (None, -1, "x", [], {}, [1], {"a": 1}, 2**53 - 1, True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_record_that_no_runtime_wrote_is_refused_or_planned_over(seed: int, tmp_path: Path) -> None:
+    """A bundle is anybody's file: junk in any member of any entry ends in an answer or a refusal, never in a crash."""
+    _, record = await recorded(approved, tmp_path)
+    planner, dice = Again(record), random.Random(seed)
+
+    def junk(body: dict[str, Any]) -> dict[str, Any]:
+        return body | {dice.choice([*body, "more"]): dice.choice(JUNK)}
+
+    refused = 0
+    for _ in range(30):
+        forged = edited(record, dice.randrange(1, len(record.entries) + 1), body=junk)
+        try:
+            found, _ = await apart(forged, planner, steps=6)
+            assert found.fresh.steps <= 6
+        except HoldfastError:
+            refused += 1
+    assert refused < 30
 
 
 # ------------------------------------------------------------------------------------------- hostile planners
