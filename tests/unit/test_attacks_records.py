@@ -13,10 +13,11 @@ import pytest
 import holdfast as hf
 from holdfast.effect import admit, dispatch
 from holdfast.gate.policy import PolicySet, read
-from holdfast.kernel.errors import BadPolicy, RunStopped
+from holdfast.kernel.errors import BadPolicy, NotReplayable, RunStopped
 from holdfast.kernel.guard import Guard
 from holdfast.report.explain import explain_page
 from holdfast.runtime.account import account
+from holdfast.runtime.counterfactual import counterfactual
 from holdfast.runtime.record import Record, record_of
 from holdfast.runtime.redact import Wanted, take_out
 from holdfast.runtime.replay.play import play
@@ -24,7 +25,7 @@ from holdfast.runtime.retrial import Asked, over_all
 from holdfast.runtime.run import RunHandle
 from holdfast.store import open_store
 from tests.adapters.archiving import Life, closing
-from tests.unit.runtime.replay.playing import Scene, driven
+from tests.unit.runtime.replay.playing import POLICY, Scene, driven, edited, first
 
 
 @pytest.fixture(name="by_planner", scope="module")
@@ -182,3 +183,34 @@ async def test_nobody_is_told_to_go_on_with_a_run_that_ended(tmp_path: Path, mon
         page = explain_page(account(record_of(store, run.id)))
     assert "the run is stopped and does not go on" in page.text()
     assert "run resume" not in page.text()
+
+
+# ------------------------------------------------------------------------------ records that nobody of us wrote
+
+UNLIKE: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "no tool": ("proposed", lambda body: {k: v for k, v in body.items() if k != "tool"}),
+    "no class": ("proposed", lambda body: body | {"effect_class": "9" * 5000}),
+    "rules that are none": ("admitted", lambda body: body | {"rules": True}),
+    "an answer that is a list": ("admitted", lambda body: body | {"answer": [], "rules": [[]]}),
+    "an attempt that is none": ("dispatched", lambda body: body | {"attempt": [1]}),
+    "calls that are none": ("step", lambda body: body | {"calls": -1}),
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_a_record_that_no_runtime_wrote_is_refused_and_is_not_our_bug(name: str, by_planner: Record) -> None:
+    """A bundle can hold anything under right digests: what cannot be read is told as that, by each that reads."""
+    kind, change = UNLIKE[name]
+    record = edited(by_planner, first(by_planner, kind), body=change)
+    readers: tuple[Callable[[], Any], ...] = (
+        lambda: account(record, covered=0),
+        lambda: play(record),
+        lambda: counterfactual(record, read(POLICY)),
+    )
+    refused = 0
+    for reader in readers:
+        try:
+            reader()
+        except NotReplayable as error:
+            refused += "is not what a runtime writes" in str(error)
+    assert refused

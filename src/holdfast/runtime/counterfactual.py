@@ -14,7 +14,7 @@ from typing import NamedTuple
 from holdfast.kernel.canon import decode
 from holdfast.kernel.errors import NotReplayable
 from holdfast.kernel.model import Effect
-from holdfast.runtime.record import Record, effects
+from holdfast.runtime.record import Record, effects, sound
 from holdfast.runtime.trial import Answer, Candidate
 
 PROVED, IN_FORCE = "proved:", "contract:"
@@ -75,6 +75,11 @@ def _facts(record: Record) -> Iterator[tuple[int, str, str]]:
 
 def counterfactual(record: Record, sources: Mapping[str, bytes]) -> Counterfactual:
     """Judge a run's decisions again under these rules. Raises as :func:`candidate_from`."""
+    with sound(record.run.id):
+        return _counterfactual(record, sources)
+
+
+def _counterfactual(record: Record, sources: Mapping[str, bytes]) -> Counterfactual:
     candidate = candidate_from(record, sources)
     became = effects(record)
     judged, turned, apart = 0, list[Turned](), list[str]()

@@ -7,17 +7,20 @@ store's own run that these rest on, and the documents whose digests those name. 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from holdfast.kernel.canon import decode
 from holdfast.kernel.commit import STORE_RUN_ID
 from holdfast.kernel.documents import AnyDocument, Approver, key_of
-from holdfast.kernel.errors import NotReplayable
+from holdfast.kernel.errors import HoldfastError, NotReplayable
 from holdfast.kernel.guard import KEPT, scopes
 from holdfast.kernel.model import Approval, Effect, Run
 from holdfast.store.evidence import Entry
 from holdfast.store.folding import fold
+
+MOST_CHARS = 200
 
 
 class Books(Protocol):
@@ -103,6 +106,24 @@ def effects(record: Record) -> dict[str, Effect]:
         if moved.after is not None:
             found[moved.entry.effect] = moved.after
     return found
+
+
+UNLIKE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+@contextlib.contextmanager
+def sound(run: str) -> Iterator[None]:
+    """Whoever reads a record reads it inside: one that no runtime of ours wrote is refused, and is no fault of ours.
+
+    A bundle comes from anywhere, and that its digests hold says nothing of what it holds. Raises NotReplayable.
+    """
+    try:
+        yield
+    except HoldfastError:
+        raise
+    except UNLIKE as error:
+        what = f"{type(error).__name__}: {error}"[:MOST_CHARS]
+        raise NotReplayable(run=run, why=f"what stands in it is not what a runtime writes ({what})") from error
 
 
 def record_of(books: Books, run: str) -> Record:

@@ -20,7 +20,7 @@ from holdfast.runtime.account.remaining import what_is_unknown, who_moves_next
 from holdfast.runtime.account.trace import Trace
 from holdfast.runtime.account.verified import what_is_verified
 from holdfast.runtime.account.words import At, Long, Most, Name, Part, Said, Sentence, Value
-from holdfast.runtime.record import Record
+from holdfast.runtime.record import Record, sound
 
 __all__ = [
     "Account",
@@ -70,8 +70,15 @@ class Account(NamedTuple):
 def account(record: Record, *, effect: str = "", covered: int | None = None) -> Account:
     """The account of a run, or of one effect of it. ``covered`` is the size of the newest checkpoint, if one looked.
 
-    Raises KeyError for an effect that is not in the record.
+    Raises KeyError for an effect that is not in the record, NotReplayable where it is no record of a runtime.
     """
+    if effect and effect not in {entry.effect for entry in record.entries}:
+        raise KeyError(effect)
+    with sound(record.run.id):
+        return _account(record, effect, covered)
+
+
+def _account(record: Record, effect: str, covered: int | None) -> Account:
     trace = Trace(record)
     lives = (trace.lives[effect],) if effect else tuple(trace.lives.values())
     whole = not effect

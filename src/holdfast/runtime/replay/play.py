@@ -20,7 +20,7 @@ import msgspec
 
 from holdfast.gate import PolicySet
 from holdfast.kernel.errors import NotReplayable
-from holdfast.runtime.record import Record
+from holdfast.runtime.record import Record, sound
 from holdfast.runtime.replay.attempt import Attempt, Bench, Came, Guess
 from holdfast.runtime.replay.compare import NOTHING, Difference, first_difference, instants, said
 from holdfast.runtime.replay.inputs import DECIDED, Inputs, Sort, sort_of
@@ -80,7 +80,8 @@ def play(record: Record, policy: PolicySet | None = None) -> Played:
 
     Raises NotReplayable, naming what the record lacks.
     """
-    return asyncio.run(_play(record, policy))
+    with sound(record.run.id):
+        return asyncio.run(_play(record, policy))
 
 
 async def _play(record: Record, policy: PolicySet | None) -> Played:
