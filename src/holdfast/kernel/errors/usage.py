@@ -316,7 +316,7 @@ class NotReplayable(UsageError):
     code = "HF-U27-not-replayable"
     what_happened = "Run {run} was not replayed: {why}."
     what_is_known = "Nothing was sent, and nothing was changed."
-    what_to_do = "Replay it from a bundle or an archive that holds all of it."
+    what_to_do = "Take it from a bundle, or from the archive that holds all of it: --archive DIRECTORY."
     next_command = "holdfast evidence show {run}"
     run: str
     why: str

@@ -138,7 +138,8 @@ def checkpoint(bundle: Bundle, keys: list[LogKey], given: Sequence[VerifierKey],
     found.key, found.size = verifier(key).text, note.size
     found.holds.append(f"the checkpoint over {note.size} entries is signed by key {key.id}")
     if not given:
-        found.not_checked.append(f"whose key that is: bring it from elsewhere, and give it with --key {found.key}")
+        why = "anybody can sign a whole bundle with a key of their own; give with --key the one you have from elsewhere"
+        found.not_checked.append(f"whose key {found.key} is: {why}")
     elif any(signed_by(note, one) or key.id in {next_.id for next_ in followed(keys, one)} for one in given):
         found.trusted = True
         found.holds.append("that key is the one you gave, or follows it by endorsements")
