@@ -236,6 +236,10 @@ class Player:
             if name in came.asked and not getattr(guess, name):
                 yield guess._replace(**{name: 1})
         if "clock" in came.asked and guess.now_ms == entry.at_ms:
-            yield guess._replace(now_ms=since_ms)
+            # Between what is due at the earliest and what is final by now lies what may have been read.
+            due = self.ledger.books.effects.get(entry.effect)
+            for now_ms in dict.fromkeys((since_ms, max(since_ms, due.due_ms) if due is not None else since_ms)):
+                if now_ms <= entry.at_ms:
+                    yield guess._replace(now_ms=now_ms)
         if guess.back < min(FARTHEST, len(history) - earliest + 1):
             yield guess._replace(back=guess.back + 1, now_ms=history[-1 - guess.back].high_ms)
