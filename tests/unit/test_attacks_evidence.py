@@ -277,3 +277,45 @@ def test_checkpoint_with_the_lines_of_many_witnesses_is_still_one(tmp_path: Path
         for number in range(5):
             sealing.pushes.went(f"w{number}", sealed.size, 1, 4 * line)
         assert len(checkpoint(sealed.note + sealing.pushes.lines(sealed.size)).signatures) == MAX_SIGNATURES
+
+
+def _pretended(file: Path, run: str, of: dict[str, object]) -> None:
+    """Change a sealed body, and append the entry that would say, if somebody had signed it, that it was redacted."""
+    db = apsw.Connection(str(file))
+    for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        db.execute(f"DROP TRIGGER {trigger}")
+    pos, seq, body = db.execute(
+        "SELECT entry.pos, seq, body FROM entry JOIN entry_body USING (pos) JOIN word ON word.n = entry.kind"
+        " WHERE text = 'verified'"
+    ).get
+    lie = encode(json.loads(body) | {"note": "two people looked at redacted:" + "5" * 20})
+    last, digest = db.execute("SELECT max(pos) FROM entry").get, hashlib.sha256(lie)
+    db.execute("UPDATE entry_body SET salt = x'', body = ? WHERE pos = ?", (lie, pos))
+    db.execute("INSERT OR IGNORE INTO word (text) VALUES ('redacted')")
+    db.execute(
+        "INSERT INTO entry SELECT ?, run, seq + 1, 0, (SELECT n FROM word WHERE text = 'redacted'), 0, 0, at_ms, by, 0,"
+        " tenant, commitment, hash FROM entry WHERE run = 1 ORDER BY seq DESC LIMIT 1", (last + 1,)
+    )  # fmt: skip
+    said = encode({"entries": {f"{run}/{seq}": digest.hexdigest()}, "who": "dana", "reason": "asked to"} | of)
+    db.execute("INSERT INTO entry_body VALUES (?, ?, ?)", (last + 1, bytes(16), said))
+    db.execute("INSERT INTO redaction VALUES (?, ?, ?)", (pos, last + 1, digest.digest()))
+    resealed(db, 1)
+    db.close()
+
+
+@pytest.mark.parametrize("signature", ["", "0" * 128, "redacted:" + "5" * 20])
+async def test_redaction_that_no_approver_signed_is_found_under_any_head(
+    good: Made, signature: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who writes the file cannot call a change of a sealed body a redaction, where there are people who sign those."""
+    head = good.path.with_name("head")
+    bundle = read(good.data)
+    assert bundle.checkpoint is not None
+    head.write_text(bundle.checkpoint.note)
+    key_id = next(iter(good.record.approvals.values())).decisions[0].key_id
+    told = {"evidence": {"key": key_id, "signature": signature}} if signature else {}
+    _pretended(good.path.with_name("holdfast.db"), good.run, told)
+    store = f"sqlite:{good.path.with_name('holdfast.db')}"
+    words = ["evidence", "verify", "--store", store, "--head", str(head), "--key", verifier_of(good.key).text, "--json"]
+    assert typed(words) == 1
+    assert json.loads(capsys.readouterr().out)["data"]["field"] == "redacted.signature"

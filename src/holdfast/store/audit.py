@@ -135,6 +135,8 @@ def sweep(
         broken(WHOLE, last, "entries", str(last - archived), str(there))
     vouched = seals.compare(db, grown, last, good)
     redactions.compare(db)
+    if good is not None:
+        redactions.signed(db, good)
     roots = {size: grown.roots[size].hex() for size in sorted(wanted) if size in grown.roots}
     return Swept(bodies, redacted, roots, vouched)
 

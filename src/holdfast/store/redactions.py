@@ -1,18 +1,26 @@
 """What entries of the store's own run say was redacted, and whether a body without its salt is what they say it is.
 
 Promises that a body which its commitment no longer opens passes only where an entry of kind ``redacted`` names its
-digest as it is now, and that the newest such entry counts. Does not redact.
+digest as it is now, and that the newest such entry counts; and that where the store had approvers, one of them signed
+that entry. A signature is over what was named and not over what became of each body. Does not redact.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import apsw
 
+from holdfast.kernel.authority import spelled
 from holdfast.kernel.canon import commitment, decode
+from holdfast.kernel.documents import Approver
+from holdfast.kernel.documents import decode as document
 from holdfast.kernel.errors import ChainBroken
+from holdfast.kernel.standin import is_stand_in
+from holdfast.kernel.statement import act
+from holdfast.store.rows import STORE_RUN
 
 SAID = (
     "SELECT entry.pos, entry_body.body FROM entry JOIN word ON word.n = entry.kind JOIN entry_body"
@@ -26,8 +34,22 @@ EVERY = (
     " LEFT JOIN entry ON entry.pos = redaction.pos LEFT JOIN run ON run.n = entry.run"
     " LEFT JOIN entry_body ON entry_body.pos = redaction.pos ORDER BY redaction.pos"
 )
+SIGNED = (
+    "SELECT entry.pos, entry.seq, entry_body.salt, entry_body.body FROM entry JOIN word ON word.n = entry.kind"
+    " JOIN entry_body ON entry_body.pos = entry.pos WHERE entry.run = 1 AND word.text = 'redacted' AND entry.pos >"
+    " (SELECT min(pos) FROM entry JOIN word ON word.n = entry.kind WHERE run = 1 AND text = 'approver')"
+)
+NAMING = (
+    "SELECT entry.pos, entry_body.body FROM entry JOIN word ON word.n = entry.kind JOIN entry_body"
+    " ON entry_body.pos = entry.pos WHERE entry.run = 1 AND word.text = 'approver' ORDER BY entry.pos"
+)
+PEOPLE = "SELECT view FROM document WHERE kind = 'approver'"
 ARCHIVED = "SELECT 1 FROM archive JOIN run ON run.n = archive.run WHERE run.id = ?"
 MIN_SALT_BYTES = 16
+
+
+Good = Callable[[str, bytes, str], bool]
+"""Whether a public key (hex) signed these bytes with this signature (hex)."""
 
 
 class Said(NamedTuple):
@@ -92,3 +114,35 @@ def compare(db: apsw.Connection) -> None:
         if db.execute(ARCHIVED, (run,)).get is None:
             number = int(seq) if seq.isdigit() else 0
             raise ChainBroken(run=run, seq=number, field="redaction", expected=word.digest, found="none")
+
+
+def signed(db: apsw.Connection, good: Good) -> None:
+    """Once there are approvers, whoever says that something was redacted is one of them, and signed it.
+
+    Raises ChainBroken: somebody who can write the file could else call any change of a body a redaction. A key that was
+    replaced since cannot be asked any more; that its holder was registered again after it is.
+    """
+    people = {person.key_id: person for (view,) in db.execute(PEOPLE) if isinstance(person := document(view), Approver)}
+    again = {str(decode(body).get("approver", "")): pos for pos, body in db.execute(NAMING)}
+    for pos, seq, salt, raw in db.execute(SIGNED):
+        body = decode(raw)
+        evidence = body.get("evidence")
+        told = evidence if isinstance(evidence, dict) else {}
+        key, signature = str(told.get("key", "")), str(told.get("signature", ""))
+        person = people.get(key)
+        if is_stand_in(signature) and salt == b"":
+            continue  # a value in its reason was redacted in turn, which an entry after it says, and signs
+        if person is None and again.get(spelled(str(body.get("who", ""))), 0) > pos:
+            continue
+        subject = " ".join((str(body.get("of", "")), *map(str, body.get("stand_ins", ()))))
+        message = act("redaction", subject, person.name if person else "", key, {"reason": told.get("said", "")})
+        if person is None or not good(person.public_key, message, signature):
+            found = f"signed with {key}, and not so" if signature else "signed by nobody"
+            raise ChainBroken(
+                run=STORE_RUN,
+                seq=seq,
+                field="redacted.signature",
+                expected="signed by an approver",
+                found=found,
+                pos=pos,
+            )
