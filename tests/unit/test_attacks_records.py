@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 import holdfast as hf
-from holdfast.effect import admit, dispatch
+from holdfast.effect import admit, dispatch, settle
 from holdfast.gate.policy import PolicySet, read
 from holdfast.kernel.errors import BadPolicy, NotReplayable, RunStopped
 from holdfast.kernel.guard import Guard
@@ -97,6 +97,49 @@ def test_a_change_that_no_store_takes_is_a_divergence(by_planner: Record, monkey
 
     monkeypatch.setattr(dispatch, "sending", unguarded)
     assert play(by_planner).divergence is not None
+
+
+@hf.tool(effect="compensable", resource="shelf:{what}", identity=("what",), owner="ops", no_probe="it is a test")
+def lend(fx: hf.Fx, *, what: str) -> dict[str, Any]:
+    """Lend something."""
+    return {}
+
+
+@lend.undo
+def _back(undone: Any, *, what: str) -> Any:
+    return take_back(what=what)
+
+
+@hf.tool(effect="irreversible", resource="shelf:{what}", identity=("what",), owner="ops", no_probe="it is a test")
+def take_back(fx: hf.Fx, *, what: str) -> dict[str, Any]:
+    """Take it back."""
+    return {}
+
+
+async def test_code_that_no_longer_says_what_was_offset_diverges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands beside an entry in its commit is not taken for somebody's word when the code leaves it out."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    everything = "permit (principal, action, resource);"
+    async with hf.open(f"sqlite:{tmp_path}/h.db", tools=[lend, take_back], policy=everything) as app:
+        run = await app.begin(hf.Intent(goal="lend", purpose="once", principal="ada"))
+        lent = await run.call(lend(what="a book"))
+        await run.undo(lent.effect, reason="it was promised")
+    with closing(open_store(tmp_path / "h.db")) as store:
+        record = record_of(store, run.id)
+    number = first(record, "compensated")
+    assert (await asyncio.to_thread(play, record)).same
+    honest = settle.Change
+
+    def without(**given: Any) -> Any:
+        drafts = tuple(draft for draft in given.get("drafts", ()) if draft.kind != "compensated")
+        return honest(**(given | {"drafts": drafts}))
+
+    monkeypatch.setattr(settle, "Change", without)
+    found = (await asyncio.to_thread(play, record)).divergence
+    assert found is not None
+    assert found.number == number
 
 
 # --------------------------------------------------------------------------------------- trying a policy

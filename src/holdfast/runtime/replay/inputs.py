@@ -75,6 +75,8 @@ def sort_of(tape: Tape, at: int, *, follows_input: bool) -> Sort:
         return Sort.LATE
     if entry.kind not in VERBS_WRITE or body.get("attested_by") or "builtin:restored" in body.get("rules", ()):
         return Sort.INPUT
+    if entry.kind == "compensated" and _follows(tape, at, body):
+        return Sort.INPUT if follows_input else Sort.WRITTEN
     return Sort.INPUT if entry.kind in ("superseded", "compensated") else Sort.VERB
 
 
@@ -90,6 +92,12 @@ def _of_the_run(tape: Tape, at: int, *, follows_input: bool) -> Sort:
     if entry.kind == "item" and body.get("effect") and not body.get("must_hold"):
         return Sort.INPUT if follows_input else Sort.WRITTEN  # a read yielded it
     return Sort.MAYBE if entry.kind in MAYBE else Sort.INPUT
+
+
+def _follows(tape: Tape, at: int, body: dict[str, Any]) -> bool:
+    """Whether what offsets an effect was settled just before, in the commit that this entry is of."""
+    before = tape.entries[at - 1] if at else None
+    return before is not None and before.kind == "settled" and before.effect == body.get("compensated_by")
 
 
 def _next_is(tape: Tape, at: int, body: dict[str, Any]) -> bool:
