@@ -39,6 +39,7 @@ def doctor(*, shared: Shared = NO_OPTIONS) -> Page:
 
 def configured(shared: Shared) -> tuple[Settings | None, list[Finding]]:
     """The settings, or why there are none. A file that cannot be used does not hide a store that is named."""
+    from holdfast.cli.examine.access import reachable
     from holdfast.cli.examine.rules import extras
     from holdfast.kernel.errors import HoldfastError
     from holdfast.report.doctor import broken, doubtful, fine, of_error
@@ -57,7 +58,7 @@ def configured(shared: Shared) -> tuple[Settings | None, list[Finding]]:
     else:
         if settings.file:
             return settings, [fine("config", "config", escaped(settings.file)), *extras(settings.file)]
-        if settings.store_path.exists():
+        if not reachable(settings.store_path) or settings.store_path.exists():
             return settings, [fine("config", "config", "none; the store is the one named or the default")]
         return settings, [doubtful(
             "no-project", "config", "there is neither a holdfast.toml nor a store here",
@@ -100,7 +101,9 @@ def examined(
         complete = bool(known) or not settings.tools
         said, policy_set = rules.policy(settings, known, complete=complete)
         found += said
-        if path.exists():
+        if not access.reachable(path):
+            found.append(skipped("store", "store", f"{path} is in a directory that this user may not enter"))
+        elif path.exists():
             found += [*guarded(record.schema, path), *guarded(record.pages, path), *guarded(record.lock, path)]
             looked, high_ms = of_store(path, settings, known, policy_set, wall=wall, boot=boot)
             found += looked
@@ -167,5 +170,7 @@ def guarded(look: Callable[..., Iterable[Finding]], *given: object) -> Iterator[
 
 
 def nearest_directory(place: Path) -> Path:
-    """The directory itself, or the nearest above it that exists: where it would be made."""
-    return next((one for one in (place, *place.parents) if one.is_dir()), Path("/"))
+    """The directory itself, or the nearest above it that exists and can be reached: where it would be made."""
+    from holdfast.cli.examine.access import reachable
+
+    return next((one for one in (place, *place.parents) if reachable(one) and one.is_dir()), Path("/"))

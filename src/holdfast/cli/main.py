@@ -91,8 +91,11 @@ def run(argv: Sequence[str]) -> int:
         return 130
     except BrokenPipeError:
         return 0  # the reader of a help page went away
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is ours, and it is said so.
+    except Exception as error:  # noqa: BLE001  # whatever else it is, it is ours, and it is said so.
         _trace()
+        if isinstance(error, PermissionError) and error.filename is not None:
+            why = f"this user may not reach {error.filename}: {error.strerror}; run it as the user whose it is"
+            return printing.usage(why, as_json=as_json, hint="holdfast doctor")
         return printing.refusal(our_bug(error), as_json=as_json)
     if isinstance(came, Page):
         return printing.answer(came, as_json=as_json)

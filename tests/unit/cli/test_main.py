@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,34 @@ def test_a_file_that_is_not_there_is_not_called_a_run(
     gone = tmp_path / "gone.bundle"
     assert run([*command.split(), str(gone), "--store", f"sqlite:{tmp_path}/none.db"]) == 2
     assert f"there is no file {gone}" in capsys.readouterr().err
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A directory that the one who asks may not enter; where that is the superuser, somebody else asks."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    for command in ("status", "evidence verify", "doctor"):  # what they import, the other user may not be able to read
+        run([*command.split(), "--store", f"sqlite:{folder}/h.db", "--json"])
+    folder.chmod(0)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield folder
+    if root:
+        os.seteuid(0)
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 2), ("evidence verify", 2), ("doctor", 1)])
+def test_a_closed_directory_is_not_called_our_bug(
+    closed: Path, capsys: pytest.CaptureFixture[str], command: str, code: int
+) -> None:
+    """Whoever may not enter the store's directory is told that, by name, and by doctor too."""
+    assert run([*command.split(), "--store", f"sqlite:{closed}/h.db", "--json"]) == code
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert "this user may not" in said
+    assert "our-bug" not in said
 
 
 class Terminal(io.StringIO):

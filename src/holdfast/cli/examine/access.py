@@ -17,9 +17,27 @@ from holdfast.report.text import escaped
 OTHERS_READ, OTHERS_WRITE, OTHERS_ENTER = stat.S_IROTH, stat.S_IWOTH, stat.S_IXOTH
 
 
+def reachable(path: Path) -> bool:
+    """Whether this user may even ask if it is there."""
+    try:
+        path.stat()
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def store_files(store: Path) -> Iterator[Finding]:
     """The store holds the secret that keys are minted with, and what agents did: it is for one user."""
     good = True
+    if not reachable(store):
+        yield broken(
+            "store-unreadable", "access", f"this user may not enter the directory of {escaped(str(store))}",
+            why="Nothing can be said about it, and nothing is dispatched from it by this user.",
+            to_do="Run this as the user that the store belongs to.", path=str(store),
+        )  # fmt: skip
+        return
     for path in (store, Path(f"{store}-wal"), Path(f"{store}-shm")):
         try:
             mode = path.stat().st_mode
