@@ -373,6 +373,22 @@ async def test_a_done_that_was_not_verified_ends_blocked(tmp_path: Path) -> None
     assert report.says == "All done, verified!"
 
 
+async def test_a_planner_that_raises_ends_its_drive_and_nothing_else(tmp_path: Path) -> None:
+    """A bug in a planner is an answer that did not come: recorded with its words, the run blocked, nobody surprised."""
+    async with opened(tmp_path, make()) as app:
+        run = await app.begin(intent())
+
+        class Broken:
+            async def propose(self, view: hf.View) -> hf.Answer:
+                raise ZeroDivisionError("a\x1bbug")
+
+        report = await run.drive(Broken())
+        kinds = [entry.kind for entry in app.store.entries(run.id)]
+    assert report.state == "blocked"
+    assert "ZeroDivisionError: a\\x1bbug" in report.reason
+    assert kinds.count("no_answer") == 1
+
+
 async def test_a_driven_run_records_each_answer_and_goes_on_where_it_was(tmp_path: Path) -> None:
     """Every planner answer is an entry before it is acted on; a second process does not begin anew."""
     put = make()

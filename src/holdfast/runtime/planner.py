@@ -74,7 +74,7 @@ class NoAnswer(Exception):  # noqa: N818  # it says what happened
     """The planner gave nothing that can be acted on. ``again`` says whether asking once more can help.
 
     ``cause`` is one word (rate_limited, overloaded, server_error, dropped, timeout, truncated, empty, declined,
-    rejected, unreadable); ``retry_after_ms`` is what the other side asked for. ``made`` counts what was used up.
+    rejected, unreadable, error); ``retry_after_ms`` is what the other side asked for. ``made`` counts what was used up.
     """
 
     def __init__(
@@ -87,6 +87,13 @@ class NoAnswer(Exception):  # noqa: N818  # it says what happened
         self.again = again
         self.retry_after_ms = retry_after_ms
         self.made = made
+
+
+def unplanned(error: Exception) -> NoAnswer:
+    """What a planner raised, as no answer: a bug in it ends neither the process nor the promises of who drives it."""
+    if isinstance(error, NoAnswer):
+        return error
+    return NoAnswer("error", ascii(f"it raised {type(error).__name__}: {error}")[1:300], again=False)
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

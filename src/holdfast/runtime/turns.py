@@ -25,7 +25,7 @@ from holdfast.kernel.ports import Ports
 from holdfast.runtime import stops
 from holdfast.runtime.ending import Over, Report, Rest, Unfit, agreed, come_to_rest, finished, stopping
 from holdfast.runtime.items import Doubted
-from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View, usable
+from holdfast.runtime.planner import Answer, Card, Made, NoAnswer, Planner, Proposed, View, unplanned, usable
 from holdfast.runtime.stops import TOLERANCE, Course, Ground, Stop, Tolerance
 from holdfast.runtime.view import Effects, Noted, Story, Turn, build, given, reason_of
 
@@ -246,6 +246,8 @@ class Turns:
             if bound.expired():
                 raise NoAnswer("timeout", "no answer came before the run's deadline", again=False) from None
             raise NoAnswer("timeout", "the planner itself gave up waiting") from None
+        except Exception as error:
+            raise unplanned(error) from error
         return usable(answer)
 
     def _missing(self, no: NoAnswer, number: int) -> dict[str, Any]:

@@ -106,9 +106,12 @@ def test_a_push_that_did_not_go_through_is_made_up_for(place: Place) -> None:
 
 
 def test_what_is_no_regular_file_is_not_written_to(place: Place) -> None:
-    """A pipe would hold the sealer up until somebody reads it; a directory is no witness."""
+    """A pipe would hold the sealer up until somebody reads it; a directory is no witness; a link may lead anywhere."""
     os.mkfifo(place.folder / "pipe")
     (place.folder / "folder").mkdir()
-    with place.sealing("file:pipe", "file:folder") as sealing:
+    (place.folder / "theirs").write_text("not ours\n")
+    (place.folder / "link").symlink_to("theirs")
+    with place.sealing("file:pipe", "file:folder", "file:link") as sealing:
         more(sealing)
-        assert [bool(known.trouble) for known in sealing.push()] == [True, True]
+        assert [bool(known.trouble) for known in sealing.push()] == [True, True, True]
+    assert (place.folder / "theirs").read_text() == "not ours\n"

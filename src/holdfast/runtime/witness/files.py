@@ -1,8 +1,8 @@
 """A witness that is a file: notes are appended, each with an empty line after it, under a lock.
 
 Promises that a note is on disk before it counts as pushed, that a torn end is not taken for a note, and that nothing
-but a regular file is written to. Does not keep anybody who may write the file from emptying it: a witness that matters
-is where the operator cannot.
+but a regular file is written to, nor what a link in its place leads to. Does not keep anybody who may write the file
+from emptying it: a witness that matters is where the operator cannot.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class File:
     def push(self, ours: Ours) -> str:
         """Append the note unless the file ends in it, or in a later one. Raises NotPushed, Forked."""
         try:
-            how = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+            how = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
             handle = os.open(self._path, how, 0o644)
         except OSError as error:
             raise NotPushed(f"the file cannot be written: {error.strerror}") from None
