@@ -13,8 +13,9 @@ import pytest
 import holdfast as hf
 from holdfast.effect import admit, dispatch, settle
 from holdfast.gate.policy import PolicySet, read
+from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.errors import BadPolicy, NotReplayable, RunStopped
-from holdfast.kernel.guard import Guard
+from holdfast.kernel.guard import Fact, Guard
 from holdfast.report.explain import explain_page
 from holdfast.runtime.account import account
 from holdfast.runtime.counterfactual import counterfactual
@@ -140,6 +141,29 @@ async def test_code_that_no_longer_says_what_was_offset_diverges(
     found = (await asyncio.to_thread(play, record)).divergence
     assert found is not None
     assert found.number == number
+
+
+PROVED_ONLY = '@proved("true") permit (principal, action, resource);'
+
+
+async def test_a_proof_counts_from_the_next_opening_on_also_in_a_playback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that opened before a proof refuses as unproved to its end; that is what it did, and no divergence."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    path = tmp_path / "h.db"
+    async with hf.open(f"sqlite:{path}", tools=[write_to], policy=PROVED_ONLY) as app:
+        run = await app.begin(hf.Intent(goal="write", purpose="once", principal="ada"))
+        assert isinstance(await run.call(write_to(whom="ann")), hf.Refused)
+        version = app.ports.contracts["write_to"].version
+        with closing(open_store(path)) as store:
+            fact = Fact(scope="proved:write_to", value=version, by="ci")
+            store.commit_now(Change(run=STORE_RUN_ID, facts=(fact,), notes=(Note(kind="proved", by="ci"),)))
+        assert isinstance(await run.call(write_to(whom="bob")), hf.Refused)
+    with closing(open_store(path)) as store:
+        record = record_of(store, run.id)
+    found = await asyncio.to_thread(play, record)
+    assert found.same, (found.divergence, found.how)
 
 
 # --------------------------------------------------------------------------------------- trying a policy

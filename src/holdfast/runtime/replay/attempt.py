@@ -17,7 +17,7 @@ from holdfast.gate.granted import Granted
 from holdfast.gate.rulings import Rulings
 from holdfast.kernel.commit import Applied
 from holdfast.kernel.errors import NotOpen
-from holdfast.kernel.guard import Rejected
+from holdfast.kernel.guard import Fact, Rejected
 from holdfast.kernel.model import Contract, State
 from holdfast.kernel.ports import Blocked, GatePort, Ruling, Seen
 from holdfast.runtime import review
@@ -84,7 +84,8 @@ class Bench:
     def ruling(self, seen: Seen, books: Books, job: Job, policy: str) -> Ruling:
         """What the gate of today says, under a policy of then."""
         contracts, opened = job.contracts, self.ledger.found_by(job.me)
-        gate: GatePort = _Lazy(lambda: self._gate(policy, contracts, books))
+        # Which versions are proved is read when a process opens its store, and not again.
+        gate: GatePort = _Lazy(lambda: self._gate(policy, contracts, opened))
         out = [
             review.compared(_Shown(books), name, fact.value, contract.version)  # type: ignore[arg-type]
             for name, contract in contracts.items()
@@ -100,8 +101,8 @@ class Bench:
             return said
         raise AssertionError("a gate waits for nothing")
 
-    def _gate(self, policy: str, contracts: Mapping[str, Contract], books: Books) -> GatePort:
-        proved = {name: f.value for name in contracts if (f := books.facts.get(f"proved:{name}")) is not None}
+    def _gate(self, policy: str, contracts: Mapping[str, Contract], opened: Mapping[str, Fact]) -> GatePort:
+        proved = {name: f.value for name in contracts if (f := opened.get(f"proved:{name}")) is not None}
         key = (policy, tuple(c.version for c in contracts.values()), tuple(sorted(proved.items())))
         if key not in self._gates:
             rules = self.policy_instead or self.tape.policy(policy, contracts)
