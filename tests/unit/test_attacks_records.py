@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 import holdfast as hf
+from holdfast.adapters.telemetry.facts import of_turn
 from holdfast.effect import admit, dispatch, settle
 from holdfast.gate.policy import PolicySet, read
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
@@ -19,6 +20,7 @@ from holdfast.kernel.guard import Fact, Guard
 from holdfast.report.explain import explain_page
 from holdfast.runtime.account import account
 from holdfast.runtime.counterfactual import counterfactual
+from holdfast.runtime.planner import Answer, Made
 from holdfast.runtime.record import Record, record_of
 from holdfast.runtime.redact import Wanted, take_out
 from holdfast.runtime.replay.play import play
@@ -281,3 +283,19 @@ def test_a_record_that_no_runtime_wrote_is_refused_and_is_not_our_bug(name: str,
         except NotReplayable as error:
             refused += "is not what a runtime writes" in str(error)
     assert refused
+
+
+# ---------------------------------------------------------------------------------------------- telemetry
+
+
+def test_what_a_model_calls_itself_carries_no_content_out() -> None:
+    """Names that come with an answer are exported as one bounded word; a sentence in their place is not."""
+    made = Made(by=f"openai:{'m' * 5000}", model="the goal was to pay ann", finish="iban DE02 1203")
+    said = of_turn("ru_x", 0, Answer(made=made), whole=False).attributes
+    assert len(said["gen_ai.request.model"]) == 80
+    assert said["gen_ai.response.model"] == "_OTHER"
+    assert said["gen_ai.response.finish_reasons"] == ["_OTHER"]
+    honest = Made(by="anthropic:some-model-4", model="some-model-4@2026", finish="tool_use")
+    said = of_turn("ru_x", 0, Answer(made=honest), whole=False).attributes
+    assert said["gen_ai.response.model"] == "some-model-4@2026"
+    assert said["gen_ai.response.finish_reasons"] == ["tool_use"]

@@ -12,6 +12,7 @@ for everything else. What is *unknown* is neither: it is UNSET with ``holdfast.o
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +28,7 @@ MOST_CHARS: Final = 4_096
 DIGEST_CHARS: Final = 16
 MOST_NAME_CHARS: Final = 80
 MOST_RULES: Final = 16
+_WORD: Final = re.compile(r"[\w.:@/+-]+")
 OTHER: Final = "_OTHER"
 """What the conventions call an error that is none of those that are listed."""
 DOUBTS: Final = frozenset(
@@ -225,15 +227,21 @@ def of_turn(run: str, step: int, came: Answer | NoAnswer | None, *, whole: bool)
 
 def _made(made: Made) -> dict[str, Any]:
     provider, _, asked_for = made.by.partition(":")
-    said: dict[str, Any] = {n.OPERATION_NAME: n.CHAT, n.PROVIDER_NAME: provider, n.REQUEST_MODEL: asked_for or provider}
+    said: dict[str, Any] = {n.OPERATION_NAME: n.CHAT, n.PROVIDER_NAME: _one_word(provider)}
+    said[n.REQUEST_MODEL] = _one_word(asked_for or provider)
     optional: Mapping[str, Any] = {
-        n.RESPONSE_MODEL: made.model[:MOST_NAME_CHARS],
-        n.RESPONSE_FINISH_REASONS: [made.finish[:MOST_NAME_CHARS]] if made.finish else [],
+        n.RESPONSE_MODEL: _one_word(made.model),
+        n.RESPONSE_FINISH_REASONS: [_one_word(made.finish)] if made.finish else [],
         n.REQUEST_STREAM: made.streamed,
         n.USAGE_INPUT_TOKENS: made.input_tokens,
         n.USAGE_OUTPUT_TOKENS: made.output_tokens,
     }
     return said | {name: value for name, value in optional.items() if value}
+
+
+def _one_word(name: str) -> str:
+    """A name that whoever answered gave, bounded; what is more than one word could be content, and is not said."""
+    return name[:MOST_NAME_CHARS] if not name or _WORD.fullmatch(name) else OTHER
 
 
 def _known(word: str, words: frozenset[str]) -> str:
