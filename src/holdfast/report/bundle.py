@@ -42,13 +42,15 @@ def packed_page(record: Record, path: str, size_bytes: int, *, covered: int, sig
 
 
 def checked_page(path: str, found: Checked) -> Page:
-    """What a check found. Exit code 1: it is broken; 3: it holds, and no key of the log vouches for all of it."""
-    code = 1 if found.broken else 0 if found.sealed else 3
+    """What a check found. Exit code 1: it is broken; 3: it holds, and no key that the reader brought vouches for it."""
+    code = 1 if found.broken else 0 if found.sealed and found.trusted else 3
     page = Page(data=_data(path, found), counts={"entries": found.entries, "faults": len(found.faults)}, exit_code=code)
     if found.broken:
         page.head(f"bundle {escaped(path)}  ", Span("✗ broken", "bad"))
-    elif found.sealed:
+    elif found.sealed and found.trusted:
         page.head(f"bundle {escaped(path)}  ", Span("✓ intact", "good"))
+    elif found.sealed:
+        page.head(f"bundle {escaped(path)}  ", Span("? intact, if its key is the log's", "doubt"))
     else:
         page.head(f"bundle {escaped(path)}  ", Span("? intact, and nobody vouches for all of it", "doubt"))
     page.fact("run", f"{escaped(found.run)} of store {escaped(found.store)}")
