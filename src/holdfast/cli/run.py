@@ -117,7 +117,9 @@ def cancel(run: str, /, *, who: As, reason: Reason, shared: Shared = NO_OPTIONS)
 
     with deciding(shared) as store:
         row = cancelled(store, store.find(run, "run"), who=who, vouched_by=vouched(), reason=reason)
-        return _page(store, row.id)
+        page = _page(store, row.id)
+        page.exit_code = 0  # it was ended, as was asked
+        return page
 
 
 @app.command

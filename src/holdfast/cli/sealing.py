@@ -84,6 +84,8 @@ def seal(*, key_file: Key = None, shared: Shared = NO_OPTIONS) -> Page:
 
     with sealing(shared, key_file) as (store, begun):
         begun.released()
+        if key_file is not None:
+            begun.usable()  # whoever tries a key is told of it, also where there is nothing to sign
         with waited(begun):
             before, sealed = begun.tree.latest(), begun.seal()
         assert sealed is not None, "nobody else may seal meanwhile"

@@ -151,6 +151,10 @@ class Sealing:
         finally:
             self.tree.hand_back(token)
 
+    def usable(self) -> None:
+        """Open the key and compare it with the one that is registered. Raises BadConfig, NotSealed."""
+        self._signer(logkey.current(self._store))
+
     def rotate(self, new: Signer, *, by: str, reason: str) -> LogKey:
         """Seal with the key in use, let ``new`` follow it, which it endorses, and seal with that. Raises NotSealed."""
         self.released()

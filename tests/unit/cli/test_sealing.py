@@ -208,3 +208,14 @@ def test_a_table_that_means_nothing_is_refused_with_its_key(
     Path("holdfast.toml").write_text(f'store = "sqlite:log.db"\n[evidence]\n{table}\n')
     error = answer(capsys, "status", code=2)
     assert error["fields"]["key"] == f"evidence.{key}"
+
+
+def test_a_key_that_is_tried_is_told_of_though_nothing_is_to_be_signed(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key file that is not there, and one that is not registered, are refused where everything is sealed already."""
+    answer(capsys, "evidence", "seal")
+    assert run(["evidence", "seal", "--key", "gone.pem"]) == 2
+    Key.make("log").save("other.pem")
+    assert run(["evidence", "seal", "--key", "other.pem"]) != 0
+    answer(capsys, "evidence", "seal", "--key", "keys/log.pem")
