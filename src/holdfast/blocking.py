@@ -307,9 +307,9 @@ class BlockingRun:
         driven = self._run.drive(planner, max_steps=max_steps, patience=patience, tolerance=tolerance)
         return self._app.wait(driven)
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, *, state: str = "stopped") -> None:
         """As :meth:`holdfast.RunHandle.stop`."""
-        self._app.wait(self._run.stop(reason))
+        self._app.wait(self._run.stop(reason, state=state))
 
     def extend(self, deadline: str | int, *, who: str, reason: str) -> int:
         """As :meth:`holdfast.RunHandle.extend`."""

@@ -27,7 +27,10 @@ def main(purpose: str, account: str, amount: int) -> int:
     environment = settings["environment"]
     with hf.open(store, tools=[credit], policy=policy, environment=environment, evidence=evidence) as app:
         intent = hf.Intent(goal=f"credit {account}", purpose=purpose, principal="support", deadline="1h")
-        outcome = app.begin(intent).call(credit(account=account, amount=amount, note=purpose))
+        run = app.begin(intent)
+        outcome = run.call(credit(account=account, amount=amount, note=purpose))
+        if isinstance(outcome, hf.Verified):
+            run.stop("the credit is in the ledger", state="done")  # what is over can be archived, and redacted
     code = said(outcome)
     print(f"the ledger holds {[one['amount'] for one in ledger.credits_of(account)]}")
     return code
