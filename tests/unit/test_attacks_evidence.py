@@ -21,7 +21,7 @@ from holdfast.cli.main import run as typed
 from holdfast.gate.logkey import origin, rotate
 from holdfast.gate.notes import signed_by, verifier_of
 from holdfast.gate.signing import Key
-from holdfast.kernel.canon import encode
+from holdfast.kernel.canon import decode, encode
 from holdfast.kernel.checkpoint import MAX_SIGNATURES
 from holdfast.kernel.checkpoint import read as checkpoint
 from holdfast.kernel.documents import LogKey, key_of
@@ -318,4 +318,21 @@ async def test_redaction_that_no_approver_signed_is_found_under_any_head(
     store = f"sqlite:{good.path.with_name('holdfast.db')}"
     words = ["evidence", "verify", "--store", store, "--head", str(head), "--key", verifier_of(good.key).text, "--json"]
     assert typed(words) == 1
+    assert json.loads(capsys.readouterr().out)["data"]["field"] == "redacted.signature"
+
+
+@pytest.mark.req("1.10b", mutant="redaction-signature-over-names-only")
+async def test_signature_of_a_redaction_covers_no_other_change_of_a_body(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A signature under one real redaction cannot be written under another: it is over every body that is left."""
+    redacted = await made(tmp_path, without=("the duplicate",))
+    file = tmp_path / "holdfast.db"
+    store = open_store(file)
+    (said,) = [decode(e.body or b"") for e in store.entries("ru_store") if e.kind == "redacted"]
+    store.close_now()
+    assert typed(["evidence", "verify", "--store", f"sqlite:{file}"]) == 0
+    _pretended(file, redacted.run, {name: said[name] for name in ("evidence", "of", "stand_ins", "who", "reason")})
+    capsys.readouterr()
+    assert typed(["evidence", "verify", "--store", f"sqlite:{file}", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["data"]["field"] == "redacted.signature"

@@ -18,6 +18,7 @@ from holdfast.kernel.errors import NotRedacted
 from holdfast.kernel.model import Effect
 from holdfast.kernel.standin import StandIns, holds_stand_in, is_stand_in, why_not
 from holdfast.runtime.grants import named
+from holdfast.runtime.people import signed_act
 from holdfast.store.redacted import Erased, Taken, erase, look, redact
 from holdfast.store.sqlite import SqliteStore
 from holdfast.store.survey import Asked
@@ -71,9 +72,14 @@ def take_out(
         name, evidence = named(store, "redaction", f"{wanted.of} {' '.join(stand.names)}", who, reason, key)
     if stand.meets(name):
         raise NotRedacted(what=wanted.of, why="a value is part of the name of who would redact it")
-    told: dict[str, Any] = {"of": wanted.of, "evidence": evidence, "vouched_by": vouched_by if not evidence else ""}
+    told: dict[str, Any] = {"of": wanted.of, "vouched_by": vouched_by if not evidence else ""}
     told = {word: value for word, value in told.items() if value}
-    asked = Asked(wanted.of, runs, name, reason, told)
+
+    def signed(done: str) -> dict[str, Any]:
+        """Over the bodies that it leaves as well: no other change of a body can be passed off as this redaction."""
+        return {"evidence": signed_act(key, "redaction", done, reason)} if key is not None and evidence else {}
+
+    asked = Asked(wanted.of, runs, name, reason, told, signed)
     taken = look(store.path, stand, asked) if dry else redact(store, stand, asked)
     left = NOT_DONE if dry else erase(store.path, _texts(values))
     return Redacted(wanted.of, (*stand.names, *before), (*taken.known, *before), taken, left, dry)

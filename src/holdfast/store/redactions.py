@@ -21,6 +21,7 @@ from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.standin import is_stand_in
 from holdfast.kernel.statement import act
 from holdfast.store.rows import STORE_RUN
+from holdfast.store.survey import done_by
 
 SAID = (
     "SELECT entry.pos, entry_body.body FROM entry JOIN word ON word.n = entry.kind JOIN entry_body"
@@ -134,8 +135,7 @@ def signed(db: apsw.Connection, good: Good) -> None:
             continue  # a value in its reason was redacted in turn, which an entry after it says, and signs
         if person is None and again.get(spelled(str(body.get("who", ""))), 0) > pos:
             continue
-        subject = " ".join((str(body.get("of", "")), *map(str, body.get("stand_ins", ()))))
-        message = act("redaction", subject, person.name if person else "", key, {"reason": told.get("said", "")})
+        message = act("redaction", done_by(body), person.name if person else "", key, {"reason": told.get("said", "")})
         if person is None or not good(person.public_key, message, signature):
             found = f"signed with {key}, and not so" if signature else "signed by nobody"
             raise ChainBroken(

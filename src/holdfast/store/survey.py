@@ -74,13 +74,24 @@ class Body(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What is to be redacted, and who says so. ``where`` is what was named; ``runs`` lose their digests in any case."""
+    """What is to be redacted, and who says so. ``where`` is what was named; ``runs`` lose their digests in any case.
+
+    ``signed`` gives what an entry keeps of a person's signature over what is done by it (:func:`done_by`).
+    """
 
     where: str
     runs: tuple[str, ...]
     who: str
     reason: str
     evidence: Plain
+    signed: Callable[[str], Plain] = lambda _: {}
+
+
+def done_by(said: Plain) -> str:
+    """What one redaction does, as text: what it was asked of, its stand-ins, and a digest of every body it leaves."""
+    left = {name: said.get(name, {}) for name in ("entries", "requests")}
+    words = (str(said.get("of", "")), *map(str, said.get("stand_ins", ())), hashlib.sha256(encode(left)).hexdigest())
+    return " ".join(words)
 
 
 def digest_of(row: Approval) -> str:
@@ -271,10 +282,11 @@ class Survey:
 
     def _forgot(self, names: set[str], body: Plain, _: Plain | None) -> Plain:
         said = {part: body[part] for part in ("entries", "requests") if part in body}
-        return body | {
+        new = body | {
             part: {name: self._stand.of_digest(d) if name in names else d for name, d in of.items()}
             for part, of in said.items()
         }
+        return body if new == body else bodies.unvouched(self._stand, new)  # its signature is over those digests
 
     # -- what comes of it --
 
@@ -292,7 +304,8 @@ class Survey:
             }
             if requests := names[start : start + AT_ONCE]:
                 part["requests"] = {name: digest_of(rows.decode_approval(self.approvals[name])) for name in requests}
-            said.append(Note(kind=KIND, by=asked.who, body=part | asked.evidence))
+            part |= asked.evidence
+            said.append(Note(kind=KIND, by=asked.who, body=part | asked.signed(done_by(part))))
         return tuple(said)
 
     def used(self) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from holdfast.kernel import standin
 from holdfast.kernel.standin import StandIns
 from holdfast.runtime import redact
-from holdfast.store import bodies
+from holdfast.store import bodies, survey
 from holdfast.store.redacted import Erased
 from holdfast.store.survey import Survey
 
@@ -46,6 +46,11 @@ def signatures_stay(put: Put) -> None:
 def earlier_word_stays(put: Put) -> None:
     """What an earlier redaction said of a body stays, though the body held more then."""
     put(Survey, "_forgot", lambda survey, names, body, before: body)
+
+
+def signature_over_names_only(put: Put) -> None:
+    """Whoever redacts signs what was named and the stand-ins, and not the bodies that are left."""
+    put(survey, "done_by", lambda said: " ".join((str(said.get("of", "")), *map(str, said.get("stand_ins", ())))))
 
 
 def file_stays(put: Put) -> None:
@@ -87,6 +92,7 @@ PLANT = {
     "redaction-signatures-stay": signatures_stay,
     "redaction-earlier-word-stays": earlier_word_stays,
     "redaction-file-stays": file_stays,
+    "redaction-signature-over-names-only": signature_over_names_only,
     "stand-in-unkeyed": unkeyed,
     "stand-in-unstable": unstable,
     "redaction-changes-digest": changes_digest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import subprocess
@@ -276,7 +277,9 @@ async def test_what_is_only_in_the_stores_own_run_is_redacted_there(scene: Scene
 
 @pytest.mark.req("2.3a", mutant=None, reason="the signature is checked here by the code that checks all others")
 async def test_a_redaction_is_signed_where_there_are_approvers(scene: Scene) -> None:
-    """A name is not enough; the entry keeps the signature over what was named, the stand-ins and the reason."""
+    """A name is not enough; the entry keeps the signature over what was named, the stand-ins, the reason, and all
+    bodies that are left.
+    """
     _, effect = await scene.ordered()
     store = scene.store()
     with pytest.raises(NotAnApprover):
@@ -289,7 +292,8 @@ async def test_a_redaction_is_signed_where_there_are_approvers(scene: Scene) -> 
     [said] = [decode(body) for kind, body in entries(scene, "ru_store") if kind == "redacted"]
     assert (said["who"], said["reason"], said["of"]) == ("ann", f"{name} is to be forgotten", effect)
     key, evidence = key_of("ann"), said["evidence"]
-    message = act("redaction", f"{effect} {name}", "ann", key.key_id, {"reason": said["reason"]})
+    left = hashlib.sha256(encode({"entries": said["entries"], "requests": said.get("requests", {})})).hexdigest()
+    message = act("redaction", f"{effect} {name} {left}", "ann", key.key_id, {"reason": said["reason"]})
     assert good(key.public_key, message, evidence["signature"])
     assert ADDRESS.lower().encode() not in scene.raw().lower()
 
