@@ -159,6 +159,7 @@ async def stop_now(ports: Ports, over: Over, run_id: str, reason: str, *, by: st
         contracts=ports.contracts,
         approvals=over.requests(run_id),
     )
+    record = msgspec.structs.replace(record, unblocks=())  # it is over: what goes on is a run of its own
     note = Note(kind=state, by=by, body={"reason": reason, "stop": as_body(stop, record)})
     change = Change(run=run_id, guard=Guard(run_open=run_id), notes=(note,), ends=(state, reason))
     await ports.store.commit(change)
