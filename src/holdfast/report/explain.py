@@ -14,17 +14,19 @@ from holdfast.report.page import Page, Span
 from holdfast.report.text import amount, escaped, framed, framed_json, span, when
 from holdfast.runtime.account import Account, At, Decided, Long, Most, Name, Said, Sentence, Value, account
 from holdfast.runtime.record import Record
+from holdfast.tools.contract import ITEM_KINDS
 
 SAID_CHARS = 240
 SHOWN_ENTRIES = 8
 OUR_WORDS = frozenset(
     {
+        *ITEM_KINDS,
         "", "a call", "a grant", "an effect", "any approver", "as agreed", "acknowledgement only", "no tool",
         "no class", "no environment", "no ground is recorded", "a request that is not in the record",
         "embedding program", "attest or abandon", "approve or refuse", "look at the world", "carry it on",
     }
 )  # fmt: skip
-"""What stands in the place of a name that is not recorded, and what is to be done next, in words of ours."""
+"""Words of ours that stand where names do: kinds, what is to be done next, and that a name is not recorded."""
 _ONE_WORD = re.compile(r"[\w.:@/+*#-]{1,80}")
 NOTE = "from the record alone; what stands in «…» others wrote; /N is entry N of this run"
 
