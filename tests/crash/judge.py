@@ -9,14 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import HoldfastError
-from holdfast.kernel.model import AFTER_COMMIT, BEFORE_DISPATCH, Effect, State
+from holdfast.kernel.model import AFTER_COMMIT, BEFORE_DISPATCH, Contract, Effect, State
 from holdfast.runtime.record import record_of
 from holdfast.runtime.replay.play import play
 from holdfast.store import SqliteStore, open_store
 from tests.crash.outsides import KINDS, Found
 from tests.crash.scene import AS_TOLD, Ran
+
+ATTEMPTS = next(field.default for field in msgspec.structs.fields(Contract) if field.name == "attempts")
+"""How often an absence is proved before nothing more is tried; no tool here says otherwise."""
 
 NOTHING_HAPPENED = BEFORE_DISPATCH | {State.FAILED, State.REFUSED, State.SUPERSEDED}
 
@@ -31,6 +36,7 @@ class Judged:
     owned: int = 0
     silent_repeats: int = 0
     lost: int = 0
+    spent: bool = False  # nothing took place, and it was tried as often as may be
     unowned: int = 0
     broken: list[str] = field(default_factory=list)
     replayed: int = 0
@@ -80,7 +86,7 @@ def _judged(ran: Ran, changes: list[dict[str, Any]]) -> Judged:
     try:
         effects = store.effects()
         judged.states = [effect.state.value for effect in effects]
-        _repeats(judged, changes)
+        _repeats(judged, effects, changes)
         _ledger(judged, effects, changes)
         _open(judged, effects)
         _told(judged, {e.id: e for e in effects}, changes)
@@ -108,14 +114,24 @@ def _replayed(judged: Judged, store: SqliteStore, run: str) -> None:
         judged.diverged.append(f"{run}: {found.divergence}; {found.how}")
 
 
-def _repeats(judged: Judged, changes: list[dict[str, Any]]) -> None:
+def _repeats(judged: Judged, effects: list[Effect], changes: list[dict[str, Any]]) -> None:
     judged.silent_repeats = max(0, len(changes) - 1)
     if judged.silent_repeats:
         judged.broken.append(f"silent repeat: {len(changes)} changes for one purpose")
     case = judged.ran.case
-    if not changes and case.exact and case.sole_holder:
+    judged.spent = not changes and _tried_enough(effects)
+    if not changes and case.exact and case.sole_holder and not judged.spent:
         judged.lost += 1
         judged.broken.append("lost: the outside shows no change, though everything needed to know was there")
+
+
+def _tried_enough(effects: list[Effect]) -> bool:
+    """Whether it was sent, and proved absent, as often as its contract allows: a kill may follow each of the commits.
+
+    Then the record says *failed*, which is true, and nothing more is owed: every loop has a bound.
+    """
+    absent = [e for e in effects if e.state is State.FAILED and e.attempts and not is_open(e)]
+    return len(absent) == len(effects) and any(e.tries + 1 >= ATTEMPTS for e in absent)
 
 
 def _own(effect: Effect, effects: list[Effect], changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
