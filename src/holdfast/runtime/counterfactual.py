@@ -15,9 +15,7 @@ from holdfast.kernel.canon import decode
 from holdfast.kernel.errors import NotReplayable
 from holdfast.kernel.model import Effect
 from holdfast.runtime.record import Record, effects, sound
-from holdfast.runtime.trial import Answer, Candidate
-
-PROVED, IN_FORCE = "proved:", "contract:"
+from holdfast.runtime.trial import IN_FORCE, PROVED, Answer, Candidate
 
 
 class Turned(NamedTuple):

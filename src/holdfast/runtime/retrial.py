@@ -17,11 +17,10 @@ import msgspec
 from holdfast.kernel.canon import decode
 from holdfast.kernel.commit import STORE_RUN_ID
 from holdfast.kernel.model import State
-from holdfast.runtime.trial import Candidate, Tried, counted
+from holdfast.runtime.trial import IN_FORCE, PROVED, Candidate, Tried, counted
 from holdfast.store import SqliteStore, open_store
 
 PARTS_PER_JOB = 8
-PROVED, IN_FORCE = "proved:", "contract:"
 ARCHIVED = "its entries are in an archive"
 
 

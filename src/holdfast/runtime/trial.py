@@ -27,8 +27,14 @@ from holdfast.kernel.life import Draft, Stamp, propose
 from holdfast.kernel.model import Contract, Effect, Run
 from holdfast.kernel.ports import Ruling, Seen
 from holdfast.kernel.standin import holds_stand_in
+from holdfast.runtime.review import IN_FORCE
 from holdfast.store.evidence import Entry
 from holdfast.store.reading import Decided
+
+__all__ = ["IN_FORCE", "PROVED", "Answer", "Candidate", "Change", "Group", "Tried", "contract_of", "counted"]
+
+PROVED = "proved:"
+"""The facts that say which version of a tool is proved begin so."""
 
 DECISIONS = frozenset({"refused", "waiting", "admitted"})
 BY_POLICY = frozenset({RULE, "builtin:unfit-input"})

@@ -7,7 +7,6 @@ and that a checkpoint is never replaced. Does not sign, and does not decide when
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -254,11 +253,3 @@ def connected(path: str, busy_ms: int = 10_000) -> apsw.Connection:
 
 def _sealed(row: Any) -> Sealed | None:
     return None if row is None else Sealed(*row)
-
-
-def leaf_digest(leaves: Iterator[bytes]) -> str:
-    """SHA-256 over leaf hashes one after the other, hex: what an archive names its entries by."""
-    total = hashlib.sha256()
-    for leaf in leaves:
-        total.update(leaf)
-    return total.hexdigest()
