@@ -8,9 +8,8 @@ Promises: all of a change or none of it. A draft that the state table does not k
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import to_builtins
@@ -20,15 +19,15 @@ from holdfast.kernel import guard as guards
 from holdfast.kernel.amounts import Money, Spent, count_step, debit, refund, reserve, unreserve
 from holdfast.kernel.archived import closed
 from holdfast.kernel.authority import counted, enough, meter_of
-from holdfast.kernel.documents import AnyDocument, encode, key_of
+from holdfast.kernel.documents import AnyDocument, digest_of, key_of
 from holdfast.kernel.errors import IllegalTransition
 from holdfast.kernel.guard import Fact, Guard, Rejected
+from holdfast.kernel.late import STORE_RUN_ID as STORE_RUN_ID  # noqa: PLC0414  # part of this face
+from holdfast.kernel.late import Line as Line  # noqa: PLC0414
+from holdfast.kernel.late import late, late_driver
 from holdfast.kernel.life import KINDS, LETS_GO, Draft, Stamp, apply, propose
 from holdfast.kernel.limits import holds_place
 from holdfast.kernel.model import Approval, Decision, Effect, Lease, Record, Run, State
-
-NOT_OUTSIDE = frozenset({State.FAILED, State.ABANDONED, State.REFUSED})
-"""States under which nothing of this effect should be found outside: a late yes opens a drift."""
 
 NOT_YET = frozenset({State.PROPOSED, State.WAITING})
 """States from which an admission enters the window of a scope; a lease that ran out, or a resend, enters none."""
@@ -36,25 +35,8 @@ NOT_YET = frozenset({State.PROPOSED, State.WAITING})
 CAME_OUT = frozenset({"committed", "failed", "verified", "unconfirmed"})
 """Kinds of entry that say how an effect came out; after the deadline each says by how much it was late."""
 
-STORE_RUN_ID = "ru_store"
-"""The run whose entries account for what is the store's own."""
-
 AMENDABLE = frozenset({"deadline_ms", "policy", "priority", "assumes"})
 """What of a run may be changed after it was begun, each time with an entry that says who and why."""
-
-
-class Line(NamedTuple):
-    """One entry as the plan leaves it; the store adds sequence, salt, commitment and hash."""
-
-    run: str
-    effect: str
-    kind: str
-    before: str
-    after: str
-    at_ms: int
-    by: str
-    token: int
-    body: dict[str, Any]
 
 
 class Tables(guards.Rows, Protocol):
@@ -125,7 +107,9 @@ def plan(change: Change, rows: Tables, now_ms: int) -> Verdict:
     no = guards.judge(change.guard, rows, now_ms) or closed(change.run, change.drafts, rows)
     if no is not None:
         if no.part in ("token", "state") and change.reply is not None and no.effect is not None:
-            return replace(no, effect=_late(change, no.effect, rows, now_ms))
+            return replace(no, effect=late(change, no.effect, rows, now_ms))
+        if no.part == "driver":
+            late_driver(change, no, rows, now_ms)
         return no
     if change.opens is not None:
         if rows.run(change.opens.id) is not None:
@@ -190,11 +174,11 @@ def _sets(change: Change, facts: tuple[Fact, ...]) -> dict[str, Any]:
 def _documents(change: Change, rows: Tables, now_ms: int) -> None:
     """Replace documents, and name the digest of each in an entry of the run that accounts for it."""
     digests: dict[str, dict[str, str]] = {}
-    for document in change.documents:
+    for given in change.documents:
+        document = given.stamped(now_ms, rows.mint)
         rows.put_document(document)
         if document.logged:
-            named = digests.setdefault(document.run or STORE_RUN_ID, {})
-            named[key_of(document)] = hashlib.sha256(encode(document)).hexdigest()
+            digests.setdefault(document.run or STORE_RUN_ID, {})[key_of(document)] = digest_of(document)
     for run, named in digests.items():
         rows.append(Line(run, "", "document", "", "", now_ms, _author(change), 0, {"documents": named}))
 
@@ -375,26 +359,3 @@ def _decide(draft: Draft, after: Effect, rows: Tables, now_ms: int) -> None:
     met = decision.yes and enough(decided, counted(decided, rows, now_ms))
     state = "granted" if met else "open" if decision.yes else "refused"
     rows.put_approval(replace(decided, state=state))
-
-
-def _late(change: Change, current: Effect, rows: Tables, now_ms: int) -> Effect:
-    """Keep what a stale owner brought: both tokens and its reply. A late yes is evidence; a late no never is."""
-    reply = change.reply or {}
-    body: dict[str, Any] = {"offered": change.guard.token, "current": current.token, "reply": reply}
-    if reply.get("kind") == "ack" and current.state in (State.UNKNOWN, State.DISPATCHED, State.PENDING):
-        body |= {"late_seen": True, "late_value": reply.get("value"), "due_ms": now_ms}
-    draft = Draft(effect=current.id, kind="late", by=change.drafts[0].by if change.drafts else "", body=body)
-    if current.archived:  # its run takes nothing more; the store's own run keeps what came
-        told = body | {"effect": current.id, "run": current.run}
-        rows.append(Line(STORE_RUN_ID, "", "late", "", "", now_ms, draft.by, 0, told))
-        return current
-    after = apply(current, draft, Stamp(now_ms))
-    if after is None:
-        raise IllegalTransition(effect=current.id, from_state=current.state.value, to_state="late")
-    rows.put_effect(after, current)
-    rows.append(Line(current.run, current.id, "late", "", "", now_ms, draft.by, change.guard.token or 0, body))
-    if reply.get("kind") == "ack" and current.state in NOT_OUTSIDE:
-        said = "a late reply says it happened"
-        why = {"effect": current.id, "class": "outside, though recorded as absent", "why": said}
-        rows.append(Line(current.run, "", "drift", "", "", now_ms, draft.by, 0, why))  # the run's: it is no move
-    return after

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from holdfast.kernel.amounts import room, unreserve
 from holdfast.kernel.authority import No, counted, enough, no_room, not_granted, not_to_rely_on
-from holdfast.kernel.documents import AnyDocument, Limit
+from holdfast.kernel.documents import AnyDocument, Limit, Worker, digest_of
 from holdfast.kernel.model import Approval, Effect, Lease, Record, Run, State
 
 KEPT = "policy-kept:"
@@ -89,6 +89,9 @@ class Guard(Record, frozen=True, kw_only=True):
     run_open: str = ""  # this run is open
     run_state: str = "open"  # or in this state, for what ends or reopens one that was stopped
     absent: tuple[str, ...] = ()  # effects that must not exist yet
+    as_read: tuple[tuple[str, str, str], ...] = ()  # (kind, id, digest): documents as they were read; "": not there
+    driver: tuple[str, int, str] = ("", 0, "")  # (run, token, worker): it drives the run still, and its lease lasts
+    gone: tuple[str, ...] = ()  # workers that left, or whose lease is over
 
 
 class Rejected(Record, frozen=True, kw_only=True):
@@ -102,6 +105,8 @@ class Rejected(Record, frozen=True, kw_only=True):
 
 def judge(guard: Guard, rows: Rows, now_ms: int) -> Rejected | None:
     """The first part of the guard that does not hold now, or None. Pure over the rows given."""
+    if guard.driver[0] and (stale := _driver(guard.driver, rows, now_ms)) is not None:
+        return stale
     view = rows.effect(guard.effect) if guard.effect else None
     for effect in guard.absent:
         if (other := rows.effect(effect)) is not None:
@@ -109,9 +114,44 @@ def judge(guard: Guard, rows: Rows, now_ms: int) -> Rejected | None:
     if guard.effect and view is None:
         return Rejected(part="missing", why=f"{guard.effect} is not recorded")
     no = _ownership(guard, view, now_ms) if view is not None else None
+    if no is None and (guard.as_read or guard.gone):
+        no = _documents(guard, rows, now_ms)
     if no is None:
         no = _world(guard, view, rows, now_ms)
     return no
+
+
+def _driver(driver: tuple[str, int, str], rows: Rows, now_ms: int) -> Rejected | None:
+    """Whether a run is still driven under this token, by a worker whose lease has not run out."""
+    run, token, worker = driver
+    job: Any = rows.document("job", run)
+    if job is None or job.token != token or job.state != "claimed":
+        who = f"{job.holder} under {job.token}" if job is not None and job.state == "claimed" else "nobody"
+        return Rejected(part="driver", why=f"token {token} for run {run} is stale; {who} drives it now")
+    if over := _over(rows, worker, now_ms):
+        return Rejected(part="driver", why=f"the lease of {worker}, which drives run {run}, ran out {over}")
+    return None
+
+
+def _over(rows: Rows, worker: str, now_ms: int) -> str:
+    """That a worker is not there any more, in words; empty: it is."""
+    known = rows.document("worker", worker)
+    if not isinstance(known, Worker):
+        return "before it was recorded"
+    return f"{now_ms - known.until_ms} ms ago" if known.state == "left" or now_ms > known.until_ms else ""
+
+
+def _documents(guard: Guard, rows: Rows, now_ms: int) -> Rejected | None:
+    """Documents are as they were read, and who has to be gone is."""
+    for kind, key, digest in guard.as_read:
+        there = rows.document(kind, key)
+        if (digest_of(there) if there is not None else "") != digest:
+            return Rejected(part="document", why=f"{kind}:{key} moved since it was read")
+    for worker in guard.gone:
+        known = rows.document("worker", worker)
+        if isinstance(known, Worker) and not _over(rows, worker, now_ms):
+            return Rejected(part="held", why=f"{worker} is there", until_ms=known.until_ms)
+    return None
 
 
 def _ownership(guard: Guard, view: Effect, now_ms: int) -> Rejected | None:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from holdfast.kernel.canon import commitment, encode, leaf_hash
 from holdfast.kernel.commit import Change, Line, Verdict, needs_a_sound_clock
-from holdfast.kernel.documents import AnyDocument
+from holdfast.kernel.documents import AnyDocument, Place
 from holdfast.kernel.documents import encode as encode_document
 from holdfast.kernel.due import is_open
 from holdfast.kernel.guard import Fact
@@ -29,6 +29,7 @@ from holdfast.store.source import SqliteSource
 from holdfast.store.unit import Source, Unit
 
 STANDINGS_KEPT = 1_024
+NOWHERE = Place("")
 
 
 class Ledger(Unit):
@@ -322,7 +323,8 @@ class Batch:
         for at in unit.dirty_documents:
             document = unit.document(*at)
             assert document is not None, "a document is never taken away"
-            db.execute(rows.PUT_DOCUMENT, (*at, document.run, encode_document(document)))
+            place = document.place or NOWHERE
+            db.execute(rows.PUT_DOCUMENT, (*at, document.run, encode_document(document), *place))
 
     # -- ending --
 

@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from holdfast.kernel.documents import Meter, decode
+from holdfast.kernel.documents import Meter, Place, Worker, decode
 from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.guard import Fact
 from holdfast.store import rows
@@ -20,6 +20,12 @@ from holdfast.store.derived import Derived, Named
 from holdfast.store.reading import Reading
 
 NOWHERE = Named("", rows.STORE_RUN, 0)
+
+
+UNLOGGED = frozenset({Meter.__struct_config__.tag, Worker.__struct_config__.tag})
+"""Kinds that no entry names: a meter is reckoned from effects, and of a worker nothing is proved."""
+
+NOWHERE_DUE = Place("")
 
 
 def broken(run: str, seq: int, field: str, expected: str, found: str) -> None:
@@ -42,17 +48,19 @@ def compare(db: apsw.Connection, reading: Reading, derived: Derived) -> None:
 def _documents(db: apsw.Connection, derived: Derived) -> None:
     """Each document is the last one that an entry named; what an entry named is there."""
     missing, meters = dict(derived.documents), dict(derived.meters)
-    for kind, key, run, view in db.execute(rows.EVERY_DOCUMENT):
+    for kind, key, run, view, *place in db.execute(rows.EVERY_DOCUMENT):
         name = f"{kind}:{key}"
         said = missing.pop(name, NOWHERE)
         digest = hashlib.sha256(view).hexdigest()
-        if kind != Meter.__struct_config__.tag and digest != said.digest and not (derived.silent and not said.digest):
+        if kind not in UNLOGGED and digest != said.digest and not (derived.silent and not said.digest):
             broken(said.run, said.seq, name, said.digest or "no document", digest)
         try:
             document = decode(view)
         except msgspec.DecodeError:
             broken(said.run, said.seq, name, "a document", "bytes that are none")
             continue
+        if tuple(place) != (document.place or NOWHERE_DUE):
+            broken(said.run, said.seq, f"{name}.place", str(document.place), str(tuple(place)))
         if (document.kind, document.id, document.run) != (kind, key, run):
             broken(
                 said.run, said.seq, f"{name}.columns", f"{document.kind}:{document.id} {document.run}", f"{name} {run}"

@@ -261,6 +261,20 @@ class MemoryFace:
         found = (d for d in self.books.documents.values() if d.kind == kind and (not run or d.run == run))
         return sorted(found, key=lambda document: document.id)[:limit]
 
+    def documents_due(self, kind: str, lane: str, until_ms: int, limit: int = 100) -> list[AnyDocument]:
+        """Documents in a lane that are due by then: the highest rank first, then the earliest due."""
+        kept = ((d, d.place) for d in self.books.documents.values() if d.kind == kind)
+        due = [(-at.rank, at.due_ms, d.id, d) for d, at in kept if at and at.lane == lane and at.due_ms <= until_ms]
+        return [found[3] for found in sorted(due, key=lambda found: found[:3])[:limit]]
+
+    def lanes(self, kind: str) -> dict[str, tuple[int, int]]:
+        """The lanes of a kind that anything stands in: how many, and the earliest due (ms)."""
+        there: dict[str, list[int]] = {}
+        for document in self.books.documents.values():
+            if document.kind == kind and (place := document.place) is not None:
+                there.setdefault(place.lane, []).append(place.due_ms)
+        return {lane: (len(due), min(due)) for lane, due in sorted(there.items())}
+
     def effects(self, *, run: str | None = None) -> list[Effect]:
         """Effects in the order of their recording."""
         return [e for e in self.books.effects.values() if run is None or e.run == run]

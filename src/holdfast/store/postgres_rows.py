@@ -121,8 +121,17 @@ class Wanted:
             self._under(change.opens.grants, change.opens.meters)
         if change.ends is not None:
             self.ending.add(change.run)
+        for kind, key, _ in change.guard.as_read:
+            self.documents.setdefault((kind, key), False)
+        for worker in change.guard.gone:
+            self.documents.setdefault(("worker", worker), False)
+        if change.guard.driver[0]:
+            self.documents.setdefault(("job", change.guard.driver[0]), False)
+            self.documents.setdefault(("worker", change.guard.driver[2]), False)
+            self.runs.add(change.guard.driver[0])
         for document in change.documents:
             self.documents[document.kind, document.id] = True
+            self.tokens += document.mints
             if document.logged:
                 self.runs.add(document.run or STORE_RUN)
 

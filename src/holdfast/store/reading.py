@@ -175,6 +175,14 @@ class Reading:
             found = self._db.execute(rows.DOCUMENTS, (kind, limit))
         return [decode(view) for (view,) in found]
 
+    def documents_due(self, kind: str, lane: str, until_ms: int, limit: int = 100) -> list[AnyDocument]:
+        """Documents in a lane that are due by then: the highest rank first, then the earliest due."""
+        return [decode(view) for (view,) in self._db.execute(rows.DOCUMENTS_DUE, (kind, lane, until_ms, limit))]
+
+    def lanes(self, kind: str) -> dict[str, tuple[int, int]]:
+        """The lanes of a kind that anything stands in: how many, and the earliest due (ms)."""
+        return {lane: (count, due_ms) for lane, count, due_ms in self._db.execute(rows.LANES, (kind,))}
+
     def ids(self, prefix: str, kind: str | None = None, limit: int = 50) -> list[str]:
         """Full ids that begin so; ``kind``: run, effect or approval."""
         found: list[Any] = self._db.execute(rows.IDS_LIKE, (prefix, prefix + "\U0010ffff", limit)).fetchall()

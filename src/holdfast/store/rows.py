@@ -77,9 +77,15 @@ PUT_FACT = (
 DOCUMENT = "SELECT view FROM document WHERE kind = ? AND id = ?"
 DOCUMENTS = "SELECT view FROM document WHERE kind = ? ORDER BY id LIMIT ?"
 DOCUMENTS_OF_RUN = "SELECT view FROM document WHERE run = ? AND run <> '' AND kind = ? ORDER BY id LIMIT ?"
+DOCUMENTS_DUE = (
+    "SELECT view FROM document WHERE kind = ? AND lane = ? AND lane <> '' AND due_ms <= ?"
+    " ORDER BY rank DESC, due_ms, id LIMIT ?"
+)
+LANES = "SELECT lane, count(*), min(due_ms) FROM document WHERE kind = ? AND lane <> '' GROUP BY lane ORDER BY lane"
 PUT_DOCUMENT = (
-    "INSERT INTO document (kind, id, run, view) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (kind, id) DO UPDATE SET view = excluded.view"
+    "INSERT INTO document (kind, id, run, view, lane, rank, due_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (kind, id) DO UPDATE SET view = excluded.view, lane = excluded.lane, rank = excluded.rank,"
+    " due_ms = excluded.due_ms"
 )
 
 LAST_POS = "SELECT coalesce(max(pos), 0) FROM entry"
@@ -126,7 +132,7 @@ RUNS_OF_INTENT = "SELECT view FROM run WHERE intent = ? AND n > 1 ORDER BY n LIM
 EVERY_RUN = "SELECT id, seq, head, view, state, intent FROM run ORDER BY n"
 EVERY_APPROVAL = "SELECT id, effect, state, view FROM approval ORDER BY id"
 EVERY_LEASE = "SELECT resource, effect, holder, token, until_ms FROM lease ORDER BY resource"
-EVERY_DOCUMENT = "SELECT kind, id, run, view FROM document ORDER BY kind, id"
+EVERY_DOCUMENT = "SELECT kind, id, run, view, lane, rank, due_ms FROM document ORDER BY kind, id"
 EFFECTS = _VIEW + " ORDER BY n DESC LIMIT ?"
 EFFECTS_IN_STATE = _VIEW + " WHERE state = ? ORDER BY n DESC LIMIT ?"
 EFFECTS_OF_RUN = _VIEW + " WHERE run = (SELECT run.n FROM run WHERE run.id = ?) ORDER BY n LIMIT ?"

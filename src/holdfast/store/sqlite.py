@@ -20,7 +20,7 @@ from holdfast.kernel.documents import EVERY, AnyDocument, Item
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import AmbiguousId, BadValue, StoreReadOnly, UnknownId
 from holdfast.kernel.guard import Fact
-from holdfast.kernel.model import Approval, Effect, Lease, Run, State
+from holdfast.kernel.model import Approval, Effect, Run, State
 from holdfast.kernel.ports import Seen
 from holdfast.store import rows
 from holdfast.store.audit import Audited, audit
@@ -29,11 +29,11 @@ from holdfast.store.clock import StoreClock
 from holdfast.store.evidence import Entry
 from holdfast.store.faults import speaks, translate
 from holdfast.store.heads import HeadFile
+from holdfast.store.overlay import Overlay
 from holdfast.store.pushes import Pushes
 from holdfast.store.reading import Reading
 from holdfast.store.seals import Good
 from holdfast.store.seen import look
-from holdfast.store.source import SqliteSource
 from holdfast.store.spread import Tick
 from holdfast.store.tally import Tally
 from holdfast.store.together import Also, May
@@ -176,6 +176,14 @@ class SqliteStore:
             moved = (self._held.held_document(*at) for at in self._held.dirty_documents if at[0] == kind)
             kept |= {d.id: d for d in moved if d is not None and (not run or d.run == run)}
         return [kept[name] for name in sorted(kept)][:limit]
+
+    def documents_due(self, kind: str, lane: str, until_ms: int, limit: int = 100) -> list[AnyDocument]:
+        """Documents on disk in a lane that are due by then: the highest rank first, then the earliest due."""
+        return self.reading.documents_due(kind, lane, until_ms, limit)
+
+    def lanes(self, kind: str) -> dict[str, tuple[int, int]]:
+        """The lanes of a kind on disk that anything stands in: how many, and the earliest due (ms)."""
+        return self.reading.lanes(kind)
 
     def effects(
         self,
@@ -361,40 +369,3 @@ def _named(what: str, by: str, reason: str) -> None:
     for name, value in (("by", by), ("reason", reason)):
         if not value.strip():
             raise BadValue(path=name, why=f"{what} needs a name and a reason", value_type="str")
-
-
-class Overlay:
-    """What a batch in flight holds, and below it what is on disk (guard.Rows)."""
-
-    def __init__(self, unit: Ledger, source: SqliteSource) -> None:
-        """Over a batch that is being committed by a thread and so can no longer be asked to read."""
-        self._unit = unit
-        self._source = source
-
-    def effect(self, effect: str) -> Effect | None:
-        """The effect."""
-        return self._unit.held_effect(effect) or self._source.load_effect(effect)
-
-    def run(self, run: str) -> Run | None:
-        """The run."""
-        return self._unit.held_run(run) or self._source.load_run(run)
-
-    def lease(self, resource: str) -> Lease | None:
-        """The lease on a resource."""
-        return self._source.load_lease(resource)
-
-    def approval(self, approval: str) -> Approval | None:
-        """The approval."""
-        return self._unit.held_approval(approval) or self._source.load_approval(approval)
-
-    def fact(self, scope: str) -> Fact | None:
-        """The store-wide fact."""
-        return self._unit.held_fact(scope) or self._source.load_fact(scope)
-
-    def document(self, kind: str, key: str) -> AnyDocument | None:
-        """The document."""
-        return self._unit.held_document(kind, key) or self._source.load_document(kind, key)
-
-    def restored(self) -> bool:
-        """Whether the store is restored."""
-        return self._source.load_restored()

@@ -155,7 +155,7 @@ class Survey:
         for id_, _, _, view in self._db.execute(rows.EVERY_APPROVAL):
             if self._row(view, f"request {id_}", bodies.rewritten) is not None:
                 self._taint(rows.decode_approval(view).run)
-        for kind, id_, run, view in self._db.execute(rows.EVERY_DOCUMENT):
+        for kind, id_, run, view, *_ in self._db.execute(rows.EVERY_DOCUMENT):
             after = self._row(view, f"{kind} {id_}", partial(bodies.document, of=kind))
             if after is not None:
                 self._taint(run)

@@ -1,0 +1,123 @@
+"""Documents about work that waits for a worker: the queued run, who works, and what is begun by the calendar.
+
+Pure data. A job is nothing but the reference to its run, and who may drive that run now: the intent is read again from
+the run before anything is done. Promises that a claim carries a fencing token of the store's own rising sequence.
+
+Does not say that a worker is alive: its row says until when it must have said so again, by the store's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Self
+
+from msgspec.structs import replace
+
+from holdfast.kernel.documents.document import MINT, Document, Place
+
+WAITING_STATES = frozenset({"queued", "claimed"})
+"""States of a job from which it goes on; done, dead and dropped are ends (a dead one until somebody resolves it)."""
+
+
+class Job(Document, frozen=True, kw_only=True, tag="job"):
+    """A run that waits for a worker or is driven by one. ``id`` and ``run`` are the run's id.
+
+    ``state`` is queued, claimed, done, dead (it needs its ``owner``) or dropped. ``holder`` is the id of the worker
+    that drives it under ``token``: what others commit for this run under a lower one is refused. ``tries`` counts
+    claims that ended without an end of the run, at most ``most_tries``; ``why`` says what the last one ran into.
+    """
+
+    state: str = "queued"
+    work: str = ""
+    priority: int = 0
+    not_before_ms: int = 0
+    holder: str = ""
+    token: int = 0
+    claimed_ms: int = 0
+    tries: int = 0
+    most_tries: int = 5
+    why: str = ""
+    owner: str = ""
+    since_ms: int = 0
+    planner: str = ""
+    needs: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def place(self) -> Place | None:
+        """Queued: in the lane of its class, by its time. Claimed: in the lane of who holds it. Dead: among the dead."""
+        lanes = {"queued": f"queued:{self.work}", "claimed": f"held:{self.holder}", "dead": "dead"}
+        lane = lanes.get(self.state)
+        if lane is None:
+            return None
+        due_ms = {"queued": self.not_before_ms, "claimed": self.claimed_ms}.get(self.state, self.since_ms)
+        return Place(lane, self.priority, due_ms)
+
+    @property
+    def mints(self) -> bool:
+        """A claim draws a token."""
+        return self.token == MINT
+
+    def stamped(self, now_ms: int, mint: Callable[[], int]) -> Self:
+        """With its token, and the instant of the claim, where it is one."""
+        return replace(self, token=mint(), claimed_ms=now_ms) if self.mints else self
+
+
+class Worker(Document, frozen=True, kw_only=True, tag="worker"):
+    """A process that drives runs: where it is, what it can do, and until when it counts as there.
+
+    ``until_ms`` is renewed by each heartbeat, ``lease_ms`` after the store's time of it: past that, what it holds may
+    be taken over. ``versions`` are the contract versions it has by tool, and ``policy`` the digest of its rules.
+    """
+
+    process: str = ""
+    started_ms: int = 0
+    lease_ms: int = 30_000
+    seen_ms: int = 0
+    until_ms: int = 0
+    state: str = "working"  # working, draining, left
+    works: tuple[str, ...] = ()
+    planners: tuple[str, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    policy: str = ""
+    release: str = ""
+    environment: str = ""
+    lacks: tuple[str, ...] = ()
+
+    logged: ClassVar[bool] = False
+
+    @property
+    def place(self) -> Place | None:
+        """By the end of its lease, while it has not left."""
+        return Place("there", 0, self.until_ms) if self.state != "left" else None
+
+    def stamped(self, now_ms: int, mint: Callable[[], int]) -> Self:  # noqa: ARG002  # it draws no token
+        """Seen now, and until its lease is over."""
+        if self.state == "left":
+            return replace(self, seen_ms=now_ms, until_ms=now_ms)
+        return replace(self, seen_ms=now_ms, until_ms=now_ms + self.lease_ms)
+
+
+class Schedule(Document, frozen=True, kw_only=True, tag="schedule"):
+    """An intent that is submitted for each slot of a calendar (cron), in a time zone; ``next_ms`` is the next slot.
+
+    The purpose of each run names its slot, so that no slot is run twice whoever submits it. ``template`` is the intent
+    as plain data.
+    """
+
+    cron: str
+    zone: str = "UTC"
+    template: dict[str, object] = {}
+    next_ms: int = 0
+    last_ms: int = 0
+    state: str = "on"  # on, paused, ended
+    misses: str = "last"  # which slots that nobody was there for are made up for: last, all, none
+    priority: int = 0
+    work: str = ""
+    owner: str = ""
+    by: str = ""
+    reason: str = ""
+
+    @property
+    def place(self) -> Place | None:
+        """By its next slot, while it is on."""
+        return Place("on", self.priority, self.next_ms) if self.state == "on" else None

@@ -1,0 +1,7 @@
+-- Where a document stands among those that somebody looks for by time: a lane, the highest rank first, then the earliest
+-- due. Empty lane: nobody looks for it so. What the columns say is in the document too, whose digest the entries name.
+
+ALTER TABLE document ADD COLUMN lane TEXT NOT NULL DEFAULT '';
+ALTER TABLE document ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE document ADD COLUMN due_ms INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX document_due ON document (kind, lane, rank DESC, due_ms) WHERE lane <> '';
