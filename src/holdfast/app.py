@@ -40,8 +40,7 @@ from holdfast.runtime.room import Room, kept_limits
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.sealer import Evidence, Sealer
 from holdfast.runtime.submit import Submitted, submit
-from holdfast.store import SqliteStore as Store
-from holdfast.store import open_store
+from holdfast.store import Store, open_store
 from holdfast.tools.body import Bodies
 from holdfast.tools.code import code_of
 from holdfast.tools.define import Tool

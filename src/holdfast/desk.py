@@ -29,7 +29,7 @@ from holdfast.runtime.resume import revalidated
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.stops import InTheWay, in_the_way
 from holdfast.runtime.view import Noted
-from holdfast.store import SqliteStore as Store
+from holdfast.store import Store
 from holdfast.tools.call import Call
 from holdfast.tools.look import Looks
 from holdfast.tools.registry import Registry

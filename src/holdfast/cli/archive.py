@@ -13,7 +13,7 @@ from holdfast.report.page import Page
 
 if TYPE_CHECKING:
     from holdfast.kernel.checkpoint import VerifierKey
-    from holdfast.store import SqliteStore
+    from holdfast.store import Store
 
 
 def archive(
@@ -87,7 +87,7 @@ def checked(path: str, keys: list[VerifierKey]) -> Page:
         return broken_page(f"archive {path}", **broken.values)
 
 
-def compared(store: SqliteStore, path: Path, keys: list[VerifierKey]) -> dict[str, Any]:
+def compared(store: Store, path: Path, keys: list[VerifierKey]) -> dict[str, Any]:
     """Check the archives of a store that are at a path; what was checked, and which were not there."""
     from holdfast.adapters import archive as archives
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from holdfast.gate.signing import Signer
     from holdfast.kernel.checkpoint import Checkpoint
     from holdfast.runtime.record import Record
-    from holdfast.store import SqliteStore
+    from holdfast.store import Store
 
 LOOKS = 5
 """How often a run that goes on meanwhile is read again."""
@@ -80,7 +80,7 @@ def bundle(
 
 
 def _written(
-    store: SqliteStore, record: Record, output: Path, since: Checkpoint | None, signer: Signer | None, why: str
+    store: Store, record: Record, output: Path, since: Checkpoint | None, signer: Signer | None, why: str
 ) -> Page:
     from holdfast.report.bundle import packed_page
     from holdfast.report.explain import explain_page
@@ -102,7 +102,7 @@ def _written(
     return packed_page(record, str(output), len(data), covered=covered, signed=signer is not None, why=why)
 
 
-def _record(store: SqliteStore, run: str, archive: Path | None) -> Record:
+def _record(store: Store, run: str, archive: Path | None) -> Record:
     """The record of a run, also while it goes on, or from the archive that it lies in."""
     from holdfast.runtime.record import record_of
 

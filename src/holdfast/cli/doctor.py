@@ -20,7 +20,7 @@ from holdfast.report.page import Page
 if TYPE_CHECKING:
     from holdfast.kernel.model import Contract
     from holdfast.report.doctor import Finding
-    from holdfast.store import SqliteStore
+    from holdfast.store import Store
 
 
 def doctor(*, shared: Shared = NO_OPTIONS) -> Page:
@@ -134,7 +134,7 @@ def of_store(
     high_ms: int | None = None
     try:
         with translated(str(path)):
-            store: SqliteStore = open_store(path, wall=wall, boot=boot, read_only=True)
+            store: Store = open_store(path, wall=wall, boot=boot, read_only=True)
             try:
                 high_ms = store.reading.source.meta[4]
                 for look in (record.standing, record.newest, record.open_effects, decisions.decisions):

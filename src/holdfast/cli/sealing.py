@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from holdfast.gate.signing import Signer
     from holdfast.kernel.checkpoint import Checkpoint
     from holdfast.runtime.sealer import Evidence, Sealing
-    from holdfast.store import SqliteStore
+    from holdfast.store import Store
 
 key = App(name="key", help="The key that signs checkpoints: show it, let another follow.", help_format="plaintext")
 witness = App(name="witness", help="Witnesses: who has which checkpoint.", help_format="plaintext")
@@ -28,7 +28,7 @@ Key = Annotated[Path | None, Parameter(name="--key")]
 
 
 @contextmanager
-def sealing(shared: Shared, key_file: Path | None = None) -> Iterator[tuple[SqliteStore, Sealing]]:
+def sealing(shared: Shared, key_file: Path | None = None) -> Iterator[tuple[Store, Sealing]]:
     """The store and its sealer, in this thread. Raises Misused where nobody said which key signs."""
     from holdfast.runtime.peers import my_name
     from holdfast.runtime.sealer import Sealing as Begun
@@ -130,7 +130,7 @@ def checkpoint(
         return notes_page([(one, one.note + pushes.lines(one.size)) for one in shown])
 
 
-def _note_in(store: SqliteStore, file: Path) -> Checkpoint:
+def _note_in(store: Store, file: Path) -> Checkpoint:
     """The checkpoint in a file, or the last of several; of this log. Raises BadCheckpoint, Misused."""
     from holdfast.gate.logkey import every, origin, verifier
     from holdfast.gate.notes import signed_by
@@ -233,7 +233,7 @@ def rotate(
         return rotated_page(followed, str(file or ""), str(kept or ""), by_command=signer or "")
 
 
-def _registered(store: SqliteStore) -> str:
+def _registered(store: Store) -> str:
     from holdfast.gate.logkey import current
 
     known = current(store)

@@ -17,7 +17,7 @@ from holdfast.kernel.errors import BadConfig, UnknownId
 if TYPE_CHECKING:
     from holdfast.app import App
     from holdfast.kernel.model import Contract, Effect
-    from holdfast.store import SqliteStore
+    from holdfast.store import Store
 
 
 @Parameter(name="*")
@@ -48,7 +48,7 @@ Reason = Annotated[str, Parameter(name="--reason")]
 
 
 @contextmanager
-def reading(shared: Shared) -> Iterator[SqliteStore]:
+def reading(shared: Shared) -> Iterator[Store]:
     """The store, only to read: no lock, no mark on the file, no tool code."""
     settings = shared.settings()
     _needed(settings)
@@ -63,7 +63,7 @@ def reading(shared: Shared) -> Iterator[SqliteStore]:
 
 
 @contextmanager
-def deciding(shared: Shared) -> Iterator[SqliteStore]:
+def deciding(shared: Shared) -> Iterator[Store]:
     """The store, to record what a person decided; no tool code."""
     settings = shared.settings()
     _needed(settings)
@@ -136,7 +136,7 @@ def contracts_of(shared: Shared) -> Mapping[str, Contract]:
     return Registry(load_tools(settings)).contracts if settings.tools else {}
 
 
-def _same_rules(app: App, store: SqliteStore, settings: Settings, view: Effect) -> None:
+def _same_rules(app: App, store: Store, settings: Settings, view: Effect) -> None:
     """A person's command works under the rules that are in force; it never changes them by the way."""
     if view.environment != settings.environment:
         why = f"the effect belongs to the environment {view.environment}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from holdfast.harness.prove import Proof
     from holdfast.kernel.model import Contract
     from holdfast.report.review import Reviewed
-    from holdfast.store import SqliteStore
+    from holdfast.store import Store
     from holdfast.tools.registry import Registry
 
 app = App(name="tool", help="Tools: what each declares, and what of it is proved.", help_format="plaintext")
@@ -150,7 +150,7 @@ def review(
         return review_page(_reviewed(store, named, tool))
 
 
-def _reviewed(store: SqliteStore, named: Mapping[str, Contract], tool: str) -> list[Reviewed]:
+def _reviewed(store: Store, named: Mapping[str, Contract], tool: str) -> list[Reviewed]:
     """Every tool that is asked about: those that are named here, and what else was offered or is in force."""
     from holdfast.kernel import canon
     from holdfast.report import review as pages
@@ -184,7 +184,7 @@ def _reviewed(store: SqliteStore, named: Mapping[str, Contract], tool: str) -> l
 
 
 def _said_by(
-    store: SqliteStore, settings: Settings, who: str, key: str | None, subject: str, reason: str, act: str = "review"
+    store: Store, settings: Settings, who: str, key: str | None, subject: str, reason: str, act: str = "review"
 ) -> dict[str, str]:
     """Who says so: a signature where the store has approvers, else the operating-system user."""
     from holdfast.gate.signing import Key

@@ -24,7 +24,7 @@ MOST_CHARS = 200
 
 
 class Books(Protocol):
-    """What this needs of a store; :class:`holdfast.store.SqliteStore` is one."""
+    """What this needs of a store; :class:`holdfast.store.Store` is one."""
 
     def run(self, run: str) -> Run | None:
         """One run by its full id."""

@@ -19,8 +19,8 @@ from holdfast.kernel.model import Effect
 from holdfast.kernel.standin import StandIns, holds_stand_in, is_stand_in, why_not
 from holdfast.runtime.grants import named
 from holdfast.runtime.people import signed_act
+from holdfast.store import Store
 from holdfast.store.redacted import Erased, Taken, erase, look, redact
-from holdfast.store.sqlite import SqliteStore
 from holdfast.store.survey import Asked
 
 NOT_DONE = Erased(whole=False, why="nothing was changed: this was a dry run", left=0)
@@ -47,7 +47,7 @@ class Redacted(NamedTuple):
 
 
 def take_out(
-    store: SqliteStore,
+    store: Store,
     wanted: Wanted,
     *,
     who: str = "",
@@ -85,7 +85,7 @@ def take_out(
     return Redacted(wanted.of, (*stand.names, *before), (*taken.known, *before), taken, left, dry)
 
 
-def _values(store: SqliteStore, wanted: Wanted) -> tuple[tuple[str, ...], list[object], tuple[str, ...]]:
+def _values(store: Store, wanted: Wanted) -> tuple[tuple[str, ...], list[object], tuple[str, ...]]:
     """The runs named, the values to go, and the stand-ins that are in place of some of them already."""
     views = _effects(store, wanted.of)
     values: list[object] = []
@@ -111,7 +111,7 @@ def _values(store: SqliteStore, wanted: Wanted) -> tuple[tuple[str, ...], list[o
     return runs, values, tuple(dict.fromkeys(before))
 
 
-def _effects(store: SqliteStore, of: str) -> list[Effect]:
+def _effects(store: Store, of: str) -> list[Effect]:
     if of.startswith("ru_"):
         return store.effects(run=of)
     view = store.read_now(of).effect

@@ -18,7 +18,7 @@ from holdfast.kernel.canon import decode
 from holdfast.kernel.commit import STORE_RUN_ID
 from holdfast.kernel.model import State
 from holdfast.runtime.trial import IN_FORCE, PROVED, Candidate, Tried, counted
-from holdfast.store import SqliteStore, open_store
+from holdfast.store import Store, open_store
 
 PARTS_PER_JOB = 8
 ARCHIVED = "its entries are in an archive"
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
     keep: int
 
 
-def candidate_of(store: SqliteStore, sources: dict[str, bytes]) -> Candidate:
+def candidate_of(store: Store, sources: dict[str, bytes]) -> Candidate:
     """A policy to be tried against what this store keeps. Raises BadPolicy where it does not fit the contracts."""
     in_force = {
         fact.scope.removeprefix(IN_FORCE): fact.value for fact in store.facts() if fact.scope.startswith(IN_FORCE)
@@ -41,7 +41,7 @@ def candidate_of(store: SqliteStore, sources: dict[str, bytes]) -> Candidate:
     return Candidate(sources, store.document, in_force, _proofs(store))
 
 
-def _proofs(store: SqliteStore) -> Iterator[tuple[int, str, str]]:
+def _proofs(store: Store) -> Iterator[tuple[int, str, str]]:
     """When which version of which tool was proved, in the order in which the store's own run says so."""
     for entry in store.entries(STORE_RUN_ID):
         if entry.body is None or b'"proved:' not in entry.body:
@@ -68,7 +68,7 @@ def part(asked: Asked, first: int, last: int) -> Tried:
         store.close_now()
 
 
-def _decided(store: SqliteStore, run: str, since_ms: int) -> int:
+def _decided(store: Store, run: str, since_ms: int) -> int:
     """How many effects of a run in an archive were decided on, as the rows that stayed behind tell."""
     left = (State.PROPOSED, State.SUPERSEDED)
     return sum(view.state not in left and view.moved_ms >= since_ms for view in store.effects(run))

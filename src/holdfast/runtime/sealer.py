@@ -32,7 +32,7 @@ from holdfast.kernel.errors import BadConfig, BadValue, HoldfastError, NotSealed
 from holdfast.runtime.peers import Peers
 from holdfast.runtime.witness.places import Witness, witness_of
 from holdfast.runtime.witness.pushing import Pusher
-from holdfast.store import SqliteStore, open_store
+from holdfast.store import Store, open_store
 from holdfast.store.faults import translate
 from holdfast.store.pushes import Pushed, Pushes
 from holdfast.store.tree import Sealed, Tree, connected
@@ -110,7 +110,7 @@ class Pace(NamedTuple):
 class Sealing:
     """Seals one open store and tells its witnesses; for the thread that opened it."""
 
-    def __init__(self, store: SqliteStore, how: Evidence, me: str, pace: Pace = Pace()) -> None:  # noqa: B008  # frozen
+    def __init__(self, store: Store, how: Evidence, me: str, pace: Pace = Pace()) -> None:  # noqa: B008  # frozen
         """Over a store that is open to write; a connection of its own is opened beside it."""
         self._store = store
         self._how = how

@@ -1,13 +1,12 @@
-"""The store: the ledger of runs, effects and entries, on one SQLite file.
+"""The store: the ledger of runs, effects and entries, in one SQLite file or one schema of a PostgreSQL database.
 
-Decides what is on disk and in which order. Promises what :class:`holdfast.kernel.ports.StorePort` says;
-several processes on one file are safe. Does not decide whether a change may happen: the guard it carries
-does.
+Decides what is on disk and in which order. Promises what :class:`holdfast.kernel.ports.StorePort` says; any number of
+processes share a store. Does not decide whether a change may happen: the guard it carries does.
 """
 
-from holdfast.store.opening import open_store
+from holdfast.store.address import Address, address, shown
+from holdfast.store.face import Store
+from holdfast.store.opening import open_sqlite, open_store
 from holdfast.store.sqlite import SqliteStore
 
-Store = SqliteStore
-
-__all__ = ["SqliteStore", "Store", "open_store"]
+__all__ = ["Address", "SqliteStore", "Store", "address", "open_sqlite", "open_store", "shown"]

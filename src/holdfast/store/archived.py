@@ -31,7 +31,7 @@ from holdfast.kernel.model import Effect, Run, State
 from holdfast.store import rows
 
 if TYPE_CHECKING:
-    from holdfast.store import SqliteStore
+    from holdfast.store.face import Store
 
 KIND = "archived"
 """The kind of the entry of the store's own run that says where runs went."""
@@ -212,7 +212,7 @@ class Said(NamedTuple):
     facts: dict[str, Fact]
 
 
-def take_out(store: SqliteStore, spool: Spool, said: Said, seen_pos: int) -> int:
+def take_out(store: Store, spool: Spool, said: Said, seen_pos: int) -> int:
     """The one commit: the entry, and the rows that leave. Raises NotArchived where a run moved since it was read.
 
     ``seen_pos``: how far the log went when the first run was read. Returns the position of the entry.

@@ -1,5 +1,5 @@
-"""Opening a store on one SQLite file: making it, migrating it, and judging whether it is the one that was
-last used.
+"""Opening a store: picking its kind by its address; and one SQLite file, making it, migrating it, and judging whether
+it is the one that was last used.
 
 Write-ahead log with full sync. Opening binds the file to this machine and inode, compares it with the head
 that is remembered outside, and marks it *restored* where they do not fit (DESIGN §1.6): a copy, an old
@@ -14,13 +14,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.errors import BadConfig, StoreReadOnly
 from holdfast.store import rows
+from holdfast.store.address import Address, address
 from holdfast.store.clock import StoreClock, boot_ms, wall_ms
+from holdfast.store.face import Store
 from holdfast.store.faults import busy, translate
 from holdfast.store.heads import HeadFile, place, state_directory, suspicion
 from holdfast.store.migrate import migrate
@@ -35,11 +38,36 @@ CACHE_KB = 32_000  # the newest pages of every index of a store with about a mil
 
 
 def open_store(
-    where: str | os.PathLike[str], *, wall: Callable[[], int] = wall_ms, boot: Callable[[], int] = boot_ms,
+    where: str | os.PathLike[str] | Address, *, wall: Callable[[], int] = wall_ms, boot: Callable[[], int] = boot_ms,
+    state_dir: str | os.PathLike[str] | None = None, read_only: bool = False, busy_ms: int = 10_000,
+    boot_named: str | None = None, **file_only: Any,
+) -> Store:  # fmt: skip
+    """Open a store, making it if it is not there: a path, ``sqlite:PATH`` or ``postgresql://…`` (:mod:`.address`).
+
+    ``wall`` is the clock of a file's store; a server has its own. ``busy_ms`` bounds the wait for somebody else's lock,
+    ``read_only`` takes none and changes nothing. Raises BadConfig or what keeps the store from being used.
+    """
+    at = address(where)
+    if not at.on_server:
+        return open_sqlite(
+            at, wall=wall, boot=boot, state_dir=state_dir, read_only=read_only, busy_ms=busy_ms,
+            boot_named=boot_named, **file_only,
+        )  # fmt: skip
+    from holdfast.store import postgres
+
+    # Not every argument is known there yet; the types of both stores meet once they are.
+    opened: Any = postgres.open_postgres
+    more = {"state_dir": state_dir, "read_only": True} if read_only else {}
+    store: Store = opened(at.dsn, schema=at.schema, lock_ms=busy_ms, boot=boot, boot_named=boot_named, **more)
+    return store
+
+
+def open_sqlite(
+    where: str | os.PathLike[str] | Address, *, wall: Callable[[], int] = wall_ms, boot: Callable[[], int] = boot_ms,
     state_dir: str | os.PathLike[str] | None = None, read_only: bool = False, busy_ms: int = 10_000,
     flush_ms: int = 3, vfs: str | None = None, boot_named: str | None = None,
 ) -> SqliteStore:  # fmt: skip
-    """Open a store, making it if it is not there (mode 0600). ``wall`` and ``boot`` give milliseconds;
+    """Open a store on a file, making it if it is not there (mode 0600). ``wall`` and ``boot`` give milliseconds;
     ``boot_named`` says which boot the second counts from.
 
     ``where`` is a path or ``sqlite:PATH``. Raises BadConfig, StoreReadOnly, StoreCorrupt, StoreBusy,
@@ -84,15 +112,11 @@ def open_store(
         raise
 
 
-def _path(where: str | os.PathLike[str]) -> str:
-    text = os.fspath(where)
-    scheme, colon, rest = text.partition(":")
-    if colon and scheme.isalpha() and isinstance(where, str):
-        if scheme != "sqlite" or not rest:
-            why = f'"{text}" is no store; write sqlite: and a path'
-            raise BadConfig(file="open_store", key="where", nearest="sqlite:holdfast.db", why=why)
-        text = rest
-    return str(Path(text).absolute())
+def _path(where: str | os.PathLike[str] | Address) -> str:
+    at = address(where)
+    if at.path is None:
+        raise BadConfig(file="open_sqlite", key="where", nearest="sqlite:holdfast.db", why=f"{at} is no SQLite file")
+    return str(at.path)
 
 
 def _reading_only(

@@ -125,6 +125,10 @@ class Reading:
             salt=row[14], body=row[15], pos=row[0],
         )  # fmt: skip
 
+    def ends(self, most: int) -> list[tuple[str, int]]:
+        """The runs of the newest ``most`` entries, each with the first sequence number that is among them."""
+        return [(run, seq) for run, seq in self._db.execute(rows.ENDS, (most,))]
+
     def newest(self) -> str:
         """The hash of the newest entry; empty: there is none."""
         found = self._db.execute(rows.NEWEST_HASH).get

@@ -28,7 +28,7 @@ from holdfast.store import rows
 from holdfast.store.survey import AT_ONCE, Asked, Survey, digest_of
 
 if TYPE_CHECKING:
-    from holdfast.store import SqliteStore
+    from holdfast.store.face import Store
 
 BUSY_MS = 10_000
 _SAID = "SELECT entry_body.body FROM entry JOIN word ON word.n = entry.kind JOIN entry_body USING (pos)"
@@ -75,7 +75,7 @@ def look(path: str, stand: StandIns, asked: Asked) -> Taken:
         db.close()
 
 
-def redact(store: SqliteStore, stand: StandIns, asked: Asked) -> Taken:
+def redact(store: Store, stand: StandIns, asked: Asked) -> Taken:
     """Take the values out, in one durable commit. Raises NotRedacted, with nothing changed.
 
     Where nothing is left of values that were redacted before, nothing is written.

@@ -89,6 +89,10 @@ PUT_DOCUMENT = (
 )
 
 LAST_POS = "SELECT coalesce(max(pos), 0) FROM entry"
+ENDS = (
+    "SELECT run.id, min(entry.seq) FROM entry JOIN run ON run.n = entry.run"
+    " WHERE pos > (SELECT coalesce(max(pos), 0) FROM entry) - ? GROUP BY run.id"
+)
 NEWEST_HASH = "SELECT hash FROM entry ORDER BY pos DESC LIMIT 1"
 HASH_LIKE = (
     "SELECT 1 FROM entry WHERE lower(hex(hash)) LIKE ?1 UNION ALL SELECT 1 FROM archived WHERE lower(hex(hash)) LIKE ?1"

@@ -23,7 +23,7 @@ from holdfast.adapters.archive.sheets import CHECKPOINT, FORMAT, MANIFEST, VERSI
 from holdfast.kernel.canon import encode
 from holdfast.kernel.checkpoint import Checkpoint, origin_of, read
 from holdfast.kernel.errors import BadValue, ChainBroken, NotArchived
-from holdfast.store import SqliteStore, rows
+from holdfast.store import Store, rows
 from holdfast.store.archived import Choice, Going, Said, Spool, choose, shrink, take_out
 from holdfast.store.faults import translate
 from holdfast.store.reading import Reading
@@ -66,7 +66,7 @@ class Order(NamedTuple):
     note: str = ""
 
 
-def archive(store: SqliteStore, out: Path, order: Order, *, dry_run: bool = False, tell: Tell | None = None) -> Done:
+def archive(store: Store, out: Path, order: Order, *, dry_run: bool = False, tell: Tell | None = None) -> Done:
     """Archive into a new folder below ``out``. Raises NotArchived, BadValue, ChainBroken, what the store raises.
 
     With ``dry_run`` nothing is written, and what would go is counted.
@@ -125,7 +125,7 @@ def _name(out: Path, order: Order, choice: Choice) -> str:
 
 
 def _written(
-    store: SqliteStore,
+    store: Store,
     db: apsw.Connection,
     reading: Reading,
     out: Path,

@@ -20,8 +20,7 @@ from prometheus_client.registry import Collector
 
 from holdfast.kernel.model import State
 from holdfast.runtime.stops import Ground
-from holdfast.store import open_store
-from holdfast.store.sqlite import SqliteStore
+from holdfast.store import Store, open_store
 from holdfast.store.tally import NOTHING, Counts
 
 BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -48,7 +47,7 @@ class Open(Protocol):
         ...
 
 
-def exposition(store: SqliteStore) -> str:
+def exposition(store: Store) -> str:
     """Everything that a store says of itself, in the text format."""
     registry = CollectorRegistry()
     registry.register(_Once(store))
@@ -62,7 +61,7 @@ def samples(text: str) -> list[dict[str, Any]]:
 
 
 class _Once(Collector):
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     def collect(self) -> Iterable[Metric]:
@@ -110,7 +109,7 @@ class Exposed(Collector):
                 store.close_now()
 
 
-def families(store: SqliteStore, counts: Counts) -> Iterator[Metric]:
+def families(store: Store, counts: Counts) -> Iterator[Metric]:
     """What a store says of itself now."""
     status = store.status()
     now_ms: int = status["now_ms"]
@@ -137,7 +136,7 @@ def families(store: SqliteStore, counts: Counts) -> Iterator[Metric]:
     yield from _counted(counts)
 
 
-def _sealing(store: SqliteStore, now_ms: int) -> Iterator[Metric]:
+def _sealing(store: Store, now_ms: int) -> Iterator[Metric]:
     tree = store.tree()
     size, latest = tree.size(), tree.latest()
     sealed = latest.size if latest is not None else 0

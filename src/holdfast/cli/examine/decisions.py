@@ -16,14 +16,14 @@ from holdfast.runtime.account import alarms
 from holdfast.runtime.record import record_of
 
 if TYPE_CHECKING:
-    from holdfast.store import SqliteStore
+    from holdfast.store import Store
 
 NEWEST = 20
 LONGEST = 2_000
 NAMED = 5
 
 
-def decisions(store: SqliteStore) -> Iterator[Finding]:
+def decisions(store: Store) -> Iterator[Finding]:
     """Effects that something was done about without a decision that the record can show."""
     runs = [run for run in store.runs(NEWEST) if run.seq <= LONGEST and not run.archived]
     found = []

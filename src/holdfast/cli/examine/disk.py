@@ -155,11 +155,11 @@ def as_opened(place: Path) -> Iterator[Finding]:
     """How a store in this directory is opened: a scratch one is made there, asked, and taken away."""
     from holdfast.kernel.errors import HoldfastError
     from holdfast.report.doctor import of_error
-    from holdfast.store import open_store
+    from holdfast.store import open_sqlite
 
     try:
         with tempfile.TemporaryDirectory(prefix=".holdfast-doctor-", dir=place) as scratch:
-            store = open_store(Path(scratch) / "scratch.db", state_dir=scratch)
+            store = open_sqlite(Path(scratch) / "scratch.db", state_dir=scratch)
             try:
                 db = store._write_db  # noqa: SLF001  # the very connection that writes is what is asked about.
                 assert db is not None

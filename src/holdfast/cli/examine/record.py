@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import apsw
 
@@ -23,7 +23,7 @@ from holdfast.store.evidence import leaf_bytes
 from holdfast.store.faults import lock_holder, translate
 
 if TYPE_CHECKING:
-    from holdfast.store import SqliteStore
+    from holdfast.store import Store
 
 NEWEST = 2_000
 WHOLE_BYTES = 256 * 1024 * 1024
@@ -88,7 +88,7 @@ def pages(path: Path) -> Iterator[Finding]:
         yield fine("pages", "store", f"its pages hang together ({size} bytes)")
 
 
-def standing(store: SqliteStore) -> Iterator[Finding]:
+def standing(store: Store) -> Iterator[Finding]:
     """Mode, remembered head, the secret, and what is halted."""
     status = store.status()
     if status["mode"] != "normal":
@@ -124,17 +124,11 @@ def standing(store: SqliteStore) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def newest(store: SqliteStore) -> Iterator[Finding]:
+def newest(store: Store) -> Iterator[Finding]:
     """The last entries: hash, link to the one before, body, and the head of their runs."""
-    db = store._read_db  # noqa: SLF001  # the question is about positions, which the read side does not offer.
-    rows: list[Any] = db.execute(
-        "SELECT run.id, min(entry.seq) FROM entry JOIN run ON run.n = entry.run"
-        " WHERE pos > (SELECT coalesce(max(pos), 0) FROM entry) - ? GROUP BY run.id",
-        (NEWEST,),
-    ).fetchall()
     count = 0
     try:
-        for run, first in rows:
+        for run, first in store.reading.ends(NEWEST):
             count += _checked(store, run, first)
     except ChainBroken as error:
         yield of_error("evidence-broken", "evidence", error)
@@ -142,7 +136,7 @@ def newest(store: SqliteStore) -> Iterator[Finding]:
     yield fine("evidence-newest", "evidence", f"the newest {count} entries verify (all: holdfast evidence verify)")
 
 
-def _checked(store: SqliteStore, run: str, first: int) -> int:
+def _checked(store: Store, run: str, first: int) -> int:
     """Check one run's entries from a sequence number on; how many. Raises ChainBroken."""
     entries = store.reading.entries(run, after=first - 1)
     for seq, entry in enumerate(entries, first):
@@ -187,7 +181,7 @@ def _written_ns(path: Path) -> int:
     return log.stat().st_mtime_ns if log.exists() else 0
 
 
-def open_effects(store: SqliteStore) -> Iterator[Finding]:
+def open_effects(store: Store) -> Iterator[Finding]:
     """Every open effect has an owner, a next act and a due time, and somebody takes it up."""
     now_ms = store.now_ms()
     found = store.open_effects()

@@ -14,7 +14,7 @@ from holdfast.report.sealing import sentence, standing
 from holdfast.report.text import escaped, framed, span
 
 if TYPE_CHECKING:
-    from holdfast.store import SqliteStore
+    from holdfast.store import Store
 
 LATE = 30
 """Entries that are unsealed for more than so many of the intervals that were asked for are worth a word."""
@@ -44,7 +44,7 @@ def key(settings: Settings) -> Iterator[Finding]:
         yield fine("log-key", "sealing", f"{escaped(str(how.key_file))}: its owner's alone")
 
 
-def seals(store: SqliteStore, settings: Settings) -> Iterator[Finding]:
+def seals(store: Store, settings: Settings) -> Iterator[Finding]:
     """What is sealed and what is not, and what witnesses hold."""
     now_ms, how = store.now_ms(), standing(store.tree(), store.pushes())
     for one in how.forks:
