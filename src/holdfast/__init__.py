@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from holdfast import fences
     from holdfast.adapters.telemetry import Telemetry
     from holdfast.app import App
     from holdfast.app import open_app as open  # noqa: A004  # `hf.open` is the public name; nothing here opens files.
@@ -103,6 +104,7 @@ __all__ = [
     "Work",
     "batch",
     "cost",
+    "fences",
     "hosts",
     "inside",
     "money",
@@ -157,6 +159,8 @@ def __getattr__(name: str) -> Any:
     """A public name, imported on first use (PEP 562)."""
     if name == "open":
         value = import_module("holdfast.app").open_app
+    elif name == "fences":
+        value = import_module("holdfast.fences")
     elif name in _MODULE_OF:
         value = getattr(import_module(_MODULE_OF[name]), name)
     else:
