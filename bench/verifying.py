@@ -27,6 +27,7 @@ from holdfast.gate.signing import Key, good
 from holdfast.kernel.checkpoint import origin_of
 from holdfast.runtime.sealer import Evidence, Sealing
 from holdfast.store import audit, open_store, rows
+from holdfast.store.access import SqliteAccess
 from holdfast.store.evidence import leaf_bytes
 
 ENTRIES = 300_000
@@ -121,8 +122,8 @@ def _measured(path: Path) -> dict[str, Any]:
         gc.disable()
         leaf_s = _best(_hashed(leaves))
         same_s = leaf_s + _best(_hashed(bodies)) + _best(_hashed(nodes))
-        one_s = _best(lambda: audit.sweep(db, str(path), good))
-        two_s = _best(lambda: audit.sweep(db, str(path), good, jobs=2))
+        one_s = _best(lambda: audit.sweep(db, SqliteAccess(str(path)), good))
+        two_s = _best(lambda: audit.sweep(db, SqliteAccess(str(path)), good, jobs=2))
         gc.enable()
         start = time.perf_counter()
         store.verify(good, jobs=2)

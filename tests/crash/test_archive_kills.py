@@ -12,6 +12,7 @@ import pytest
 
 from holdfast.adapters.archive import against, find, verify
 from holdfast.gate.signing import good
+from holdfast.store.access import SqliteAccess
 from tests.adapters.archiving import Life, closing
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +115,7 @@ def test_killed_while_archiving(life: Life, point: str) -> None:
     life.archive()
     with closing(life.store()) as store:
         assert store.verify(good).archived == 3
-    compared = against(str(life.path), life.out)
+    compared = against(SqliteAccess(str(life.path)), life.out)
     assert (len(compared.checked), compared.missing) == (1, ())
 
 

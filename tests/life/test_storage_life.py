@@ -18,6 +18,7 @@ from holdfast.kernel.checkpoint import VerifierKey
 from holdfast.runtime.bundle import check, cover_of, pack, read
 from holdfast.runtime.redact import Wanted, take_out
 from holdfast.runtime.sealer import Evidence, Sealing
+from holdfast.store.access import SqliteAccess
 from tests.adapters.archiving import Life, closing
 
 ADDRESS = "Jane Roe, 12 Elm Street, Springfield"
@@ -89,7 +90,7 @@ def test_redacted_archived_sealed_under_another_key_and_delivered_again(
     assert verify(folder, keys=[old]).signed == (old.key_hash.hex(),)
     newer = VerifierKey(old.name, bytes.fromhex(new.public_key))
     assert verify(folder, keys=[newer]).signed == (), "the key that came later signed nothing of it"
-    assert against(str(life.path), life.out).missing == ()
+    assert against(SqliteAccess(str(life.path)), life.out).missing == ()
     with closing(life.store()) as store:
         assert store.verify(good).archived == 1
         recorded = record(life.out, run, store)

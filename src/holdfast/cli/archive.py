@@ -91,7 +91,7 @@ def compared(store: Store, path: Path, keys: list[VerifierKey]) -> dict[str, Any
     """Check the archives of a store that are at a path; what was checked, and which were not there."""
     from holdfast.adapters import archive as archives
 
-    found = archives.against(store.path, path, keys=keys)
+    found = archives.against(store.reading.access, path, keys=keys)
     return {
         "archives": [one._asdict() for one in found.checked],
         "missing": [{"archive": name, "runs": runs, "entries": entries} for name, runs, entries in found.missing],

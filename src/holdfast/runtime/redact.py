@@ -20,7 +20,8 @@ from holdfast.kernel.standin import StandIns, holds_stand_in, is_stand_in, why_n
 from holdfast.runtime.grants import named
 from holdfast.runtime.people import signed_act
 from holdfast.store import Store
-from holdfast.store.redacted import Erased, Taken, erase, look, redact
+from holdfast.store.connection import Erased
+from holdfast.store.redacted import Taken, look, redact
 from holdfast.store.survey import Asked
 
 NOT_DONE = Erased(whole=False, why="nothing was changed: this was a dry run", left=0)
@@ -55,16 +56,16 @@ def take_out(
     vouched_by: str = "",
     dry: bool = False,
 ) -> Redacted:
-    """Redact in the whole store, in one commit, and write the file anew. Redacting twice changes nothing.
+    """Redact in the whole store, in one commit, and write anew what held the rows. Redacting twice changes nothing.
 
     Raises NotRedacted where a value is nowhere or cannot go, NotAnApprover and ReasonMissing where nobody answers for
     it. ``vouched_by`` says who answers for an unsigned name. ``dry``: nothing is changed, and nobody need sign.
     """
     runs, values, before = _values(store, wanted)
-    stand = StandIns(store.secret, values)
+    stand, access = StandIns(store.secret, values), store.reading.access
     if not values:  # the arguments hold stand-ins already: what is left to do is the file
         taken = Taken({}, {}, known=before)
-        return Redacted(wanted.of, before, before, taken, NOT_DONE if dry else erase(store.path), dry)
+        return Redacted(wanted.of, before, before, taken, NOT_DONE if dry else access.erase(()), dry)
     reason = stand.text(wanted.reason)
     name = who
     evidence: dict[str, str] = {}
@@ -80,8 +81,8 @@ def take_out(
         return {"evidence": signed_act(key, "redaction", done, reason)} if key is not None and evidence else {}
 
     asked = Asked(wanted.of, runs, name, reason, told, signed)
-    taken = look(store.path, stand, asked) if dry else redact(store, stand, asked)
-    left = NOT_DONE if dry else erase(store.path, _texts(values))
+    taken = look(access, stand, asked) if dry else redact(store, stand, asked)
+    left = NOT_DONE if dry else access.erase(_texts(values))
     return Redacted(wanted.of, (*stand.names, *before), (*taken.known, *before), taken, left, dry)
 
 

@@ -32,10 +32,10 @@ from holdfast.kernel.errors import BadConfig, BadValue, HoldfastError, NotSealed
 from holdfast.runtime.peers import Peers
 from holdfast.runtime.witness.places import Witness, witness_of
 from holdfast.runtime.witness.pushing import Pusher
-from holdfast.store import Store, open_store
+from holdfast.store import Address, Store, open_store
 from holdfast.store.faults import translate
 from holdfast.store.pushes import Pushed, Pushes
-from holdfast.store.tree import Sealed, Tree, connected
+from holdfast.store.tree import Sealed, Tree
 
 MOST_AT_ONCE = 200_000
 """Entries a checkpoint takes in at most, so that the lease is renewed in between: some tenths of a second."""
@@ -116,7 +116,7 @@ class Sealing:
         self._how = how
         self._me = me
         self._pace = pace
-        self._db = connected(store.path)
+        self._db = store.reading.access.sealer()
         self._key: Signer | None = None
         self._name = logkey.origin(store)
         self.tree = Tree(self._db)
@@ -237,7 +237,7 @@ class Sealing:
 class Sealer:
     """The thread beside an application."""
 
-    def __init__(self, url: str, how: Evidence, me: str, pace: Pace = Pace()) -> None:  # noqa: B008  # frozen
+    def __init__(self, url: str | Address, how: Evidence, me: str, pace: Pace = Pace()) -> None:  # noqa: B008  # frozen
         """For one store; nothing happens before :meth:`start`."""
         self._url = url
         self._how = how

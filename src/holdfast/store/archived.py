@@ -29,6 +29,7 @@ from holdfast.kernel.errors import NotArchived
 from holdfast.kernel.guard import Fact, Rejected
 from holdfast.kernel.model import Effect, Run, State
 from holdfast.store import rows
+from holdfast.store.connection import Connection
 
 if TYPE_CHECKING:
     from holdfast.store.face import Store
@@ -99,7 +100,7 @@ class Choice(NamedTuple):
     stay: dict[str, int]
 
 
-def choose(db: apsw.Connection, resting: Iterator[Effect], before_ms: int, size: int) -> Choice:
+def choose(db: Connection, resting: Iterator[Effect], before_ms: int, size: int) -> Choice:
     """Which runs may go, of those whose last entry is before a time. ``size`` entries are under a checkpoint.
 
     ``resting``: the effects that are still to be moved, whatever run they are of.
@@ -133,13 +134,13 @@ def choose(db: apsw.Connection, resting: Iterator[Effect], before_ms: int, size:
     return Choice(going, {name: stay[name] for name in REASONS if stay[name]})
 
 
-def _open_drift(db: apsw.Connection, body: bytes | None) -> bool:
+def _open_drift(db: Connection, body: bytes | None) -> bool:
     """Whether a drift is open: what it is about was not seen to be right since, and nothing offsets it."""
     effect = decode(body).get("effect", "") if body is not None else ""
     return db.execute(_STATE, (str(effect),)).get not in CLOSED
 
 
-def effects_of(db: apsw.Connection, run: Going) -> list[tuple[int, str]]:
+def effects_of(db: Connection, run: Going) -> list[tuple[int, str]]:
     """The effects of a run: the number of each one's row, and its id."""
     return list(db.execute(_EFFECTS_OF, (run.n,)))
 
@@ -234,14 +235,14 @@ def take_out(store: Store, spool: Spool, said: Said, seen_pos: int) -> int:
         body["spent"] = {scope: to_builtins(spent) for scope, spent in used}
     at: list[int] = []
 
-    def may(db: apsw.Connection) -> None:
+    def may(db: Connection) -> None:
         if db.execute(_REDACTED).get > seen_pos:
             raise NotArchived(where=where, why="something was redacted while it was written")
         for n, seq, head, _, _ in spool.going():
             if db.execute(_STILL, (n,)).get != (seq, head, 0, 0):
                 raise NotArchived(where=where, why="a run that was to go moved while it was written")
 
-    def also(db: apsw.Connection, pos: int) -> None:
+    def also(db: Connection, pos: int) -> None:
         at.append(pos)
         put = ((n, pos, where, said.digest, seq, last_pos) for n, seq, _, last_pos, _ in spool.going())
         db.executemany(_PUT, put)
@@ -254,21 +255,3 @@ def take_out(store: Store, spool: Spool, said: Said, seen_pos: int) -> int:
     verdict = store.commit_with(change, may, also)
     assert not isinstance(verdict, Rejected), "nothing guards a note of the store's own run"
     return at[0]
-
-
-def shrink(path: str, busy_ms: int = 10_000) -> tuple[int, int]:
-    """Give back the room that rows left: the size of the store's files before and after, in bytes.
-
-    Raises what SQLite raises where somebody reads or writes all the while, or no room is left to do it in; the rows are
-    gone all the same, and their room is used again.
-    """
-    files = [Path(path + tail) for tail in ("", "-wal")]
-    before = sum(file.stat().st_size for file in files if file.exists())
-    db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
-    try:
-        db.set_busy_timeout(busy_ms)
-        db.execute("VACUUM")
-        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    finally:
-        db.close()
-    return before, sum(file.stat().st_size for file in files if file.exists())

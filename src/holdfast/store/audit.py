@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-import apsw
 import msgspec
 from msgspec.structs import replace
 
@@ -26,6 +25,7 @@ from holdfast.kernel.standin import is_stand_in
 from holdfast.kernel.statement import answer, content_of
 from holdfast.store import beside, redactions, rows, seals, spread
 from holdfast.store.beside import broken
+from holdfast.store.connection import Access, Connection
 from holdfast.store.derived import Derived, Retold
 from holdfast.store.elsewhere import Elsewhere
 from holdfast.store.evidence import Entry, check_order
@@ -36,7 +36,10 @@ from holdfast.store.redacted import took_nonce
 from holdfast.store.seals import Good, Vouched
 from holdfast.store.spread import Tick
 
-LAST = "SELECT max((SELECT coalesce(max(pos), 0) FROM entry), (SELECT coalesce(max(pos), 0) FROM archived))"
+LAST = (
+    "SELECT max(pos) FROM (SELECT coalesce(max(pos), 0) AS pos FROM entry"
+    " UNION ALL SELECT coalesce(max(pos), 0) FROM archived) AS lasts"
+)
 
 NAMED = (
     "SELECT run.id, tenant.text, tool.text, effect.generation FROM effect LEFT JOIN run ON run.n = effect.run"
@@ -77,7 +80,7 @@ class Audited(NamedTuple):
 
 
 def audit(
-    db: apsw.Connection, reading: Reading, good: Good | None = None, *,
+    db: Connection, reading: Reading, good: Good | None = None, *,
     jobs: int = 1, sizes: Iterable[int] = (), tick: Tick | None = None,
 ) -> Audited:  # fmt: skip
     """Check everything in one read transaction. Raises ChainBroken, naming run, entry and field.
@@ -87,7 +90,7 @@ def audit(
     """
     db.execute(rows.BEGIN_READ)
     try:
-        swept = sweep(db, reading.path, good, jobs=jobs, sizes=sizes, tick=tick)
+        swept = sweep(db, reading.access, good, jobs=jobs, sizes=sizes, tick=tick)
         runs = entries = effects = not_folded = 0
         every: list[Any] = db.execute(rows.EVERY_RUN).fetchall()
         derived, requests = Derived(), 0
@@ -117,14 +120,14 @@ def audit(
 
 
 def sweep(
-    db: apsw.Connection, path: str, good: Good | None = None, *,
+    db: Connection, access: Access, good: Good | None = None, *,
     jobs: int = 1, sizes: Iterable[int] = (), tick: Tick | None = None,
 ) -> Swept:  # fmt: skip
     """The pass over entries, bodies and tree, inside the transaction that is open on ``db``. Raises ChainBroken."""
     last = int(db.execute(LAST).get)
     wanted, grown = {*sizes, last}, seals.Grown()
     bodies = redacted = archived = 0
-    for found in spread.swept(db, path, last, wanted.union(seals.sizes(db)), jobs=jobs, tick=tick):
+    for found in spread.swept(db, access, last, wanted.union(seals.sizes(db)), jobs=jobs, tick=tick):
         grown.take(found)
         bodies, redacted = bodies + found.bodies, redacted + found.redacted
         archived += found.archived
@@ -141,7 +144,7 @@ def sweep(
     return Swept(bodies, redacted, roots, vouched)
 
 
-def _nothing_beside(db: apsw.Connection, entries: int, elsewhere: int, effects: int, requests: int) -> None:
+def _nothing_beside(db: Connection, entries: int, elsewhere: int, effects: int, requests: int) -> None:
     """No gap where a whole run was taken out, and no row that belongs to none of the runs that were read."""
     counted: Any = db.execute(rows.HOW_MANY).fetchone()
     there, last_pos, rows_there, requests_there = counted
@@ -177,7 +180,7 @@ class Asked(NamedTuple):
 class Folds:
     """Folds the entries of one run's effects as they pass by."""
 
-    def __init__(self, run: Run, db: apsw.Connection, derived: Derived) -> None:
+    def __init__(self, run: Run, db: Connection, derived: Derived) -> None:
         """For the effects of one run; ``derived`` collects what all runs say together."""
         self._run = run
         self._db = db
@@ -282,7 +285,8 @@ class Folds:
                 continue
             columns = self._db.execute(rows.EFFECT_COLUMNS, (effect,)).get
             state = reading.word(columns[1])
-            expected = (row.id, row.state.value, row.version, int(is_open(row)), row.due_ms, rows.blob(row.identity))
+            identity = rows.same_kind(row.identity, columns[-1])
+            expected = (row.id, row.state.value, row.version, int(is_open(row)), row.due_ms, identity)
             if (columns[0], state, *columns[2:]) != expected:
                 broken(self._run.id, self._last[effect], f"{effect}.columns", str(expected), str(columns))
             named, mine = self._db.execute(NAMED, (effect,)).get, (row.run, row.tenant, row.tool, row.generation)

@@ -24,6 +24,7 @@ from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
 from holdfast.store import rows
 from holdfast.store.carried import Carried, Left
 from holdfast.store.clock import StoreClock, refusal
+from holdfast.store.connection import Connection
 from holdfast.store.evidence import LEAF_VERSION, Leaf
 from holdfast.store.source import SqliteSource
 from holdfast.store.unit import Source, Unit
@@ -124,7 +125,7 @@ class Batch:
         self.unit.standings = self._standings
         self.mode: tuple[str, int, int, str] | None = None  # a new (mode, incarnation, last token, bound to)
         self.head: tuple[int, bytes] | None = None
-        self.also: Callable[[apsw.Connection, int], None] | None = None  # rows that no change knows, behind its entries
+        self.also: Callable[[Connection, int], None] | None = None  # rows that no change knows, behind its entries
         self.wrote = False
         self._new_runs: set[str] = set()
         self._new_effects: set[str] = set()

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import apsw
 import msgspec
 
 from holdfast.kernel.documents import Meter, Place, Worker, decode
 from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.guard import Fact
 from holdfast.store import rows
+from holdfast.store.connection import Connection, each
 from holdfast.store.derived import Derived, Named
 from holdfast.store.reading import Reading
 
@@ -33,7 +33,7 @@ def broken(run: str, seq: int, field: str, expected: str, found: str) -> None:
     raise ChainBroken(run=run, seq=seq, field=field, expected=expected, found=found)
 
 
-def compare(db: apsw.Connection, reading: Reading, derived: Derived) -> None:
+def compare(db: Connection, reading: Reading, derived: Derived) -> None:
     """All of it, inside the transaction that is open on ``db``."""
     _documents(db, derived)
     if not derived.silent:
@@ -45,10 +45,10 @@ def compare(db: apsw.Connection, reading: Reading, derived: Derived) -> None:
             broken(kept.run, 0, f"{id_}.columns", f"{kept.id} {kept.effect} {kept.state}", f"{id_} {effect} {state}")
 
 
-def _documents(db: apsw.Connection, derived: Derived) -> None:
+def _documents(db: Connection, derived: Derived) -> None:
     """Each document is the last one that an entry named; what an entry named is there."""
     missing, meters = dict(derived.documents), dict(derived.meters)
-    for kind, key, run, view, *place in db.execute(rows.EVERY_DOCUMENT):
+    for kind, key, run, view, *place in each(db, rows.EVERY_DOCUMENT):
         name = f"{kind}:{key}"
         said = missing.pop(name, NOWHERE)
         digest = hashlib.sha256(view).hexdigest()
@@ -90,7 +90,7 @@ def _facts(reading: Reading, derived: Derived) -> None:
             broken(rows.STORE_RUN, 0, f"fact {scope}", str(said or "none"), str(there.get(scope) or "none"))
 
 
-def _leases(db: apsw.Connection, reading: Reading) -> None:
+def _leases(db: Connection, reading: Reading) -> None:
     """A lease is that of the effect which it names: holder, token and end. That one is missing cannot be told."""
     for resource, effect, holder, token, until_ms in db.execute(rows.EVERY_LEASE):
         view = reading.effect(effect)

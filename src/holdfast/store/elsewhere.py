@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import apsw
 import msgspec
 
 from holdfast.kernel.amounts import Spent
@@ -20,6 +19,7 @@ from holdfast.kernel.due import is_open
 from holdfast.store import rows
 from holdfast.store.archived import KIND, digest_of
 from holdfast.store.beside import broken
+from holdfast.store.connection import Connection
 from holdfast.store.derived import Derived
 from holdfast.store.reading import Reading
 
@@ -53,7 +53,7 @@ class Laid(NamedTuple):
     by_pos: int
 
 
-def laid(db: apsw.Connection) -> Iterator[Laid]:
+def laid(db: Connection) -> Iterator[Laid]:
     """Every run whose entries lie in an archive."""
     for run, archive, digest, entries, last_pos, by_pos in db.execute(_ARCHIVES):
         yield Laid(run, archive, digest.hex(), entries, last_pos, by_pos)
@@ -62,7 +62,7 @@ def laid(db: apsw.Connection) -> Iterator[Laid]:
 class Elsewhere:
     """The archived runs of one store, as an audit passes over them."""
 
-    def __init__(self, db: apsw.Connection, reading: Reading, derived: Derived) -> None:
+    def __init__(self, db: Connection, reading: Reading, derived: Derived) -> None:
         """Read what entries say of archives; ``derived`` begins with what archived runs left in meters and facts."""
         self._db = db
         self._reading = reading
@@ -103,7 +103,8 @@ class Elsewhere:
             return
         found: Any = self._db.execute(rows.EFFECT_COLUMNS, (effect,)).get
         columns = (found[0], self._reading.word(found[1]), *found[2:])
-        expected = (view.id, view.state.value, view.version, int(is_open(view)), view.due_ms, rows.blob(view.identity))
+        identity = rows.same_kind(view.identity, columns[-1])
+        expected = (view.id, view.state.value, view.version, int(is_open(view)), view.due_ms, identity)
         if columns != expected:
             broken(one.run, 0, f"{effect}.columns", str(expected), str(columns))
 

@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import apsw
-
 from holdfast.kernel.canon import commitment, leaf_hash
 from holdfast.kernel.errors import ChainBroken
+from holdfast.store.connection import Connection
 from holdfast.store.evidence import Entry, leaf_bytes
 
 WHOLE = "the whole store"
@@ -55,7 +54,7 @@ class _Raw(NamedTuple):
     unknown: str
 
 
-def changed(db: apsw.Connection, pos: int, expected: int) -> ChainBroken:
+def changed(db: Connection, pos: int, expected: int) -> ChainBroken:
     """What is wrong with the entry at ``pos`` where position ``expected`` was next; 0: there is none."""
     if pos != expected:
         return missing(db, expected)
@@ -78,7 +77,7 @@ def changed(db: apsw.Connection, pos: int, expected: int) -> ChainBroken:
     )
 
 
-def missing(db: apsw.Connection, pos: int) -> ChainBroken:
+def missing(db: Connection, pos: int) -> ChainBroken:
     """No entry lies at a position. Which it was is told by the run in which one is missing from there on."""
     hole: Any = db.execute(HOLE, (pos,)).get or db.execute(SHORT).get
     run, seq = hole if hole is not None else (WHOLE, pos)
@@ -93,7 +92,7 @@ def _hash(entry: Entry) -> str:
     return leaf_hash(leaf_bytes(entry)).hex()
 
 
-def _read(db: apsw.Connection, pos: int) -> _Raw:
+def _read(db: Connection, pos: int) -> _Raw:
     row: Any = db.execute(RAW, (pos,)).get
     texts: dict[int, str] = dict(db.execute("SELECT n, text FROM word"))
     numbers = dict(zip(WORDS, (row[6], row[7], row[8], row[10], row[12]), strict=True))
@@ -114,7 +113,7 @@ def _hex(raw: object) -> str:
     return raw.hex() if isinstance(raw, bytes) else ""
 
 
-def _known(db: apsw.Connection, raw: _Raw) -> ChainBroken | None:
+def _known(db: Connection, raw: _Raw) -> ChainBroken | None:
     """The one column that was changed, proved by the stored hash; or the stored hash itself, proved by what follows."""
     entry = raw.entry
     if raw.unknown and _hash(entry) == entry.hash:  # it had no such name, and now has the number of none
@@ -132,7 +131,7 @@ def _known(db: apsw.Connection, raw: _Raw) -> ChainBroken | None:
     return None
 
 
-def _others(db: apsw.Connection, raw: _Raw) -> Iterator[tuple[str, object, Entry]]:
+def _others(db: Connection, raw: _Raw) -> Iterator[tuple[str, object, Entry]]:
     """The entry as it would be if one of its columns had another value."""
     entry = raw.entry
     if entry.salt is not None and entry.body is not None and len(entry.salt) >= 16:
@@ -170,12 +169,12 @@ def _near(number: int) -> Iterator[int]:
             yield number - (low << shift) + (byte << shift)
 
 
-def _prev(db: apsw.Connection, run: int, seq: int) -> str:
+def _prev(db: Connection, run: int, seq: int) -> str:
     found: Any = db.execute(AT_SEQ, (run, seq - 1)).get
     return found.hex() if found is not None else ""
 
 
-def _follows(db: apsw.Connection, raw: _Raw, hashed: str) -> bool:
+def _follows(db: Connection, raw: _Raw, hashed: str) -> bool:
     """Whether what comes after this entry names this hash: the next entry of its run, or the run's head."""
     after: Any = db.execute(AFTER, (raw.run, raw.entry.seq + 1)).get
     if after is None:
@@ -184,7 +183,7 @@ def _follows(db: apsw.Connection, raw: _Raw, hashed: str) -> bool:
     return _hash(follower._replace(prev=hashed)) == follower.hash
 
 
-def _another(db: apsw.Connection, raw: _Raw) -> bool:
+def _another(db: Connection, raw: _Raw) -> bool:
     """Whether the entry follows another one than the one before it: entries were put in, taken out or moved."""
     others: Any = db.execute("SELECT hash FROM entry WHERE run = ?", (raw.run,)).fetchall()
     return any(_hash(raw.entry._replace(prev=prev.hex())) == raw.entry.hash for (prev,) in [*others, (b"",)])

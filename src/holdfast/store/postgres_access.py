@@ -110,8 +110,8 @@ def _anew(db: PostgresConnection, table: str) -> int:
     told: list[tuple[str, str, str]] = []
 
     def hear(notice: Any) -> None:  # what it says is gone once this returns
-        said = (notice.severity_nonlocalized, notice.message_primary, notice.message_detail)
-        told.append(tuple(word or "" for word in said))
+        severity, text, detail = notice.severity_nonlocalized, notice.message_primary, notice.message_detail
+        told.append((severity or "", text or "", detail or ""))
 
     db.raw.add_notice_handler(hear)
     try:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import apsw
-
 from holdfast.kernel.checkpoint import MAX_SIGNATURES
+from holdfast.store.connection import Connection
 from holdfast.store.rows import BEGIN, COMMIT, ROLLBACK
 
 _PUSHED = "SELECT name, size, at_ms, trouble, trouble_ms, fork FROM witness"
@@ -18,14 +17,16 @@ ALL = _PUSHED + " ORDER BY name"
 ONE = _PUSHED + " WHERE name = ?"
 WENT = (
     "INSERT INTO witness (name, size, at_ms) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE"
-    " SET size = max(size, excluded.size), at_ms = excluded.at_ms, trouble = '', trouble_ms = 0, fork = ''"
+    " SET size = CASE WHEN excluded.size > witness.size THEN excluded.size ELSE witness.size END,"
+    " at_ms = excluded.at_ms, trouble = '', trouble_ms = 0, fork = ''"
 )
 ADD_LINES = (
-    "INSERT INTO cosignature (size, witness, lines) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET lines = excluded.lines"
+    "INSERT INTO cosignature (size, witness, lines) VALUES (?, ?, ?) ON CONFLICT (size, witness)"
+    " DO UPDATE SET lines = excluded.lines"
 )
 FAILED = (
     "INSERT INTO witness (name, trouble, trouble_ms, fork) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO UPDATE"
-    " SET trouble_ms = CASE WHEN trouble = '' THEN excluded.trouble_ms ELSE trouble_ms END,"
+    " SET trouble_ms = CASE WHEN witness.trouble = '' THEN excluded.trouble_ms ELSE witness.trouble_ms END,"
     " trouble = excluded.trouble, fork = excluded.fork"
 )
 LINES = "SELECT lines FROM cosignature WHERE size = ? ORDER BY witness"
@@ -45,7 +46,7 @@ class Pushed(NamedTuple):
 class Pushes:
     """The table over one connection; :meth:`went` and :meth:`failed` need one that may write."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         """Over a connection nobody else uses meanwhile."""
         self._db = db
 

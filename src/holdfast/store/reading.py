@@ -6,22 +6,23 @@ port's ``read`` and ``latest`` show it). Every method is one consistent read; tw
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
-
-import apsw
 
 from holdfast.kernel.documents import AnyDocument, decode
 from holdfast.kernel.due import is_open
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Run, State
 from holdfast.store import rows
+from holdfast.store.access import SqliteAccess
+from holdfast.store.connection import Access, Connection
 from holdfast.store.evidence import Entry
 from holdfast.store.faults import speaks
 from holdfast.store.source import SqliteSource, Words, as_fact
 
 PAGE = 1_000
+_HEX = re.compile("[0-9a-f]{0,64}")
 
 
 class Decided(NamedTuple):
@@ -38,13 +39,14 @@ class Decided(NamedTuple):
 
 @speaks
 class Reading:
-    """Questions to the file, over a connection that only reads."""
+    """Questions to the store, over a connection that only reads."""
 
-    def __init__(self, db: apsw.Connection, words: Words, path: str) -> None:
-        """Over a read connection of its own."""
+    def __init__(self, db: Connection, words: Words, path: str, access: Access | None = None) -> None:
+        """Over a read connection of its own. ``access`` is how more are opened; None: ``path`` is a SQLite file."""
         self._db = db
         self._words = words
         self.path = path
+        self.access: Access = access or SqliteAccess(path)
         self.source = SqliteSource(db, words)
 
     def run(self, run: str) -> Run | None:
@@ -136,7 +138,10 @@ class Reading:
 
     def having(self, prefix: str) -> bool:
         """Whether an entry, here or in an archive, has a hash (hex) that begins so."""
-        return self._db.execute(rows.HASH_LIKE, (prefix + "%",)).get is not None
+        if not _HEX.fullmatch(prefix):
+            return False
+        bounds = (bytes.fromhex(prefix.ljust(64, digit)) for digit in "0f")
+        return self._db.execute(rows.HASH_BETWEEN, tuple(bounds)).get is not None
 
     def word(self, n: int) -> str:
         """The text of an interned word."""
@@ -200,7 +205,6 @@ class Reading:
         oldest_ms = min((view.moved_ms for view in unknown), default=now_ms)
         self.source.begin()
         store, incarnation, mode = self.source.meta[:3]
-        files = [Path(self.path + tail) for tail in ("", "-wal")]
         return {
             "store": store,
             "path": self.path,
@@ -211,5 +215,5 @@ class Reading:
             "open": self._db.execute(rows.COUNT_OPEN).get,
             "unknown": counts.get(State.UNKNOWN.value, 0),
             "oldest_unknown_ms": now_ms - oldest_ms,
-            "size_bytes": sum(file.stat().st_size for file in files if file.exists()),
+            "size_bytes": self.access.size_bytes(self._db),
         }

@@ -1,36 +1,29 @@
-"""What a redaction does to the rows of a store, and to the bytes of its file.
+"""What a redaction does to the rows of a store.
 
 Promises that everything is found and written under one lock and in one commit, or nothing is: bodies of entries without
 their salt, rows that are folded from them, requests without their nonce, and the entries of the store's own run that
-say so. Afterwards the file is written anew and its log emptied, so that what was taken out is not in free pages either.
-Does not reach bundles, archives, backups, the memory of other processes, nor blocks that a file system gave back.
+say so. What held those rows is written anew afterwards (:meth:`holdfast.store.connection.Access.erase`). Does not reach
+bundles, archives, backups, nor the memory of other processes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import mmap
-import time
-from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-import apsw
 
 from holdfast.kernel.canon import decode, encode
 from holdfast.kernel.commit import Change
 from holdfast.kernel.errors import NotRedacted
 from holdfast.kernel.guard import Rejected
 from holdfast.kernel.model import Approval
-from holdfast.kernel.standin import STAND_IN, StandIns
+from holdfast.kernel.standin import StandIns
 from holdfast.store import rows
+from holdfast.store.connection import Access, Connection
 from holdfast.store.survey import AT_ONCE, Asked, Survey, digest_of
 
 if TYPE_CHECKING:
     from holdfast.store.face import Store
 
-BUSY_MS = 10_000
 _SAID = "SELECT entry_body.body FROM entry JOIN word ON word.n = entry.kind JOIN entry_body USING (pos)"
 _SAID += " WHERE entry.run = 1 AND word.text = 'redacted' ORDER BY entry.pos"
 _LAST_SAID = "SELECT pos FROM entry WHERE run = 1 ORDER BY seq DESC LIMIT ?"
@@ -38,7 +31,8 @@ _PUT = (
     "INSERT INTO redaction (pos, by_pos, digest) VALUES (?, ?, ?)"
     " ON CONFLICT (pos) DO UPDATE SET by_pos = excluded.by_pos, digest = excluded.digest"
 )
-_BODY = "UPDATE entry_body SET salt = x'', body = ? WHERE pos = ?"
+_BODY = "UPDATE entry_body SET salt = ?, body = ? WHERE pos = ?"
+_NO_SALT = b""
 _RUN = "UPDATE run SET view = ? WHERE id = ?"
 _APPROVAL = "UPDATE approval SET view = ? WHERE id = ?"
 _DOCUMENT = "UPDATE document SET view = ? WHERE kind = ? AND id = ?"
@@ -56,19 +50,10 @@ class Taken(NamedTuple):
     known: tuple[str, ...] = ()
 
 
-class Erased(NamedTuple):
-    """What became of the file: whether it was written anew with an empty log, and how often a value is still in it."""
-
-    whole: bool
-    why: str
-    left: int
-
-
-def look(path: str, stand: StandIns, asked: Asked) -> Taken:
+def look(access: Access, stand: StandIns, asked: Asked) -> Taken:
     """What a redaction would change. Raises as :func:`redact`; changes nothing, and holds nobody up."""
-    db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+    db = access.reader()
     try:
-        db.set_busy_timeout(BUSY_MS)
         db.execute(rows.BEGIN_READ)
         return _counted(_found(db, stand, asked), known(db, stand))
     finally:
@@ -83,13 +68,13 @@ def redact(store: Store, stand: StandIns, asked: Asked) -> Taken:
     found: list[tuple[Survey, tuple[str, ...]]] = []
     said: list[int] = []
 
-    def may(db: apsw.Connection) -> None:
+    def may(db: Connection) -> None:
         found.append((_found(db, stand, asked), known(db, stand)))
 
     def change() -> Change:
         return Change(run=rows.STORE_RUN, notes=found[0][0].notes(asked))
 
-    def also(db: apsw.Connection, _: int) -> None:
+    def also(db: Connection, _: int) -> None:
         said.extend(_write(db, found[0][0]))
 
     verdict = store.commit_with(change, may, also)
@@ -98,13 +83,13 @@ def redact(store: Store, stand: StandIns, asked: Asked) -> Taken:
     return _counted(*found[0])._replace(said=tuple(said))
 
 
-def known(db: apsw.Connection, stand: StandIns) -> tuple[str, ...]:
+def known(db: Connection, stand: StandIns) -> tuple[str, ...]:
     """Of these stand-ins those that a redaction was recorded of before."""
     said = {name for (body,) in db.execute(_SAID) for name in decode(body).get("stand_ins", [])}
     return tuple(name for name in stand.names if name in said)
 
 
-def took_nonce(db: apsw.Connection, row: Approval) -> bool:
+def took_nonce(db: Connection, row: Approval) -> bool:
     """Whether an entry says that a redaction took the nonce of this request and left it as it is: its content opens no
     more, and what was asked and answered is bound by that entry instead.
     """
@@ -114,7 +99,7 @@ def took_nonce(db: apsw.Connection, row: Approval) -> bool:
     return bool(said) and said == digest_of(row)
 
 
-def _found(db: apsw.Connection, stand: StandIns, asked: Asked) -> Survey:
+def _found(db: Connection, stand: StandIns, asked: Asked) -> Survey:
     """What holds the values. Each of them must be somewhere, or have been: a slip of the pen would else pass."""
     survey = Survey(db, stand, asked)
     used = {*survey.used(), *known(db, stand)}
@@ -134,7 +119,7 @@ def _counted(survey: Survey, before: tuple[str, ...]) -> Taken:
     return Taken(entries, {name: count for name, count in changed.items() if count}, (), before)
 
 
-def _write(db: apsw.Connection, survey: Survey) -> list[int]:
+def _write(db: Connection, survey: Survey) -> list[int]:
     """Write it all, behind the entries that say so; their positions."""
     count = -(-max(len(survey.bodies), len(survey.approvals)) // AT_ONCE)
     said = sorted(pos for (pos,) in db.execute(_LAST_SAID, (count,)))
@@ -142,7 +127,7 @@ def _write(db: apsw.Connection, survey: Survey) -> list[int]:
     for number, body in enumerate(survey.ordered()):
         raw = encode(body.after)
         put.append((body.pos, said[number // AT_ONCE], hashlib.sha256(raw).digest()))
-        new.append((raw, body.pos))
+        new.append((_NO_SALT, raw, body.pos))
     db.executemany(_PUT, put)
     db.executemany(_BODY, new)
     db.executemany(_RUN, [(view, id_) for id_, view in survey.runs.items()])
@@ -150,53 +135,3 @@ def _write(db: apsw.Connection, survey: Survey) -> list[int]:
     db.executemany(_DOCUMENT, [(view, *at) for at, view in survey.documents.items()])
     db.executemany(_FACT, [(*values, scope) for scope, values in survey.facts.items()])
     return said
-
-
-# ------------------------------------------------------------------------------------ the bytes of the file
-
-
-def erase(path: str, values: Iterable[str] = (), busy_ms: int = BUSY_MS) -> Erased:
-    """Write the file anew and empty its log. What is still found of ``values`` in the bytes is counted.
-
-    Somebody who reads or writes all the while keeps that from being done: then it says why, and may be done again.
-    """
-    why = ""
-    db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
-    try:
-        db.set_busy_timeout(busy_ms)
-        db.pragma("secure_delete", True)
-        db.execute("VACUUM")
-        _empty_log(db, busy_ms)
-    except apsw.Error as error:
-        why = f"{type(error).__name__}: {error}"
-    finally:
-        db.close()
-    return Erased(not why, why, _left(path, values))
-
-
-def _empty_log(db: apsw.Connection, busy_ms: int) -> None:
-    """Copy the log back and cut it to nothing, once nobody reads from it any more."""
-    until = time.monotonic() + busy_ms / 1000
-    while True:
-        with suppress(apsw.BusyError):
-            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            return
-        if time.monotonic() > until:
-            raise apsw.BusyError("somebody reads the store all the while")
-        time.sleep(0.01)  # SQLite has no queue to stand in until the last reader is done
-
-
-def _left(path: str, values: Iterable[str]) -> int:
-    """How often one of these texts is in the bytes of the store's files, as it was named or as JSON has it."""
-    needles = {raw for text in values for raw in (text.encode(), encode(text)[1:-1]) if not STAND_IN.search(text)}
-    found = 0
-    for name in (path, f"{path}-wal", f"{path}-journal"):
-        file = Path(name)
-        if not file.exists() or not file.stat().st_size:
-            continue
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-            for needle in needles:
-                at = raw.find(needle)
-                while at >= 0:
-                    found, at = found + 1, raw.find(needle, at + 1)
-    return found

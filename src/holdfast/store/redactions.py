@@ -11,8 +11,6 @@ import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-import apsw
-
 from holdfast.kernel.authority import spelled
 from holdfast.kernel.canon import commitment, decode
 from holdfast.kernel.documents import Approver
@@ -20,6 +18,7 @@ from holdfast.kernel.documents import decode as document
 from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.standin import is_stand_in
 from holdfast.kernel.statement import act
+from holdfast.store.connection import Connection, each
 from holdfast.store.rows import STORE_RUN
 from holdfast.store.survey import done_by
 
@@ -60,7 +59,7 @@ class Said(NamedTuple):
     digest: str
 
 
-def said(db: apsw.Connection) -> dict[str, Said]:
+def said(db: Connection) -> dict[str, Said]:
     """What all ``redacted`` entries together say, by ``RUN/SEQ``."""
     found: dict[str, Said] = {}
     for pos, body in db.execute(SAID):
@@ -73,7 +72,7 @@ def said(db: apsw.Connection) -> dict[str, Said]:
 class Redactions:
     """Tells bodies that were redacted from bodies that were changed, within one transaction."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         """Nothing is read before the first such body."""
         self._db = db
         self.seen = 0
@@ -97,10 +96,10 @@ def _is(salt: object, body: object) -> str:
     return commitment(salt, body).hex()
 
 
-def compare(db: apsw.Connection) -> None:
+def compare(db: Connection) -> None:
     """Every redacted body is as an entry says, under a row that says the same; and what an entry says has a row."""
     missing = said(db)
-    for pos, by_pos, digest, run, seq, salt, body in db.execute(EVERY):
+    for pos, by_pos, digest, run, seq, salt, body in each(db, EVERY):
         word = missing.pop(f"{run}/{seq}", Said(0, "none"))
         for field, expected, found in (
             ("redaction.by_pos", str(word.by_pos), str(by_pos)),
@@ -117,7 +116,7 @@ def compare(db: apsw.Connection) -> None:
             raise ChainBroken(run=run, seq=number, field="redaction", expected=word.digest, found="none")
 
 
-def signed(db: apsw.Connection, good: Good) -> None:
+def signed(db: Connection, good: Good) -> None:
     """Once there are approvers, whoever says that something was redacted is one of them, and signed it.
 
     Raises ChainBroken: somebody who can write the file could else call any change of a body a redaction. A key that was

@@ -43,7 +43,7 @@ ADD_EFFECT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 MOVE_EFFECT = "UPDATE effect SET state = ?, version = ?, open = ?, due_ms = ? WHERE n = ?"
-PUT_VIEW = "INSERT OR REPLACE INTO effect_view (n, view) VALUES (?, ?)"
+PUT_VIEW = "INSERT INTO effect_view (n, view) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET view = excluded.view"
 DROP_VIEW = "DELETE FROM effect_view WHERE n = ?"
 FOLDED = (
     "SELECT kind, at_ms, by, token, body, run.id"
@@ -94,9 +94,9 @@ ENDS = (
     " WHERE pos > (SELECT coalesce(max(pos), 0) FROM entry) - ? GROUP BY run.id"
 )
 NEWEST_HASH = "SELECT hash FROM entry ORDER BY pos DESC LIMIT 1"
-HASH_LIKE = (
-    "SELECT 1 FROM entry WHERE lower(hex(hash)) LIKE ?1 UNION ALL SELECT 1 FROM archived WHERE lower(hex(hash)) LIKE ?1"
-    " LIMIT 1"
+HASH_BETWEEN = (
+    "SELECT 1 FROM entry WHERE hash >= ?1 AND hash <= ?2"
+    " UNION ALL SELECT 1 FROM archived WHERE hash >= ?1 AND hash <= ?2 LIMIT 1"
 )
 LAST_REDACTION = "SELECT coalesce(max(by_pos), 0) FROM redaction"
 HASH_AT = "SELECT hash FROM entry WHERE pos = ?1 UNION ALL SELECT hash FROM archived WHERE pos = ?1"
@@ -174,3 +174,9 @@ def blob(digest: str) -> Any:
             return digest
         return raw if raw.hex() == digest else digest
     return digest
+
+
+def same_kind(identity: str, there: object) -> Any:
+    """An identity as a column that holds ``there`` would have it: PostgreSQL keeps as bytes also what is no digest."""
+    kept = blob(identity)
+    return kept.encode() if isinstance(kept, str) and isinstance(there, bytes) else kept

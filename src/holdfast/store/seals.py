@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import apsw
-
 from holdfast.kernel.canon import decode
 from holdfast.kernel.checkpoint import Checkpoint, VerifierKey, origin_of, read
 from holdfast.kernel.errors import BadCheckpoint, ChainBroken, HoldfastError
 from holdfast.kernel.merkle import Frontier
 from holdfast.kernel.statement import act
 from holdfast.store import rows
+from holdfast.store.connection import Connection
 from holdfast.store.locate import WHOLE
 from holdfast.store.sweep import TILE, Swept
 from holdfast.store.tree import CHECKPOINTS, STEP
@@ -79,12 +78,12 @@ class Grown:
                 self.level8.append(found.tiles[number])
 
 
-def sizes(db: apsw.Connection) -> list[int]:
+def sizes(db: Connection) -> list[int]:
     """At which sizes roots are needed."""
     return [size for (size,) in db.execute(SIZES)]
 
 
-def compare(db: apsw.Connection, grown: Grown, last: int, good: Good | None) -> Vouched:
+def compare(db: Connection, grown: Grown, last: int, good: Good | None) -> Vouched:
     """Raises ChainBroken at the first that does not fit."""
     sealed = max(sizes(db), default=0)
     if sealed > last:
@@ -141,7 +140,7 @@ def _signed(said: Checkpoint, keys: list[LogKeyAt], good: Good | None) -> int:
     return 1
 
 
-def _keys(db: apsw.Connection, good: Good | None) -> list[LogKeyAt]:
+def _keys(db: Connection, good: Good | None) -> list[LogKeyAt]:
     """Log keys in the order in which entries put them in use, each endorsed by the one before."""
     found: list[LogKeyAt] = []
     for pos, seq, by, raw in db.execute(KEYS):
@@ -167,7 +166,7 @@ def _keys(db: apsw.Connection, good: Good | None) -> list[LogKeyAt]:
     return found
 
 
-def _nodes(db: apsw.Connection, grown: Grown, sealed: int) -> None:
+def _nodes(db: Connection, grown: Grown, sealed: int) -> None:
     """Each kept subtree is the one reckoned; all over sealed entries are there, and no other."""
     wanted: dict[tuple[int, int], bytes] = {}
     level, hashes = STEP, grown.level8

@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import apsw
-
 from holdfast.kernel.documents import AnyDocument, decode
 from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.store import rows
 from holdfast.store.clock import Measure
+from holdfast.store.connection import Connection
 from holdfast.store.folding import fold
 
 if TYPE_CHECKING:
@@ -32,19 +31,19 @@ _ENDED_KEPT = 4_096
 class Words:
     """The interned words of one store: small numbers for texts that every entry repeats."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         """Read what is there; more are read as they are met."""
         self.numbers: dict[str, int] = {}
         self._texts: dict[int, str] = {}
         self.refresh(db)
 
-    def refresh(self, db: apsw.Connection) -> None:
+    def refresh(self, db: Connection) -> None:
         """Read the words that came since, this process's or another's."""
         for n, text in db.execute(rows.WORDS, (max(self._texts, default=-1),)):
             self.numbers[text] = n
             self._texts[n] = text
 
-    def number(self, db: apsw.Connection, text: str) -> int:
+    def number(self, db: Connection, text: str) -> int:
         """The number of a text, added in the transaction that is open on ``db`` if it is new."""
         n = self.numbers.get(text)
         if n is None:
@@ -55,13 +54,13 @@ class Words:
             self._texts[n] = text
         return n
 
-    def known(self, db: apsw.Connection, text: str) -> int:
+    def known(self, db: Connection, text: str) -> int:
         """The number of a text, or one that no row has."""
         if text not in self.numbers:
             self.refresh(db)
         return self.numbers.get(text, -1)
 
-    def text(self, db: apsw.Connection, n: int) -> str:
+    def text(self, db: Connection, n: int) -> str:
         """The text of a number."""
         if n not in self._texts:
             for number, text in db.execute(rows.WORDS, (-1,)):
@@ -72,7 +71,7 @@ class Words:
 class SqliteSource:
     """One connection as a :class:`holdfast.store.unit.Source`."""
 
-    def __init__(self, db: apsw.Connection, words: Words) -> None:
+    def __init__(self, db: Connection, words: Words) -> None:
         """Over a connection whose transactions somebody else opens and closes."""
         self.db = db
         self.words = words

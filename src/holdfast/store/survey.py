@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import apsw
 from msgspec.structs import replace
 
 from holdfast.kernel.canon import decode, encode
@@ -26,6 +25,7 @@ from holdfast.kernel.errors import NotRedacted
 from holdfast.kernel.model import Approval
 from holdfast.kernel.standin import STAND_IN, StandIns
 from holdfast.store import bodies, rows
+from holdfast.store.connection import Connection, each
 
 KIND = "redacted"
 """The kind of the entries of the store's own run that say what was redacted."""
@@ -102,7 +102,7 @@ def digest_of(row: Approval) -> str:
 class Survey:
     """Every record that holds a value, found within one transaction."""
 
-    def __init__(self, db: apsw.Connection, stand: StandIns, asked: Asked) -> None:
+    def __init__(self, db: Connection, stand: StandIns, asked: Asked) -> None:
         """Looks through the whole store. Raises NotRedacted where something may not be changed."""
         self._db, self._stand, self._where = db, stand, asked.where
         self.bodies: dict[int, Body] = {}
@@ -125,7 +125,7 @@ class Survey:
     # -- where the values are --
 
     def _look(self) -> None:
-        for row in self._db.execute(_EVERY):
+        for row in each(self._db, _EVERY):
             if self._stand.maybe(row[5].decode()):
                 self._body(row)
         self._rows()
@@ -155,7 +155,7 @@ class Survey:
         for id_, _, _, view in self._db.execute(rows.EVERY_APPROVAL):
             if self._row(view, f"request {id_}", bodies.rewritten) is not None:
                 self._taint(rows.decode_approval(view).run)
-        for kind, id_, run, view, *_ in self._db.execute(rows.EVERY_DOCUMENT):
+        for kind, id_, run, view, *_ in each(self._db, rows.EVERY_DOCUMENT):
             after = self._row(view, f"{kind} {id_}", partial(bodies.document, of=kind))
             if after is not None:
                 self._taint(run)

@@ -16,12 +16,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-import apsw
 import msgspec
 
 from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.merkle import Frontier
 from holdfast.store import locate
+from holdfast.store.connection import Connection
 from holdfast.store.redactions import Redactions
 
 TILE = 256
@@ -63,7 +63,7 @@ class Swept(NamedTuple):
 class _Spelled(dict[int, str]):
     """The JSON text of numbered words, runs or effects between two pieces of the template; read as they are met."""
 
-    def __init__(self, db: apsw.Connection, sql: str, before: str, after: str, *, some: bool = False) -> None:
+    def __init__(self, db: Connection, sql: str, before: str, after: str, *, some: bool = False) -> None:
         super().__init__()
         self._db, self._sql, self._before, self._after, self._some = db, sql, before, after, some
 
@@ -82,7 +82,7 @@ class _Spelled(dict[int, str]):
 class Sweep:
     """Sweeps ranges over one connection, inside a transaction that somebody else opened."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         """Nothing is read yet."""
         self._db = db
         self._after = _Spelled(db, WORDS, '\0{"after":', ',"at_ms":')
@@ -181,7 +181,7 @@ def _tile(hashes: list[bytes]) -> bytes:
     return hashes[0]
 
 
-def swept_whole(db: apsw.Connection, last: int, marks: Iterable[int]) -> Iterable[Swept]:
+def swept_whole(db: Connection, last: int, marks: Iterable[int]) -> Iterable[Swept]:
     """Every range up to ``last``, one after the other, over one connection."""
     sweep = Sweep(db)
     for first, end, within in ranges(last, marks):

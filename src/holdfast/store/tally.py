@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-import apsw
+from holdfast.store.connection import Connection
 
 _IN = " WHERE entry.pos > ? AND entry.pos <= ?"
 MOVES = (
@@ -72,7 +72,7 @@ NOTHING = Counts(0, Counter(), Counter(), Counter(), ())
 class Tally:
     """Counting over one connection; it takes no lock."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         """Over a connection that may read."""
         self._db = db
 

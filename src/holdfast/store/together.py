@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import apsw
-
 from holdfast.kernel.commit import Change, Verdict
+from holdfast.store.connection import Connection
 from holdfast.store.writer import Writer
 
-May = Callable[[apsw.Connection], None]
+May = Callable[[Connection], None]
 """Looks at the rows before anything is written, and raises where it is not to be."""
 
-Also = Callable[[apsw.Connection, int], None]
+Also = Callable[[Connection, int], None]
 """Writes the rows; the number is the position of the change's last entry."""
 
 

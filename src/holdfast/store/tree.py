@@ -1,4 +1,4 @@
-"""The Merkle tree of one SQLite store: leaves, kept subtrees, checkpoints, proofs, and the one row that says who seals.
+"""The Merkle tree of one store: leaves, kept subtrees, checkpoints, proofs, and the one row that says who seals.
 
 Leaf ``i`` is the hash of the entry at position ``i + 1``, wherever the entry lies now: here, or in an archive that left
 its hash behind. Promises that what is appended was judged under the token of who may seal, in one short transaction,
@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import apsw
-
 from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.merkle import Frontier, consistency, inclusion, peaks, root_at
+from holdfast.store.connection import Connection
 from holdfast.store.rows import BEGIN, COMMIT, ROLLBACK
 
 STEP = 8
@@ -70,7 +69,7 @@ class Grown(NamedTuple):
 class Tree:
     """The tree over one connection. Reading needs none of the writing methods, and takes no lock."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         """Over a connection; :meth:`take` and :meth:`append` need one that may write."""
         self._db = db
 
@@ -240,15 +239,6 @@ class Tree:
         """Remember why nothing could be sealed, where it is not remembered already; empty: it can be."""
         if self.trouble()[0] != why:
             self._db.execute(TROUBLED, (why, at_ms))
-
-
-def connected(path: str, busy_ms: int = 10_000) -> apsw.Connection:
-    """A connection for sealing: it waits for the lock, syncs each commit, and leaves the log's copying to writers."""
-    db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=50)
-    db.set_busy_timeout(busy_ms)
-    db.pragma("synchronous", "FULL")
-    db.wal_autocheckpoint(0)
-    return db
 
 
 def _sealed(row: Any) -> Sealed | None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from holdfast.kernel import standin
 from holdfast.kernel.standin import StandIns
-from holdfast.runtime import redact
 from holdfast.store import bodies, survey
-from holdfast.store.redacted import Erased
+from holdfast.store.access import SqliteAccess
+from holdfast.store.connection import Erased
 from holdfast.store.survey import Survey
 
 Put = Callable[[Any, str, Any], None]
@@ -55,7 +55,7 @@ def signature_over_names_only(put: Put) -> None:
 
 def file_stays(put: Put) -> None:
     """The rows change and the file does not: old pages and the log keep what was in them."""
-    put(redact, "erase", lambda path, values=(): Erased(whole=True, why="", left=0))
+    put(SqliteAccess, "erase", lambda access, values=(): Erased(whole=True, why="", left=0))
 
 
 def unkeyed(put: Put) -> None:

@@ -28,6 +28,7 @@ from holdfast.report.explain import explain_page
 from holdfast.runtime.account import account
 from holdfast.runtime.record import effects, record_of
 from holdfast.runtime.replay.play import play
+from holdfast.store.access import SqliteAccess
 from tests import approving
 from tests.adapters.archiving import Life, closing
 from tests.contract.acts import Acts, applied
@@ -426,7 +427,7 @@ def test_every_file_of_an_archive_is_watched(gone: Life) -> None:
 def _checked(life: Life, folder: Path) -> None:
     """Alone, and against the store, which alone can tell of the manifest."""
     verify(folder)
-    against(str(life.path), folder)
+    against(SqliteAccess(str(life.path)), folder)
 
 
 FREE = {
@@ -491,7 +492,7 @@ def test_another_archive_under_the_name_is_found(gone: Life) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | {"reason": "another"}))
     verify(folder)
     with pytest.raises(ChainBroken) as raised:
-        against(str(gone.path), gone.out)
+        against(SqliteAccess(str(gone.path)), gone.out)
     assert raised.value.field == "manifest.json"
 
 
@@ -499,7 +500,7 @@ def test_an_archive_that_is_not_at_hand_is_not_checked(gone: Life) -> None:
     """A missing archive is no fault of the store: what of it was not checked is counted."""
     shutil.rmtree(gone.out)
     intact(gone)
-    found = against(str(gone.path), gone.out)
+    found = against(SqliteAccess(str(gone.path)), gone.out)
     assert (found.checked, [(runs) for _, runs, _ in found.missing]) == ((), [3])
 
 

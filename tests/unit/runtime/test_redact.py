@@ -24,7 +24,7 @@ from holdfast.kernel.statement import act
 from holdfast.runtime import grants
 from holdfast.runtime.redact import Wanted, take_out
 from holdfast.store import survey
-from holdfast.store.redacted import erase
+from holdfast.store.access import SqliteAccess
 from tests.approving import approve, key_of, register
 from tests.unit.runtime.attacker import Attacker
 from tests.unit.runtime.redaction_stage import ADDRESS, CANDIDATES, PHONE, Scene, stand_in
@@ -397,8 +397,7 @@ async def test_a_dry_run_says_the_same_and_changes_nothing(scene: Scene) -> None
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from holdfast.store import redacted
-from holdfast.runtime import redact
+from holdfast.store import access, redacted
 from tests.unit.runtime.redaction_stage import Scene
 
 def die(*_):
@@ -408,7 +407,7 @@ write = redacted._write
 if sys.argv[3] == "before":
     redacted._write = lambda db, survey: (write(db, survey), die())
 else:
-    redact.erase = die
+    access.SqliteAccess.erase = die
 Scene(Path(sys.argv[1])).redact(sys.argv[2], arguments=("address",))
 """
 
@@ -451,7 +450,7 @@ async def test_others_write_while_something_is_redacted(scene: Scene) -> None:
     finally:
         stop.set()
         thread.join(30)
-    erase(str(scene.path))
+    SqliteAccess(str(scene.path)).erase()
     assert done.taken.said
     assert sum(kind == "noted" for kind, _ in entries(scene, "ru_store")) == len(wrote)
     assert ADDRESS.encode() not in scene.raw()
@@ -467,7 +466,7 @@ async def test_somebody_who_reads_all_the_while_keeps_the_file_from_being_emptie
     try:
         store = scene.store()
         store.close_now()
-        left = erase(str(scene.path), (ADDRESS,), busy_ms=50)
+        left = SqliteAccess(str(scene.path)).erase((ADDRESS,), busy_ms=50)
     finally:
         reader.close()
     assert not left.whole

@@ -16,6 +16,7 @@ from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.merkle import root_of
 from holdfast.kernel.model import Principal, Run
 from holdfast.store import SqliteStore, audit, open_store, seals, spread, sweep
+from holdfast.store.access import SqliteAccess
 from holdfast.store.evidence import leaf_bytes
 
 ODD = ('a"quote', "back\\slash", "new\nline", "\x00\x1f", "grüße ✓", "\u2028\u2029", "\U0001f600", "/", "\x7f")
@@ -49,7 +50,7 @@ def whole(store: SqliteStore, marks: tuple[int, ...] = (), jobs: int = 1) -> tup
     grown, bodies = seals.Grown(), 0
     size = last(store)
     db: Any = store.reading.source.db
-    for found in spread.swept(db, store.path, size, {*marks, size}, jobs=jobs):
+    for found in spread.swept(db, store.reading.access, size, {*marks, size}, jobs=jobs):
         grown.take(found)
         bodies += found.bodies
     return grown, bodies
@@ -102,7 +103,7 @@ def test_two_processes_find_what_one_finds(store: SqliteStore, monkeypatch: pyte
     shared = whole(store, (300, 700), jobs=2)
     assert (shared[0].roots, shared[0].level8, shared[1]) == (alone[0].roots, alone[0].level8, alone[1])
     told: list[tuple[int, int]] = []
-    audit.sweep(store.reading.source.db, store.path, jobs=2, tick=lambda done, of: told.append((done, of)))
+    audit.sweep(store.reading.source.db, store.reading.access, jobs=2, tick=lambda done, of: told.append((done, of)))
     assert len(told) == 4
     assert told[-1] == (MANY + 1, MANY + 1)
 
@@ -127,11 +128,11 @@ def test_process_that_dies_is_no_verification(
     small(monkeypatch)
     db: Any = store.reading.source.db
     with pytest.raises(Exception, match="ended with"):
-        list(spread.swept(db, str(tmp_path / "none.db"), last(store), (), jobs=2))
+        list(spread.swept(db, SqliteAccess(str(tmp_path / "none.db")), last(store), (), jobs=2))
 
 
 def test_swept_range_survives_the_wire(store: SqliteStore) -> None:
     """What a process answers is read back equal."""
     db: Any = store.reading.source.db
-    (found,) = list(spread.swept(db, store.path, last(store), {300, last(store)}))
+    (found,) = list(spread.swept(db, store.reading.access, last(store), {300, last(store)}))
     assert spread._understood(json.loads(json.dumps(spread._told(found)))) == found

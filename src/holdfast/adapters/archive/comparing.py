@@ -10,13 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import apsw
-
 from holdfast.adapters.archive.books import find
 from holdfast.adapters.archive.checking import Checked, verify
 from holdfast.adapters.archive.sheets import RUNS, off, read_rows
 from holdfast.kernel.checkpoint import VerifierKey
 from holdfast.store import rows
+from holdfast.store.connection import Access, Connection
 from holdfast.store.elsewhere import Laid, laid
 from holdfast.store.evidence import Entry
 
@@ -28,9 +27,9 @@ class Compared(NamedTuple):
     missing: tuple[tuple[str, int, int], ...]
 
 
-def against(store_path: str, path: Path | None, *, keys: Iterable[VerifierKey] = ()) -> Compared:
+def against(access: Access, path: Path | None, *, keys: Iterable[VerifierKey] = ()) -> Compared:
     """Check every archive that a store names and that is at ``path`` (None: none is). Raises ChainBroken."""
-    db = apsw.Connection(store_path, flags=apsw.SQLITE_OPEN_READONLY)
+    db = access.reader()
     try:
         named: dict[str, list[Laid]] = {}
         for one in laid(db):
@@ -44,7 +43,7 @@ def against(store_path: str, path: Path | None, *, keys: Iterable[VerifierKey] =
         db.close()
 
 
-def _one(db: apsw.Connection, folder: Path, runs: list[Laid], keys: tuple[VerifierKey, ...]) -> Checked:
+def _one(db: Connection, folder: Path, runs: list[Laid], keys: tuple[VerifierKey, ...]) -> Checked:
     leaf = "SELECT hash FROM archived WHERE pos = ?"
     found = 0
 

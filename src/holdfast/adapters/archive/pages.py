@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import apsw
 from msgspec import to_builtins
 
 from holdfast.adapters.archive.sheets import APPROVALS, DOCUMENTS, EFFECTS, ENTRIES, RUNS, SCHEMAS, File, Sheet, at
@@ -23,6 +22,7 @@ from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Run
 from holdfast.store import rows
 from holdfast.store.archived import Going, Spool, effects_of
+from holdfast.store.connection import Connection
 from holdfast.store.derived import Derived, Retold
 from holdfast.store.evidence import Entry, check_chain, leaf_bytes
 from holdfast.store.folding import fold
@@ -45,7 +45,7 @@ class Tallied(NamedTuple):
 class Pages:
     """The sheets of one archive, while they are written."""
 
-    def __init__(self, folder: Path, db: apsw.Connection, reading: Reading, size: int) -> None:
+    def __init__(self, folder: Path, db: Connection, reading: Reading, size: int) -> None:
         """Over one read transaction; ``size`` entries are under the checkpoint."""
         self._db, self._reading, self._size = db, reading, size
         self._tree = Tree(db)

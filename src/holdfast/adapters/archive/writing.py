@@ -22,9 +22,10 @@ from holdfast.adapters.archive.pages import Pages, Tallied
 from holdfast.adapters.archive.sheets import CHECKPOINT, FORMAT, MANIFEST, VERSION, Manifest, described
 from holdfast.kernel.canon import encode
 from holdfast.kernel.checkpoint import Checkpoint, origin_of, read
-from holdfast.kernel.errors import BadValue, ChainBroken, NotArchived
+from holdfast.kernel.errors import BadValue, ChainBroken, HoldfastError, NotArchived
 from holdfast.store import Store, rows
-from holdfast.store.archived import Choice, Going, Said, Spool, choose, shrink, take_out
+from holdfast.store.archived import Choice, Going, Said, Spool, choose, take_out
+from holdfast.store.connection import Access, Connection
 from holdfast.store.faults import translate
 from holdfast.store.reading import Reading
 from holdfast.store.source import Words
@@ -74,10 +75,11 @@ def archive(store: Store, out: Path, order: Order, *, dry_run: bool = False, tel
     for name, given in (("by", order.by), ("reason", order.reason)):
         if not given.strip():
             raise BadValue(path=name, why="archiving needs a name and a reason", value_type="str")
-    db = apsw.Connection(store.path, flags=apsw.SQLITE_OPEN_READONLY)
+    access = store.reading.access
+    db = access.reader()
     try:
         db.execute(rows.BEGIN_READ)
-        reading = Reading(db, Words(db), store.path)
+        reading = Reading(db, Words(db), store.path, access)
         sealed = _sealed(Tree(db), str(store.status()["store"]), out)
         choice = choose(db, iter(reading.open_effects()), order.before_ms, sealed.size)
         entries = sum(run.seq for run in choice.going)
@@ -92,7 +94,7 @@ def archive(store: Store, out: Path, order: Order, *, dry_run: bool = False, tel
         db.close()
 
 
-def _effects(db: apsw.Connection, run: Going) -> int:
+def _effects(db: Connection, run: Going) -> int:
     return int(db.execute("SELECT count(*) FROM effect WHERE run = ?", (run.n,)).get)
 
 
@@ -126,7 +128,7 @@ def _name(out: Path, order: Order, choice: Choice) -> str:
 
 def _written(
     store: Store,
-    db: apsw.Connection,
+    db: Connection,
     reading: Reading,
     out: Path,
     order: Order,
@@ -162,7 +164,7 @@ def _written(
         name, str(place), digest.hex(), spool.runs, spool.entries, spool.effects, choice.stay, sealed.size, pos,
         most_rows=tallied.most_rows,
     )  # fmt: skip
-    return _smaller(store.path, done)
+    return _smaller(store.reading.access, done)
 
 
 def _proved(
@@ -213,10 +215,12 @@ def synced(folder: Path) -> None:
         os.close(handle)
 
 
-def _smaller(path: str, done: Done) -> Done:
+def _smaller(access: Access, done: Done) -> Done:
     """Give the room back. Where that is not possible now it is said, and the room is used again all the same."""
     try:
-        before, after = shrink(path)
+        before, after = access.shrink()
+    except HoldfastError as error:
+        return done._replace(not_shrunk=error.message)
     except apsw.Error as error:
         return done._replace(not_shrunk=str(error) or type(error).__name__)
     return done._replace(before_bytes=before, after_bytes=after)

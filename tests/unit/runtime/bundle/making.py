@@ -18,7 +18,8 @@ from holdfast.runtime.cancel import cancel
 from holdfast.runtime.record import Record, record_of
 from holdfast.runtime.redact import Wanted, take_out
 from holdfast.store import open_store
-from holdfast.store.tree import Tree, connected
+from holdfast.store.access import SqliteAccess
+from holdfast.store.tree import Tree
 from tests import approving
 
 POLICY = """
@@ -80,7 +81,7 @@ async def ran(folder: Path, calls: int = 1) -> tuple[str, str]:
 def seal(store: Any, key: Key, db_path: str) -> None:
     """A checkpoint over all that is there, with the shipped tree and key."""
     register(store, key, by="these tests")
-    db = connected(db_path)
+    db = SqliteAccess(db_path).sealer()
     try:
         tree = Tree(db)
         sealer = tree.take("tests", store.now_ms(), 60_000)
