@@ -19,7 +19,7 @@ from holdfast.kernel import guard as guards
 from holdfast.kernel.amounts import Money, Spent, count_step, debit, refund, reserve, unreserve
 from holdfast.kernel.archived import closed
 from holdfast.kernel.authority import counted, enough, meter_of
-from holdfast.kernel.documents import AnyDocument, digest_of, key_of
+from holdfast.kernel.documents import AnyDocument, Job, digest_of, key_of
 from holdfast.kernel.errors import IllegalTransition
 from holdfast.kernel.guard import Fact, Guard, Rejected
 from holdfast.kernel.late import STORE_RUN_ID as STORE_RUN_ID  # noqa: PLC0414  # part of this face
@@ -151,7 +151,18 @@ def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
         rows.put_fact(fact)
     if sets:
         rows.append(Line(change.run, "", "sets", "", "", now_ms, _author(change), 0, sets))
-    _documents(change, rows, now_ms)
+    _documents(_with_its_job(change, rows), rows, now_ms)
+
+
+def _with_its_job(change: Change, rows: Tables) -> Change:
+    """A run that ends takes its job along: there is no instant at which one of them is over and the other is not."""
+    if change.ends is None or change.ends[0] in ("open", "blocked"):
+        return change
+    job = rows.document("job", change.run)
+    if not isinstance(job, Job) or any(d.kind == "job" and d.id == job.id for d in change.documents):
+        return change
+    over = job.over(*change.ends, change.guard.driver)
+    return replace(change, documents=(*change.documents, over)) if over is not None else change
 
 
 def _risen(fact: Fact, rows: Tables) -> Fact:

@@ -25,10 +25,13 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
     ``state`` is queued, claimed, done, dead (it needs its ``owner``) or dropped. ``holder`` is the id of the worker
     that drives it under ``token``: what others commit for this run under a lower one is refused. ``tries`` counts
     claims that ended without an end of the run, at most ``most_tries``; ``why`` says what the last one ran into.
+    ``accepted_ms`` is when it was submitted, and ``since_ms`` since when it is in its state. The moves that there are
+    between the states are in :mod:`holdfast.runtime.jobs`.
     """
 
     state: str = "queued"
     work: str = ""
+    principal: str = ""
     priority: int = 0
     not_before_ms: int = 0
     holder: str = ""
@@ -38,14 +41,16 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
     most_tries: int = 5
     why: str = ""
     owner: str = ""
+    accepted_ms: int = 0
     since_ms: int = 0
     planner: str = ""
     needs: tuple[tuple[str, str], ...] = ()
 
     @property
     def place(self) -> Place | None:
-        """Queued: in the lane of its class, by its time. Claimed: in the lane of who holds it. Dead: among the dead."""
-        lanes = {"queued": f"queued:{self.work}", "claimed": f"held:{self.holder}", "dead": "dead"}
+        """Queued: in the lane of its class and principal, by its time. Claimed: in that of who holds it. Or dead."""
+        waits = f"queued:{self.work}/{self.principal}" if self.principal else f"queued:{self.work}"
+        lanes = {"queued": waits, "claimed": f"held:{self.holder}", "dead": "dead"}
         lane = lanes.get(self.state)
         if lane is None:
             return None
@@ -58,8 +63,21 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
         return self.token == MINT
 
     def stamped(self, now_ms: int, mint: Callable[[], int]) -> Self:
-        """With its token, and the instant of the claim, where it is one."""
-        return replace(self, token=mint(), claimed_ms=now_ms) if self.mints else self
+        """With its times, and with its token where it is a claim."""
+        token, claimed_ms = (mint(), now_ms) if self.mints else (self.token, self.claimed_ms)
+        accepted_ms, since_ms = self.accepted_ms or now_ms, self.since_ms or now_ms
+        return replace(self, token=token, claimed_ms=claimed_ms, accepted_ms=accepted_ms, since_ms=since_ms)
+
+    def over(self, state: str, why: str, driver: tuple[str, int, str]) -> Self | None:
+        """The job as the end of its run leaves it, for the very commit; None: it stays as it is.
+
+        What a worker drives stays its own when somebody else ends the run: what it has sent comes back to it.
+        """
+        driven = self.state == "claimed" and driver[:2] != (self.run, self.token)
+        if driven or self.state in ("done", "dropped"):
+            return None
+        ended = "done" if state == "done" else "dropped"
+        return replace(self, state=ended, holder="", claimed_ms=0, why=why, since_ms=0)
 
 
 class Worker(Document, frozen=True, kw_only=True, tag="worker"):

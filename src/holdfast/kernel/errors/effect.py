@@ -173,3 +173,18 @@ class ReasonMissing(EffectError):
     what_to_do = "Say why, in words somebody can check later."
     next_command = 'the same command with --as NAME --reason "what you saw, and where"'
     asked: str
+
+
+class JobNotMovable(EffectError):
+    """The state a queued run's job is in does not allow what was asked."""
+
+    code = "HF-E13-job-not-movable"
+    exit_code = 5
+    what_happened = "The job of run {run} is {state}; {asked} is not possible in that state."
+    what_is_known = "Nothing was changed."
+    what_to_do = "Look at the job before deciding."
+    next_command = "holdfast queue show {run}"
+    effect: str = ""
+    run: str
+    state: str
+    asked: str
