@@ -8,13 +8,24 @@ from typing import Any
 from msgspec.structs import replace
 
 from holdfast.kernel.canon import decode
-from holdfast.kernel.commit import Change, Note
+from holdfast.kernel.commit import Applied, Change, Note
 from holdfast.kernel.documents import MINT, Job, Worker, digest_of
-from holdfast.kernel.guard import Guard
-from tests.contract.acts import Acts, applied, rejected
+from holdfast.kernel.guard import Guard, Rejected
+from tests.contract.acts import Acts
 
 LEASE_MS = 10_000
 EMPTY = Guard()
+
+
+def applied(verdict: Any) -> None:
+    """It was a yes; no effect is part of it."""
+    assert isinstance(verdict, Applied), verdict
+
+
+def rejected(verdict: Any, part: str) -> None:
+    """It was a no, for this part of the guard."""
+    assert isinstance(verdict, Rejected), verdict
+    assert verdict.part == part
 
 
 def note(kind: str = "queued") -> Note:
