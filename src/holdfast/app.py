@@ -92,13 +92,13 @@ class App(Desk):
         self._announcer: Announcer | None = None
         self._code_at_work: dict[str, str] | None = None
         self._telemetry = telemetry
-        self._sealer = Sealer(url, evidence, my_name()) if evidence is not None else None
+        self._sealer = Sealer(self.address, evidence, my_name()) if evidence is not None else None
 
     # -- opening and closing --
 
     async def __aenter__(self) -> Self:
         """Open the store, wire the ports, record what is in force, and start recovery."""
-        store = open_store(self.url)
+        store = open_store(self.address)
         self._store = store
         try:
             await self._wire(store)
@@ -315,6 +315,7 @@ class App(Desk):
         return sealing.seal(
             sealing.Sealed(
                 store=self.store,
+                file=self.address.path,
                 contracts=self.registry.contracts,
                 policy=self.policy,
                 policy_from=self._policy_source,
@@ -360,10 +361,11 @@ def open_app(
 ) -> App:
     """An application over a store: ``async with hf.open("sqlite:holdfast.db", tools=[refund]) as app``.
 
-    ``url`` is ``sqlite:PATH``; ``policy`` a Cedar file, a directory of them, or policy text (default: the starter
-    policy: reads pass, changes ask). ``environment`` is part of every key. ``sources`` are where items come from, the
-    one that counts most first; ``limits`` bound how much there may be at a time. With ``handle_signals`` SIGTERM and
-    SIGINT let the calls under way end within a grace and then leave the block with exit code 143.
+    ``url`` is ``sqlite:PATH`` or ``postgresql://…`` (:mod:`holdfast.store.address`); ``policy`` a Cedar file, a
+    directory of them, or policy text (default: the starter policy: reads pass, changes ask). ``environment`` is
+    part of every key. ``sources`` are where items come from, the one that counts most first; ``limits`` bound how much
+    there may be at a time. With ``handle_signals`` SIGTERM and SIGINT let the calls under way end within a grace and
+    then leave the block with exit code 143.
     ``announce`` is a webhook that is told of requests (:mod:`holdfast.runtime.announce`); ``telemetry`` looks on and
     exports spans (:class:`holdfast.Telemetry`). ``evidence`` says how the log is sealed beside the work, and who is
     told (:class:`holdfast.Evidence`).

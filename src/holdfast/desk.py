@@ -29,7 +29,7 @@ from holdfast.runtime.resume import revalidated
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.stops import InTheWay, in_the_way
 from holdfast.runtime.view import Noted
-from holdfast.store import Store
+from holdfast.store import Store, address
 from holdfast.tools.call import Call
 from holdfast.tools.look import Looks
 from holdfast.tools.registry import Registry
@@ -40,7 +40,7 @@ class Desk:
 
     def __init__(self, url: str, registry: Registry, policy: PolicySet) -> None:
         """Over the parts that are there before anything is opened."""
-        self.url = url
+        self.address = address(url, file="hf.open", key="url")
         self.registry = registry
         self.policy = policy
         self.winding_down = ""
@@ -52,6 +52,11 @@ class Desk:
         self._carried: Counter[str] = Counter()
         self._stays_out: Callable[[str], bool] = lambda _tool: False
         self._handed_out: set[str] = set()
+
+    @property
+    def url(self) -> str:
+        """The store's address as it is shown: without a secret."""
+        return self.address.shown
 
     @property
     def ports(self) -> Ports:

@@ -41,11 +41,6 @@ _WORDS: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 class Store(review.Store, Protocol):
     """What sealing asks a store."""
 
-    @property
-    def path(self) -> str:
-        """Where its file is."""
-        ...
-
     def restored(self) -> bool:
         """Whether it was restored and not released."""
         ...
@@ -64,9 +59,12 @@ def keys_at() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """What is to be sealed. ``policy_from`` is what the application was opened with; ``keys`` a folder."""
+    """What is to be sealed. ``policy_from`` is what the application was opened with; ``keys`` a folder; ``file`` the
+    store's, None where it is on a server.
+    """
 
     store: Store
+    file: Path | None
     contracts: Mapping[str, Contract]
     policy: PolicySet
     policy_from: str | Path | None = None
@@ -110,11 +108,15 @@ def problems(what: Sealed) -> Iterator[str]:
 
 def remarks(what: Sealed) -> tuple[str, ...]:
     """What does not stand in the way and should be known."""
+    known = []
+    if what.file is None:
+        known.append("the store is on a server: who else may connect there, and as whom, is not judged here")
     if what.policy_at is None:
-        return ("the policy has no file, so no examples stand beside it",)
-    if not files_beside(what.policy_at):
-        return (f"no examples stand beside the policy at {what.policy_at}: nothing shows what it is meant to answer",)
-    return ()
+        known.append("the policy has no file, so no examples stand beside it")
+    elif not files_beside(what.policy_at):
+        why = "nothing shows what it is meant to answer"
+        known.append(f"no examples stand beside the policy at {what.policy_at}: {why}")
+    return tuple(known)
 
 
 def _of_contract(contract: Contract, policy: PolicySet) -> Iterator[str]:
@@ -247,11 +249,23 @@ def _may_rename_in(person: Person, folder: Path, child: Path, above: list[Path])
 
 
 def _private(what: Sealed) -> Iterator[Path]:
-    """What nobody else should read: the store with its logs, the remembered heads, private keys."""
-    store = Path(what.store.path)
-    yield from (p for p in (store, Path(f"{store}-wal"), Path(f"{store}-shm")) if p.exists())
+    """What nobody else should read: the store with its logs, or the files that say how a server is reached; the
+    remembered heads, private keys.
+    """
+    store = what.file
+    if store is None:
+        yield from (path for path in _credentials() if path.exists())
+    else:
+        yield from (p for p in (store, Path(f"{store}-wal"), Path(f"{store}-shm")) if p.exists())
     for folder in (state_directory(), what.keys):
         yield from _files(folder)
+
+
+def _credentials() -> Iterator[Path]:
+    """Where libpq looks for passwords and private keys, when nothing else is said."""
+    yield Path(os.environ.get("PGPASSFILE") or Path.home() / ".pgpass")
+    yield Path(os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf")
+    yield Path(os.environ.get("PGSSLKEY") or Path.home() / ".postgresql" / "postgresql.key")
 
 
 def _files(at: Path | None) -> Iterator[Path]:

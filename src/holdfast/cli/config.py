@@ -4,6 +4,7 @@ Decides what a key means, and that a key that means nothing is refused with the 
 it imports no tool code; :func:`load_tools` does, for the few commands that need tools.
 
 Relative paths are relative to the file. Without a file the store is ``holdfast.db`` in the working directory.
+``$HOLDFAST_STORE`` goes before the file and behind ``--store``: an address with a password needs to stand in neither.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from holdfast.kernel.errors import BadConfig, BadValue, HoldfastError
 if TYPE_CHECKING:
     from holdfast.kernel.limits import Limits
     from holdfast.runtime.sealer import Evidence
+    from holdfast.store.address import Address
     from holdfast.tools.define import Tool
 
 FILE = "holdfast.toml"
 ENV = "HOLDFAST_CONFIG"
+STORE_ENV = "HOLDFAST_STORE"
 KEYS: dict[str, str] = {
     "store": "text",
     "environment": "text",
@@ -57,9 +60,11 @@ TYPES: dict[str, Callable[[Any], bool]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What a command works with. ``home`` is the directory that relative paths start from."""
+    """What a command works with. ``home`` is the directory that relative paths start from, ``stored_in`` what named the
+    store. ``store`` is its complete address, and may hold a password: it is shown by :attr:`place`.
+    """
 
-    store: str = "sqlite:holdfast.db"
+    store: str = field(default="sqlite:holdfast.db", repr=False)
     environment: str = "dev"
     tenant: str = "main"
     tools: tuple[str, ...] = ()
@@ -72,11 +77,24 @@ class Settings:
     keys: Path = field(default_factory=lambda: _keys(None, Path.cwd()))
     file: str = ""
     home: Path = field(default_factory=Path.cwd)
+    stored_in: str = field(default="", compare=False)
 
     @property
-    def store_path(self) -> Path:
-        """Where the store's file is."""
-        return Path(self.store.removeprefix("sqlite:"))
+    def place(self) -> Address:
+        """Where the store is."""
+        from holdfast.store.address import address as address_of
+
+        return address_of(self.store)
+
+    @property
+    def store_path(self) -> Path | None:
+        """Where the store's file is; None where it is on a server."""
+        return self.place.path
+
+    @property
+    def store_missing(self) -> bool:
+        """Whether there is no file where the store should be. What a server has, it says when it is asked."""
+        return self.store_path is not None and not self.store_path.is_file()
 
     @property
     def named(self) -> str:
@@ -85,7 +103,8 @@ class Settings:
 
 
 def load(config: str | None = None, store: str | None = None) -> Settings:
-    """The settings from ``--config``, $HOLDFAST_CONFIG or ./holdfast.toml, with ``--store`` over them.
+    """The settings from ``--config``, $HOLDFAST_CONFIG or ./holdfast.toml; the store from ``--store`` or
+    $HOLDFAST_STORE if they name one.
 
     Raises BadConfig.
     """
@@ -100,9 +119,11 @@ def load(config: str | None = None, store: str | None = None) -> Settings:
         settings = Settings()
     else:
         settings = _read(path)
-    if store is not None:
-        return _replaced(settings, store=address(store, Path.cwd(), "the command line", "--store"))
-    return _replaced(settings, store=address(settings.store, settings.home, settings.named, "store"))
+    named = ((store, "the command line", "--store"), (os.environ.get(STORE_ENV) or None, "the environment", STORE_ENV))
+    for given_store, by, key in named:
+        if given_store is not None:
+            return _replaced(settings, address(given_store, Path.cwd(), by, key), key)
+    return _replaced(settings, address(settings.store, settings.home, settings.named, "store"), settings.named)
 
 
 def parsed(path: Path) -> tuple[str, dict[str, Any]]:
@@ -198,21 +219,17 @@ def _line_of(text: str, key: str) -> str:
 
 
 def address(store: str, home: Path, file: str, key: str) -> str:
-    """The store's address with an absolute path; a bare path is SQLite's."""
-    scheme, colon, rest = store.partition(":")
-    if not colon:
-        scheme, rest = "sqlite", store
-    if scheme != "sqlite" or not rest:
-        raise BadConfig(
-            file=file, key=key, nearest="sqlite:holdfast.db", why=f"{store} is no store this command can open"
-        )
-    return f"sqlite:{home / rest}"
+    """The store's address, of a file with an absolute path; a bare path is SQLite's. Raises BadConfig."""
+    from holdfast.store.address import address as address_of
+
+    at = address_of(store, file=file, key=key)
+    return at.url if at.path is None else f"sqlite:{home / store.removeprefix('sqlite:')}"
 
 
-def _replaced(settings: Settings, *, store: str) -> Settings:
+def _replaced(settings: Settings, store: str, stored_in: str) -> Settings:
     import dataclasses
 
-    return dataclasses.replace(settings, store=store)
+    return dataclasses.replace(settings, store=store, stored_in=stored_in)
 
 
 # ------------------------------------------------------------------------------------- tools, where needed

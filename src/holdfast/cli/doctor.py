@@ -58,7 +58,8 @@ def configured(shared: Shared) -> tuple[Settings | None, list[Finding]]:
     else:
         if settings.file:
             return settings, [fine("config", "config", escaped(settings.file)), *extras(settings.file)]
-        if not reachable(settings.store_path) or settings.store_path.exists():
+        path = settings.store_path
+        if path is None or not reachable(path) or path.exists():
             return settings, [fine("config", "config", "none; the store is the one named or the default")]
         return settings, [doubtful(
             "no-project", "config", "there is neither a holdfast.toml nor a store here",
@@ -68,16 +69,20 @@ def configured(shared: Shared) -> tuple[Settings | None, list[Finding]]:
         return None, found
     import dataclasses
 
-    named = Shared(store=shared.store).store or ""
-    path = Path.cwd() / named.removeprefix("sqlite:")
-    return dataclasses.replace(Settings(), store=f"sqlite:{path}"), found
+    from holdfast.cli.config import address
+
+    try:
+        store = address(shared.store, Path.cwd(), "the command line", "--store")
+    except HoldfastError as error:
+        return None, [*found, of_error("store-not-named", "config", error)]
+    return dataclasses.replace(Settings(), store=store, stored_in="--store"), found
 
 
 def examined(
     settings: Settings | None, *, wall: Callable[[], int], boot: Callable[[], int], state: Path | None = None
 ) -> list[Finding]:
     """Everything that was looked at, in the order of the page. ``wall`` and ``boot`` give milliseconds."""
-    from holdfast.cli.examine import access, disk, machine, record, rules, seals
+    from holdfast.cli.examine import access, machine, record, rules, seals, server
     from holdfast.report.doctor import fine, skipped
     from holdfast.store.heads import state_directory
 
@@ -86,12 +91,10 @@ def examined(
     high_ms: int | None = None
     if settings is not None:
         path = settings.store_path
-        place = nearest_directory(path.parent)
-        for look in (disk.kind, disk.sync, disk.space, disk.as_opened):
-            found += guarded(look, place)
-        found += guarded(disk.log_size, path)
-        found += guarded(access.store_files, path)
-        found += guarded(access.directories, path, state or state_directory())
+        on_file = () if path is None else _around(path, state or state_directory())
+        found += on_file
+        if path is None:
+            found += guarded(server.looks, settings.place, settings.stored_in, wall)
         found += guarded(seals.key, settings)
         files = rules.tool_files(settings)
         found += guarded(access.rules, files)
@@ -101,21 +104,42 @@ def examined(
         complete = bool(known) or not settings.tools
         said, policy_set = rules.policy(settings, known, complete=complete)
         found += said
-        if not access.reachable(path):
+        if path is not None and not access.reachable(path):
             found.append(skipped("store", "store", f"{path} is in a directory that this user may not enter"))
-        elif path.exists():
-            found += [*guarded(record.schema, path), *guarded(record.pages, path), *guarded(record.lock, path)]
-            looked, high_ms = of_store(path, settings, known, policy_set, wall=wall, boot=boot)
-            found += looked
-        else:
+        elif path is not None and not path.exists():
             found.append(skipped("store", "store", f"there is none at {path} yet; a worker makes it"))
+        elif path is not None or _on_server(found):
+            if path is not None:
+                found += [*guarded(record.schema, path), *guarded(record.pages, path), *guarded(record.lock, path)]
+            looked, high_ms = of_store(settings, known, policy_set, wall=wall, boot=boot)
+            found += looked
+            if path is None:
+                high_ms = None  # it is the server's clock that has seen it
     found += clock.findings(high_ms, kept=machine.clock_kept())
     found.append(fine("ports", "ports", "none is needed: nothing here listens"))
     return found
 
 
+def _around(path: Path, state: Path) -> Iterator[Finding]:
+    """The disk and the directories of a store in a file."""
+    from holdfast.cli.examine import access, disk
+
+    place = nearest_directory(path.parent)
+    for look in (disk.kind, disk.sync, disk.space, disk.as_opened):
+        yield from guarded(look, place)
+    yield from guarded(disk.log_size, path)
+    yield from guarded(access.store_files, path)
+    yield from guarded(access.directories, path, state)
+
+
+def _on_server(found: list[Finding]) -> bool:
+    """Whether the server was reached and has a store."""
+    from holdfast.report.doctor import Mark
+
+    return any(one.id in ("schema", "schema-old") and one.mark is not Mark.SKIPPED for one in found)
+
+
 def of_store(
-    path: Path,
     settings: Settings,
     known: list[Contract],
     policy_set: object,
@@ -133,8 +157,8 @@ def of_store(
     found: list[Finding] = []
     high_ms: int | None = None
     try:
-        with translated(str(path)):
-            store: Store = open_store(path, wall=wall, boot=boot, read_only=True)
+        with translated(settings.place.shown):
+            store: Store = open_store(settings.place, wall=wall, boot=boot, read_only=True)
             try:
                 high_ms = store.reading.source.meta[4]
                 for look in (record.standing, record.newest, record.open_effects, decisions.decisions):

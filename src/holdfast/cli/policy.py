@@ -224,7 +224,7 @@ def _bind(registry: Registry) -> Bind:
 
 def _facts(shared: Shared) -> dict[str, str]:
     """What is in force and proved; nothing where there is no store yet."""
-    if not shared.settings().store_path.is_file():
+    if shared.settings().store_missing:
         return {}
     with reading(shared) as store:
         return {fact.scope: fact.value for fact in store.facts()}

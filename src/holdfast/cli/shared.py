@@ -28,7 +28,7 @@ class Shared:
     config: Annotated[str | None, Parameter(name=["--config", "-C"])] = None
     "The holdfast.toml to use, or its directory [default: $HOLDFAST_CONFIG, else ./holdfast.toml]."
     store: Annotated[str | None, Parameter(name="--store")] = None
-    "The store, such as sqlite:holdfast.db, instead of the one in the file."
+    "The store, sqlite:PATH or postgresql://…, instead of $HOLDFAST_STORE and the one in the file."
     json: Annotated[bool, Parameter(name="--json", negative="")] = False
     "Answer with one JSON document: {time, counts, truncated, data} or {time, error}."
 
@@ -158,9 +158,9 @@ def _same_rules(app: App, store: Store, settings: Settings, view: Effect) -> Non
 
 def _needed(settings: Settings) -> None:
     """A command about records does not make an empty store by being misspelled."""
-    if not settings.store_path.is_file():
+    if settings.store_missing:
         what_to_do = "name a holdfast.toml with --config, or make a project: holdfast init"
-        raise Misused(f"there is no store at {settings.store_path} (named by {settings.named}); {what_to_do}")
+        raise Misused(f"there is no store at {settings.store_path} (named by {settings.stored_in}); {what_to_do}")
 
 
 def a_run_or_file(given: str) -> None:

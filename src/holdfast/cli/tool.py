@@ -79,7 +79,7 @@ async def prove(
     from holdfast.report.tool import proof_page
 
     settings = shared.settings()
-    if shared.store is not None and not settings.store_path.is_file():
+    if shared.store is not None and settings.store_missing:
         raise Misused(f"there is no store at {settings.store_path} to keep the proof in")
     registry = _registry(settings)
     contract = registry.tool(tool).contract
@@ -233,7 +233,7 @@ def _on_record(shared: Shared) -> tuple[Mapping[str, Mapping[str, Any]], Mapping
     from holdfast.harness.prove import PROVED, latest
     from holdfast.kernel.commit import STORE_RUN_ID
 
-    if not shared.settings().store_path.is_file():
+    if shared.settings().store_missing:
         return {}, {}
     with reading(shared) as store:
         facts = {f.scope.removeprefix(PROVED): f.value for f in store.facts() if f.scope.startswith(PROVED)}

@@ -50,7 +50,7 @@ def try_(
     with reading(shared) as store:
         since_ms = _since(since, store.now_ms())
         of = store.find(run, "run") if run else ""
-    asked = Asked(store.path, sources, since_ms, max(0, keep))
+    asked = Asked(shared.settings().store, sources, since_ms, max(0, keep))
     with progress("judged", "runs") as told:
         tried = over_all(asked, run=of, jobs=jobs or os.cpu_count() or 1, progress=told)
     return trial_page(tried, str(policy), since_ms, of)

@@ -62,6 +62,18 @@ def open_store(
     return store
 
 
+def reader_beside(store: Store) -> Store:
+    """The same store once more, over connections of its own, only to read: for another thread."""
+    told = store.reading.access.told()
+    if "path" in told:
+        return open_sqlite(Path(told["path"]), read_only=True)
+    from holdfast.store import postgres
+
+    opened: Any = postgres.open_postgres
+    beside: Store = opened(told["dsn"], schema=told["schema"], lock_ms=told["lock_ms"], read_only=True)
+    return beside
+
+
 def open_sqlite(
     where: str | os.PathLike[str] | Address, *, wall: Callable[[], int] = wall_ms, boot: Callable[[], int] = boot_ms,
     state_dir: str | os.PathLike[str] | None = None, read_only: bool = False, busy_ms: int = 10_000,

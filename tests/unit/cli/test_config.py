@@ -62,7 +62,7 @@ def test_store_option_goes_before_the_file_and_starts_where_it_is_typed(tmp_path
         ('tools = "a:b"', "tools", None, "line 1: it is a list of texts, not str"),
         ("tools = [1]", "tools", None, "line 1: it is a list of texts, not list"),
         ('environment = " "', "environment", None, "line 1: it is empty"),
-        ('store = "oracle:x"', "store", "sqlite:holdfast.db", "oracle:x is no store this command can open"),
+        ('store = "oracle:x"', "store", "sqlite:holdfast.db", "oracle:… is no store this command can open: write sqlite:PATH or postgresql://…"),
     ],
 )
 def test_a_key_that_means_nothing_is_named(tmp_path: Path, text: str, key: str, nearest: str | None, why: str) -> None:
@@ -140,3 +140,22 @@ def test_a_mistake_in_a_tools_file_is_its_authors_and_said_with_its_line(tmp_pat
     written(tmp_path / "wrong.py", f"import holdfast as hf\n{line}\n")
     with pytest.raises(BadConfig, match=why):
         load_tools(load(written(tmp_path / "holdfast.toml", 'tools = ["wrong.py:a"]')))
+
+
+def test_the_environment_names_the_store_before_the_file_and_behind_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address with a password needs to stand neither in a file nor on a command line, and is never in a repr."""
+    file = written(tmp_path / "deep" / "holdfast.toml", WHOLE)
+    monkeypatch.setenv("HOLDFAST_STORE", "postgresql://u:h0nter2@h/db")
+    settings = load(file)
+    assert (settings.store, settings.stored_in) == ("postgresql://u:h0nter2@h/db", "HOLDFAST_STORE")
+    assert (settings.store_path, settings.store_missing) == (None, False)
+    assert "h0nter2" not in repr(settings)
+    assert load(file, "x.db").store == f"sqlite:{tmp_path}/x.db"
+    monkeypatch.setenv("HOLDFAST_STORE", "x.db")
+    assert load(file).store == f"sqlite:{tmp_path}/x.db"
+    monkeypatch.setenv("HOLDFAST_STORE", "password=h0nter2")
+    with pytest.raises(BadConfig, match="HOLDFAST_STORE") as caught:
+        load(file)
+    assert "h0nter2" not in str(caught.value)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from holdfast.kernel.model import State
 from holdfast.runtime.stops import Ground
-from holdfast.store import Store, open_store
+from holdfast.store import Store, reader_beside
 from holdfast.store.tally import NOTHING, Counts
 
 BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -32,19 +32,6 @@ OUTCOMES: Final = frozenset(
 )  # fmt: skip
 DRIFTS: Final = ("recorded as done, not so outside", "outside, though recorded as absent")
 OTHER: Final = "other"
-
-
-class Open(Protocol):
-    """The store of an open application, as far as it is asked."""
-
-    @property
-    def path(self) -> str:
-        """Its file."""
-        ...
-
-    def count(self) -> dict[str, int]:
-        """How much was made durable since opening: syncs, batches, changes."""
-        ...
 
 
 def exposition(store: Store) -> str:
@@ -83,10 +70,10 @@ class Exposed(Collector):
         self.took = self._seconds.observe
         self._lock = threading.Lock()
         self._counts: Counts = NOTHING
-        self._ledger: Open | None = None
+        self._ledger: Store | None = None
         self.registry.register(self)
 
-    def watch(self, ledger: Open) -> None:
+    def watch(self, ledger: Store) -> None:
         """Read this store from now on."""
         with self._lock:
             self._ledger, self._counts = ledger, NOTHING
@@ -101,7 +88,7 @@ class Exposed(Collector):
         with self._lock:
             if self._ledger is None:
                 return []
-            store = open_store(f"sqlite:{self._ledger.path}", read_only=True)
+            store = reader_beside(self._ledger)
             try:
                 self._counts = store.tally().since(self._counts)
                 return [*families(store, self._counts), *_written(self._ledger.count())]
