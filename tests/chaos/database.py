@@ -109,12 +109,13 @@ class Database:
             self._gone(pid)
 
     def kill_backend(self) -> bool:
-        """Kill -9 of one process that serves a client: the server ends all others and recovers. Whether there was one."""
+        """Kill -9 of one process that serves a client, if there is one: the server ends all others and recovers."""
         import psycopg
 
         with psycopg.connect(self.url, autocommit=True) as admin:
             found = admin.execute(
-                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1"
+                "SELECT pid FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1"
             ).fetchone()
             if found is None:
                 return False
