@@ -203,7 +203,7 @@ def on_checkpoints(world: World, places: Places) -> Iterator[Attack]:
                      lambda found, size=size: found.pos == size and found.field.startswith("checkpoint."))  # fmt: skip
         if size > places.sizes[0]:
             yield Attack("checkpoint replaced", f"note of {size} by an older one",
-                         sql(f"UPDATE checkpoint SET note = (SELECT note FROM checkpoint ORDER BY size) {row}"),
+                         sql(f"UPDATE checkpoint SET note = (SELECT note FROM checkpoint ORDER BY size LIMIT 1) {row}"),
                          lambda found, size=size: (found.field, found.pos) == ("checkpoint.note", size))  # fmt: skip
     yield Attack("checkpoint put in", "over entries that nobody sealed",
                  sql("INSERT INTO checkpoint SELECT size + 5, root, at_ms, token, note FROM checkpoint"

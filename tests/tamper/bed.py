@@ -160,6 +160,8 @@ def cut(db: apsw.Connection, last: int) -> None:
     """Nothing after a position, and all rows of runs mended."""
     db.execute("DELETE FROM entry_body WHERE pos > ?", (last,))
     db.execute("DELETE FROM entry WHERE pos > ?", (last,))
-    ends: list[Any] = db.execute("SELECT run, max(seq), hash FROM entry GROUP BY run").fetchall()
+    ends: list[Any] = db.execute(
+        "SELECT run, seq, hash FROM entry WHERE seq = (SELECT max(seq) FROM entry AS other WHERE other.run = entry.run)"
+    ).fetchall()
     for n, seq, head in ends:
         mended(db, n, seq, head)

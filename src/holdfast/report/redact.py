@@ -17,6 +17,10 @@ OUT_OF_REACH = (
     "the memory of processes that run: what they have read they forget when they end",
     "values that are spelled otherwise: in another order of words, in base64, in another language",
 )
+ON_A_SERVER = (
+    "the server's write-ahead log and the archive of it, standbys that lag behind, base backups and snapshots",
+    "the server's own log, where it holds statements or their values (log_statement, log_parameter_max_length)",
+)
 
 
 def redacted_page(done: Redacted) -> Page:
@@ -40,9 +44,13 @@ def redacted_page(done: Redacted) -> Page:
         _file(page, done)
     page.gap()
     page.line("  out of reach of this command:")
-    for text in OUT_OF_REACH:
+    for text in _out_of_reach(done):
         page.line(f"    {text}")
     return page
+
+
+def _out_of_reach(done: Redacted) -> tuple[str, ...]:
+    return (*OUT_OF_REACH, *(ON_A_SERVER if done.on_server else ()))
 
 
 def _word(done: Redacted, entries: int) -> str:
@@ -53,14 +61,24 @@ def _word(done: Redacted, entries: int) -> str:
 
 def _file(page: Page, done: Redacted) -> None:
     erased = done.erased
-    if erased.whole:
+    if done.on_server:
+        _tables(page, done)
+    elif erased.whole:
         page.fact("file", Span("✓ written anew, its log emptied", "good"))
     else:
         page.fact("file", Span(f"! not written anew: {escaped(erased.why)}", "doubt"))
         page.fact("", "what was taken out is still in free pages or the log; give the same command again")
-    if erased.left:
+    if erased.left > 0:
         said = f"! a value is in its bytes {erased.left} time(s): as part of a longer word, or by chance"
         page.fact("", Span(said, "doubt"))
+
+
+def _tables(page: Page, done: Redacted) -> None:
+    if done.erased.whole:
+        page.fact("tables", Span("✓ written anew: no old version of a row is in them", "good"))
+    else:
+        page.fact("tables", Span(f"! not written anew: {escaped(done.erased.why)}", "doubt"))
+        page.fact("", "what was taken out is still in old versions of rows; give the same command again")
 
 
 def _data(done: Redacted) -> dict[str, Any]:
@@ -73,6 +91,6 @@ def _data(done: Redacted) -> dict[str, Any]:
         "entries": taken.entries,
         "rows": taken.rows,
         "said": list(taken.said),
-        "file": {"written_anew": erased.whole, "why_not": erased.why, "occurrences_left": erased.left},
-        "out_of_reach": list(OUT_OF_REACH),
+        "file": {"written_anew": erased.whole, "why_not": erased.why, "occurrences_left": max(erased.left, 0)},
+        "out_of_reach": list(_out_of_reach(done)),
     }

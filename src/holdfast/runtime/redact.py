@@ -37,7 +37,10 @@ class Wanted(NamedTuple):
 
 
 class Redacted(NamedTuple):
-    """What came of it. ``stand_ins`` are what stands there now, ``already`` those that had been put in before."""
+    """What came of it. ``stand_ins`` are what stands there now, ``already`` those that had been put in before.
+
+    ``on_server``: the store is on a server, whose own log and copies nobody reaches from here.
+    """
 
     of: str
     stand_ins: tuple[str, ...]
@@ -45,6 +48,7 @@ class Redacted(NamedTuple):
     taken: Taken
     erased: Erased
     dry: bool
+    on_server: bool = False
 
 
 def take_out(
@@ -65,7 +69,7 @@ def take_out(
     stand, access = StandIns(store.secret, values), store.reading.access
     if not values:  # the arguments hold stand-ins already: what is left to do is the file
         taken = Taken({}, {}, known=before)
-        return Redacted(wanted.of, before, before, taken, NOT_DONE if dry else access.erase(()), dry)
+        return Redacted(wanted.of, before, before, taken, NOT_DONE if dry else access.erase(()), dry, access.on_server)
     reason = stand.text(wanted.reason)
     name = who
     evidence: dict[str, str] = {}
@@ -83,7 +87,8 @@ def take_out(
     asked = Asked(wanted.of, runs, name, reason, told, signed)
     taken = look(access, stand, asked) if dry else redact(store, stand, asked)
     left = NOT_DONE if dry else access.erase(_texts(values))
-    return Redacted(wanted.of, (*stand.names, *before), (*taken.known, *before), taken, left, dry)
+    names, known = (*stand.names, *before), (*taken.known, *before)
+    return Redacted(wanted.of, names, known, taken, left, dry, access.on_server)
 
 
 def _values(store: Store, wanted: Wanted) -> tuple[tuple[str, ...], list[object], tuple[str, ...]]:

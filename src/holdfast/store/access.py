@@ -27,6 +27,11 @@ class SqliteAccess(NamedTuple):
 
     name: str
 
+    @property
+    def on_server(self) -> bool:
+        """It is a file."""
+        return False
+
     def reader(self) -> apsw.Connection:
         """A connection that only reads."""
         db = apsw.Connection(self.name, flags=apsw.SQLITE_OPEN_READONLY)

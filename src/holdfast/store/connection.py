@@ -74,6 +74,11 @@ class Access(Protocol):
         """Where it is, in words that hold no secret."""
         ...
 
+    @property
+    def on_server(self) -> bool:
+        """Whether others run what holds it: its log and its copies are then theirs."""
+        ...
+
     def reader(self) -> Connection:
         """A connection of its own that only reads."""
         ...

@@ -44,6 +44,11 @@ class PostgresAccess:
         """Without what it connects with."""
         return f"PostgresAccess({self.name!r})"
 
+    @property
+    def on_server(self) -> bool:
+        """It is."""
+        return True
+
     def reader(self) -> PostgresConnection:
         """A connection that only reads. Raises StoreFailed, BadConfig."""
         db = self._connected()
