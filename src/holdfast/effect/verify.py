@@ -15,6 +15,7 @@ from holdfast.effect.claim import take
 from holdfast.kernel.answers import Checked, Holds
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.late import named_drift
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import Contract, Effect, State
 from holdfast.kernel.ports import Blocked, Ports
@@ -69,7 +70,12 @@ def concluded(
     }
     if view.state is not State.COMMITTED:
         return "checked", {"verifies": tries, "differs": why, **todo}, ()
-    drift = Note(
-        kind="drift", by="runtime", body={"effect": view.id, "class": "recorded as done, not so outside", "why": why}
-    )
-    return "unconfirmed", {"differs": why, **todo}, (drift,) if certain else ()
+    body: dict[str, Any] = {"effect": view.id, "class": "recorded as done, not so outside", "why": why}
+    if certain:
+        body["drift"] = named_drift(view, getattr(answer, "what", "") or _what(view), "verify")
+    return "unconfirmed", {"differs": why, **todo}, (Note(kind="drift", by="runtime", body=body),) if certain else ()
+
+
+def _what(view: Effect) -> str:
+    """Which drift it is, where the tool does not say: what was to be taken away by this effect may be there still."""
+    return "lingering" if view.compensates else "missing"

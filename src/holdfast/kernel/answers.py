@@ -97,9 +97,14 @@ class Holds(Answer, frozen=True, tag="holds"):
 
 
 class Differs(Answer, frozen=True, tag="differs"):
-    """The world differs from what was intended: a drift."""
+    """The world differs from what was intended: a drift.
+
+    ``what`` says how, where the tool knows: missing (it is not there), lingering (what should be gone is there), or
+    partial (only a part of it is). Empty: it is told by what the probe says.
+    """
 
     why: str = ""
+    what: str = ""
 
 
 Found = Happened | Absent | CannotTell

@@ -24,7 +24,7 @@ from holdfast.kernel.errors import IllegalTransition
 from holdfast.kernel.guard import Fact, Guard, Rejected
 from holdfast.kernel.late import STORE_RUN_ID as STORE_RUN_ID  # noqa: PLC0414  # part of this face
 from holdfast.kernel.late import Line as Line  # noqa: PLC0414
-from holdfast.kernel.late import late, late_driver
+from holdfast.kernel.late import late, late_driver, with_drift
 from holdfast.kernel.life import KINDS, LETS_GO, Draft, Stamp, apply, propose
 from holdfast.kernel.limits import holds_place
 from holdfast.kernel.model import Approval, Decision, Effect, Lease, Record, Run, State
@@ -151,7 +151,7 @@ def _about_the_run(change: Change, rows: Tables, now_ms: int) -> None:
         rows.put_fact(fact)
     if sets:
         rows.append(Line(change.run, "", "sets", "", "", now_ms, _author(change), 0, sets))
-    _documents(_with_its_job(change, rows), rows, now_ms)
+    _documents(_with_its_job(_with_its_drifts(change, rows, now_ms), rows), rows, now_ms)
 
 
 def _with_its_job(change: Change, rows: Tables) -> Change:
@@ -163,6 +163,13 @@ def _with_its_job(change: Change, rows: Tables) -> Change:
         return change
     over = job.over(*change.ends, change.guard.driver)
     return replace(change, documents=(*change.documents, over)) if over is not None else change
+
+
+def _with_its_drifts(change: Change, rows: Tables, now_ms: int) -> Change:
+    """A drift that an entry tells of has its record in the very commit, whoever writes the entry."""
+    named = (with_drift(note.body, rows, now_ms) for note in change.notes if note.kind == "drift")
+    opened = tuple(drift for drift in named if drift is not None)
+    return replace(change, documents=(*change.documents, *opened)) if opened else change
 
 
 def _risen(fact: Fact, rows: Tables) -> Fact:

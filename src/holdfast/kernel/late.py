@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from holdfast.kernel import guard as guards
+from holdfast.kernel.documents import AnyDocument, Drift, digest_of, key_of
+from holdfast.kernel.documents.drift import drift_id, noted
 from holdfast.kernel.errors import IllegalTransition
 from holdfast.kernel.guard import Rejected
 from holdfast.kernel.life import Draft, Stamp, apply
@@ -42,6 +46,7 @@ class Tables(guards.Rows, Protocol):
     """What is written of a late change."""
 
     def put_effect(self, effect: Effect, before: Effect | None) -> None: ...
+    def put_document(self, document: AnyDocument) -> None: ...
     def append(self, line: Line) -> None: ...
 
 
@@ -63,9 +68,30 @@ def late(change: Change, current: Effect, rows: Tables, now_ms: int) -> Effect:
     rows.append(Line(current.run, current.id, "late", "", "", now_ms, draft.by, change.guard.token or 0, body))
     if reply.get("kind") == "ack" and current.state in NOT_OUTSIDE:
         said = "a late reply says it happened"
-        why = {"effect": current.id, "class": "outside, though recorded as absent", "why": said}
+        why: dict[str, Any] = {"effect": current.id, "class": "outside, though recorded as absent", "why": said}
+        why |= {"drift": named_drift(current, "lingering", "late")}
         rows.append(Line(current.run, "", "drift", "", "", now_ms, draft.by, 0, why))  # the run's: it is no move
+        opened = with_drift(why, rows, now_ms)
+        assert opened is not None
+        rows.put_document(opened)
+        digest = {key_of(opened): digest_of(opened)}
+        rows.append(Line(STORE_RUN_ID, "", "document", "", "", now_ms, draft.by, 0, {"documents": digest}))
     return after
+
+
+def named_drift(view: Effect, what: str, look: str) -> dict[str, Any]:
+    """What a ``drift`` entry says of the record that it opens: it is looked at again at once, by the reconciler."""
+    about = {"what": what, "tool": view.tool, "environment": view.environment, "resource": view.resource}
+    todo = {"owner": "runtime", "next": "look again"}
+    return {"id": drift_id(view.id), **about, "of_run": view.run, "look": look, **todo}
+
+
+def with_drift(body: dict[str, Any], rows: guards.Rows, now_ms: int) -> Drift | None:
+    """The record that a ``drift`` entry opens, over what is known of that thing already."""
+    name = body.get("drift")
+    before = rows.document("drift", name["id"]) if isinstance(name, dict) else None
+    opened = noted(body, before if isinstance(before, Drift) else None, now_ms)
+    return replace(opened, due_ms=opened.due_ms or now_ms) if opened is not None else None
 
 
 def late_driver(change: Change, no: Rejected, rows: Tables, now_ms: int) -> None:

@@ -135,7 +135,7 @@ def _checked(value: Any) -> Checked:
     if isinstance(value, Holds):
         return Holds(as_plain(value.value))
     if isinstance(value, Differs):
-        return Differs(as_text(value.why))
+        return Differs(as_text(value.why), value.what if value.what in ("missing", "lingering", "partial") else "")
     if isinstance(value, CannotTell):
         return CannotTell(as_text(value.why))
     raise _WrongType(value, "Holds, Differs or CannotTell")

@@ -1,9 +1,9 @@
 """Documents: the store's other records, each under one key, one module for each thing they are about.
 
 A document is replaced, never changed in place, and each replacing names its digest in an entry of the run that it
-belongs to (a :class:`Meter` and a :class:`Worker` are the exceptions: one is arithmetic over effects, and those are in
-the log; the other says who is there). What a document may allow is decided by whoever reads it inside the transaction
-that uses it (:mod:`holdfast.kernel.guard`).
+belongs to (a :class:`Meter`, a :class:`Worker` and :class:`Rounds` are the exceptions: one is arithmetic over effects,
+and those are in the log; the others say who is there). What a document may allow is decided by whoever reads it inside
+the transaction that uses it (:mod:`holdfast.kernel.guard`).
 
 Does not promise that a document is true: who may write one is the business of the runtime that does.
 """
@@ -14,17 +14,17 @@ import msgspec
 
 from holdfast.kernel.amounts import Budget
 from holdfast.kernel.documents.document import MINT, Document, Place, digest_of, encode, key_of
-from holdfast.kernel.documents.drift import Drift
+from holdfast.kernel.documents.drift import Drift, Rounds
 from holdfast.kernel.documents.kept import Kept, LogKey, Meter
 from holdfast.kernel.documents.queued import Job, Schedule, Worker
 from holdfast.kernel.documents.rights import Approver, Grant
-from holdfast.kernel.documents.saga import Saga
+from holdfast.kernel.documents.saga import Saga, SagaStep
 from holdfast.kernel.documents.seen import Item
 
 EVERY = 1_000_000
 """A limit for readers that must not miss one, where the default keeps a page short."""
 
-AnyDocument = Grant | Approver | Item | Meter | Kept | LogKey | Job | Worker | Schedule | Drift | Saga
+AnyDocument = Grant | Approver | Item | Meter | Kept | LogKey | Job | Worker | Schedule | Drift | Saga | Rounds
 
 decode = msgspec.json.Decoder(AnyDocument).decode
 
@@ -42,5 +42,5 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 __all__ = [
     "EVERY", "MINT", "AnyDocument", "Approver", "Document", "Drift", "Grant", "Item", "Job", "Kept", "Limit", "LogKey",
-    "Meter", "Place", "Saga", "Schedule", "Worker", "decode", "digest_of", "encode", "key_of",
+    "Meter", "Place", "Rounds", "Saga", "Schedule", "Worker", "decode", "digest_of", "encode", "key_of",
 ]  # fmt: skip
