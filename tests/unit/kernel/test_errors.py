@@ -27,7 +27,7 @@ COMMANDS = {
     "effect attest",
     "effect abandon",
 }
-COMMANDS |= {"queue show"}
+COMMANDS |= {"queue show", "worker list", "tool review"}
 COMMANDS |= {"run bundle", "evidence seal", "evidence checkpoint", "evidence redact"}
 COMMANDS |= {"evidence show", "evidence verify", "store release", "store clock", "approver list", "grant list"}
 SAMPLES: dict[str, Any] = {

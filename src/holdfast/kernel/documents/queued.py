@@ -25,8 +25,10 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
     ``state`` is queued, claimed, done, dead (it needs its ``owner``) or dropped. ``holder`` is the id of the worker
     that drives it under ``token``: what others commit for this run under a lower one is refused. ``tries`` counts
     claims that ended without an end of the run, at most ``most_tries``; ``why`` says what the last one ran into.
-    ``accepted_ms`` is when it was submitted, and ``since_ms`` since when it is in its state. The moves that there are
-    between the states are in :mod:`holdfast.runtime.jobs`.
+    ``accepted_ms`` is when it was submitted, and ``since_ms`` since when it is in its state. ``waits`` says for what a queued one waits that no worker can
+    give (an effect's end, or the ground of a stop), ``about`` which effect that is of, and ``seen`` after which entry of
+    its run somebody's word for it counts. The moves that there are
+    between the states are in :mod:`holdfast.runtime.jobs`. ``superseded_by`` is a newer run that makes it unwanted.
     """
 
     state: str = "queued"
@@ -45,10 +47,18 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
     since_ms: int = 0
     planner: str = ""
     needs: tuple[tuple[str, str], ...] = ()
+    waits: str = ""
+    about: str = ""
+    seen: int = 0
 
     @property
     def place(self) -> Place | None:
-        """Queued: in the lane of its class and principal, by its time. Claimed: in that of who holds it. Or dead."""
+        """Queued: in the lane of its class and principal, by its time. Claimed: in that of who holds it. Or dead.
+
+        What waits for somebody or something else stands in none of the lanes that workers claim from.
+        """
+        if self.state == "queued" and self.waits:
+            return Place("waits", self.priority, self.since_ms)
         waits = f"queued:{self.work}/{self.principal}" if self.principal else f"queued:{self.work}"
         lanes = {"queued": waits, "claimed": f"held:{self.holder}", "dead": "dead"}
         lane = lanes.get(self.state)

@@ -23,7 +23,10 @@ from holdfast.kernel.errors.effect import (
     NotAllowedNow,
     NotAnApprover,
     ReasonMissing,
+    RunHeld,
+    RunLost,
     RunStopped,
+    VersionMissing,
 )
 from holdfast.kernel.errors.integrity import (
     ChainBroken,
@@ -115,6 +118,8 @@ __all__ = [
     "NotSealed",
     "OurBug",
     "ReasonMissing",
+    "RunHeld",
+    "RunLost",
     "RunStopped",
     "SchemaFromFuture",
     "SealRefused",
@@ -129,6 +134,7 @@ __all__ = [
     "UnknownItem",
     "UnknownTool",
     "UsageError",
+    "VersionMissing",
     "every_error",
     "from_json",
 ]

@@ -188,3 +188,47 @@ class JobNotMovable(EffectError):
     run: str
     state: str
     asked: str
+
+
+class RunLost(EffectError):
+    """This process does not drive the run any more: another took it over, or its lease ran out."""
+
+    code = "HF-E20-run-lost"
+    exit_code = 3
+    what_happened = "This process does not drive run {run} any more: {why}."
+    what_is_known = "Nothing more of it is dispatched from here; what had left is still recorded as it comes in."
+    what_to_do = "Leave it to whoever drives it now."
+    next_command = "holdfast worker list"
+    effect: str = ""
+    run: str
+    why: str
+
+
+class RunHeld(EffectError):
+    """A run is driven by another worker that is there, or its job is one that nobody may drive now."""
+
+    code = "HF-E21-run-held"
+    exit_code = 4
+    what_happened = "Run {run} is not driven here: {why}."
+    what_is_known = "Nothing was asked of a planner and nothing was sent from here."
+    what_to_do = "Wait for the worker that has it, or look at what it waits for."
+    next_command = "holdfast worker list"
+    effect: str = ""
+    run: str
+    why: str
+
+
+class VersionMissing(EffectError):
+    """This process lacks the version of a tool that is in force; another worker may have it."""
+
+    code = "HF-E22-version-missing"
+    exit_code = 4
+    what_happened = (
+        "Effect {effect} of run {run} was not decided here: this process lacks the version of {tool} that is in force."
+    )
+    what_is_known = "{why}. Nothing was refused and nothing was sent; the run goes on where that version is."
+    what_to_do = "Start a worker with the version in force, or review the one that this process has."
+    next_command = "holdfast tool review {tool}"
+    run: str
+    tool: str
+    why: str
