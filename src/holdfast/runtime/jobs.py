@@ -2,7 +2,7 @@
 
 Each move takes the job as it was read and gives the job as it is to be written; whoever commits it guards it by the
 digest that was read (``Guard.as_read``), so that of two moves one happens. A job says who may drive a run, and nothing
-of what the run is for: that is read again from the run (:mod:`holdfast.runtime.wanted`).
+of what the run is for: that is read again from the run (:mod:`holdfast.runtime.queue_wanted`).
 
 Promises: a move that :data:`MOVES` does not have raises JobNotMovable; a job that cannot be finished becomes a dead
 letter with an owner after a bounded number of tries, and tries are spread ever further apart; only a named person's
@@ -22,9 +22,6 @@ BACK_OFF_MS = 1_000
 """The first pause after a try that came to nothing; each further one is twice as long."""
 
 LONGEST_BACK_OFF_MS = 300_000
-
-LOOKED_AT_AGAIN_MS = 60_000
-"""When a job that waits for a person is looked at again where nobody says an earlier time."""
 
 NOBODY = "operators"
 """Who a dead letter belongs to where neither its submission nor the configuration names anybody."""
@@ -127,15 +124,22 @@ def let_go(job: Job, why: str, now_ms: int) -> Job:
     return _queued(job, why, now_ms, job.tries)
 
 
-def waits_for_a_person(job: Job, why: str, now_ms: int, *, look_again_ms: int = 0) -> Job:
-    """Back in the queue until somebody has decided, or until then. That was no try, and takes no worker's place."""
+def waits_for_a_person(
+    job: Job, why: str, now_ms: int, *, waits: str = "person", about: str = "", seen: int = 0
+) -> Job:
+    """Out of the lanes that workers claim from until it is woken. That was no try, and takes no worker's place.
+
+    ``waits`` is what for, ``about`` the effect that is of, ``seen`` after which entry of its run a word for it counts.
+    """
     _may(job, "wait for a person", "claimed")
-    return _queued(job, why, look_again_ms if look_again_ms > now_ms else now_ms + LOOKED_AT_AGAIN_MS, job.tries)
+    return replace(_queued(job, why, now_ms, job.tries), waits=waits, about=about, seen=seen)
 
 
 def woken(job: Job, now_ms: int) -> Job:
-    """Due now: what it waited for is there. A job that nobody may drive yet, or that is driven, stays as it is."""
-    return replace(job, not_before_ms=now_ms) if job.state == "queued" and job.not_before_ms > now_ms else job
+    """Due now: what it waited for is there. A job that is driven, or over, stays as it is."""
+    if job.state != "queued" or not (job.waits or job.not_before_ms > now_ms):
+        return job
+    return replace(job, not_before_ms=now_ms, waits="", about="", seen=0)
 
 
 def done(job: Job, why: str = "") -> Job:
@@ -189,9 +193,8 @@ def legal(before: Job | None, after: Job) -> bool:
 
 
 def _queued(job: Job, why: str, not_before_ms: int, tries: int) -> Job:
-    return replace(
-        job, state="queued", holder="", claimed_ms=0, not_before_ms=not_before_ms, tries=tries, why=why, since_ms=0
-    )
+    job = replace(job, state="queued", holder="", claimed_ms=0, since_ms=0, waits="", about="", seen=0)
+    return replace(job, not_before_ms=not_before_ms, tries=tries, why=why)
 
 
 def _dead(job: Job, why: str) -> Job:

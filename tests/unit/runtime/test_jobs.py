@@ -78,7 +78,8 @@ def test_waiting_and_draining_are_no_tries() -> None:
     job = fresh()
     for _ in range(50):
         job = jobs.waits_for_a_person(jobs.claimed(job, "wo_1"), "ap_1 waits for payments", NOW_MS)
-        assert job.not_before_ms > NOW_MS
+        assert job.place is not None
+        assert job.place.lane == "waits"
         job = jobs.let_go(jobs.claimed(jobs.woken(job, NOW_MS), "wo_1"), "it drains", NOW_MS)
     assert (job.state, job.tries, job.not_before_ms) == ("queued", 0, NOW_MS)
 

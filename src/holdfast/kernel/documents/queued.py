@@ -25,10 +25,10 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
     ``state`` is queued, claimed, done, dead (it needs its ``owner``) or dropped. ``holder`` is the id of the worker
     that drives it under ``token``: what others commit for this run under a lower one is refused. ``tries`` counts
     claims that ended without an end of the run, at most ``most_tries``; ``why`` says what the last one ran into.
-    ``accepted_ms`` is when it was submitted, and ``since_ms`` since when it is in its state. ``waits`` says for what a queued one waits that no worker can
-    give (an effect's end, or the ground of a stop), ``about`` which effect that is of, and ``seen`` after which entry of
-    its run somebody's word for it counts. The moves that there are
-    between the states are in :mod:`holdfast.runtime.jobs`. ``superseded_by`` is a newer run that makes it unwanted.
+    ``accepted_ms`` is when it was submitted, and ``since_ms`` since when it is in its state. ``waits`` says for what a
+    queued one waits that no worker can give (an effect's end, or the ground of a stop), ``about`` which effect that is
+    of, and ``seen`` after which entry of its run somebody's word for it counts. ``superseded_by`` is a newer run that
+    makes it unwanted. The moves that there are between the states are in :mod:`holdfast.runtime.jobs`.
     """
 
     state: str = "queued"
@@ -50,6 +50,7 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
     waits: str = ""
     about: str = ""
     seen: int = 0
+    superseded_by: str = ""
 
     @property
     def place(self) -> Place | None:
