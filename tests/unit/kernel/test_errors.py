@@ -100,7 +100,7 @@ def test_message_shows_every_field_that_identifies(kind: type[HoldfastError]) ->
     words = kind.what_happened + kind.what_is_known + kind.what_to_do + kind.next_command
     shown = {name.removesuffix("_maybe") for name in re.findall(r"{(\w+)}", words)}
     silent = {"exact"} if kind is errors.TooLarge else set()
-    silent |= {"effect"} if kind in (errors.RunStopped, errors.JobNotMovable) else set()
+    silent |= {"effect"} if kind in (errors.RunStopped, errors.JobNotMovable, errors.RunHeld, errors.RunLost) else set()
     assert {field.name for field in dataclasses.fields(kind)} - shown == silent  # type: ignore[arg-type]
 
 

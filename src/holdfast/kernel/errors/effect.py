@@ -226,7 +226,7 @@ class VersionMissing(EffectError):
     what_happened = (
         "Effect {effect} of run {run} was not decided here: this process lacks the version of {tool} that is in force."
     )
-    what_is_known = "{why}. Nothing was refused and nothing was sent; the run goes on where that version is."
+    what_is_known = "Nothing was refused and nothing was sent: {why}."
     what_to_do = "Start a worker with the version in force, or review the one that this process has."
     next_command = "holdfast tool review {tool}"
     run: str
