@@ -268,7 +268,7 @@ EXECUTE FUNCTION approval_is_spent_once();
 CREATE FUNCTION fact_rises() RETURNS trigger VOLATILE LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NEW.scope <> OLD.scope OR NEW.epoch < OLD.epoch OR NEW.epoch = OLD.epoch AND (
-        NEW.raised <> OLD.raised OR NEW.by <> OLD.by OR NOT redacted_last())
+        NEW.raised <> OLD.raised OR NEW."by" <> OLD."by" OR NOT redacted_last())
     THEN
         RAISE integrity_constraint_violation USING MESSAGE = 'fact: epochs only rise';
     END IF;
