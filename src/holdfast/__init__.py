@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.policies import Reloaded
     from holdfast.runtime.resume import Resumption
     from holdfast.runtime.run import Item, Report, RunHandle
+    from holdfast.runtime.saga import Saga, SagaReport, Step
     from holdfast.runtime.sealer import Evidence
     from holdfast.runtime.stops import Tolerance
     from holdfast.runtime.submit import Submitted
@@ -90,7 +91,10 @@ __all__ = [
     "Retries",
     "RunHandle",
     "Runs",
+    "Saga",
+    "SagaReport",
     "Scripted",
+    "Step",
     "Stopped",
     "Submitted",
     "Telemetry",
@@ -142,6 +146,7 @@ _WHERE: dict[str, tuple[str, ...]] = {
     "holdfast.runtime.resume": ("Resumption",),
     "holdfast.runtime.policies": ("Reloaded",),
     "holdfast.runtime.run": ("Item", "Report", "RunHandle"),
+    "holdfast.runtime.saga": ("Saga", "SagaReport", "Step"),
     "holdfast.runtime.sealer": ("Evidence",),
     "holdfast.runtime.submit": ("Submitted",),
     "holdfast.runtime.stops": ("Tolerance",),

@@ -23,6 +23,7 @@ from holdfast.runtime.planner import Planner
 from holdfast.runtime.policies import Reloaded
 from holdfast.runtime.resume import Resumption
 from holdfast.runtime.run import Call, Item, Report, RunHandle
+from holdfast.runtime.saga import Saga, SagaReport, Step
 from holdfast.runtime.stops import TOLERANCE, Tolerance
 from holdfast.runtime.submit import Submitted
 from holdfast.runtime.turns import PATIENCE, Patience
@@ -294,6 +295,12 @@ class BlockingRun:
     def undo(self, effect: str, *, reason: str) -> Outcome:
         """As :meth:`holdfast.RunHandle.undo`."""
         return self._app.wait(self._run.undo(effect, reason=reason))
+
+    def saga(
+        self, saga: Saga | str, steps: Sequence[Step] = (), *, owner: str = "", patience: str | int | None = None
+    ) -> SagaReport:
+        """As :meth:`holdfast.RunHandle.saga`."""
+        return self._app.wait(self._run.saga(saga, steps, owner=owner, patience=patience))
 
     def drive(
         self,

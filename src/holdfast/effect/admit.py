@@ -52,6 +52,8 @@ class Proposal(Record, frozen=True, kw_only=True):
     note: str = ""
     by: str = ""
     risk: str = ""  # what a model thinks of it: may tighten the decision, never loosen it
+    only: str = ""  # the effect that it may become; where that is recorded already, it is that one
+    as_read: tuple[tuple[str, str, str], ...] = ()  # documents that must stand as they were read when it is recorded
 
 
 def meets(latest: Effect | None, args_digest: str) -> str:
@@ -90,11 +92,15 @@ async def propose(ports: Ports, proposal: Proposal) -> str:
             )
         generation = latest.generation + 1 if latest is not None else 1
         body = first_record(ports.secret, contract, proposal, same, digest, generation)
+        if proposal.only and proposal.only != names.effect_id(body["key"]):
+            return proposal.only
         verdict = await ports.store.later(_recording(proposal, latest, relation, body))
         if not isinstance(verdict, Rejected):
             return names.effect_id(body["key"])
         if verdict.part == "run":
             raise RunStopped(run=run.id, reason=verdict.why)
+        if verdict.part == "document":
+            return proposal.only  # not recorded: what it rests on has moved, and whoever asked looks again
     raise AssertionError(f"a proposal of {contract.name} lost {RACES} races in a row")
 
 
@@ -146,7 +152,7 @@ def first_record(
 def _recording(proposal: Proposal, latest: Effect | None, relation: str, body: dict[str, Any]) -> Change:
     effect = names.effect_id(body["key"])
     drafts = [Draft(effect=effect, kind="proposed", by=proposal.by, body=body)]
-    guard = Guard(absent=(effect,), run_open=proposal.run.id)
+    guard = Guard(absent=(effect,), run_open=proposal.run.id, as_read=proposal.as_read)
     if latest is not None:
         body["previous"] = latest.id
         tries = latest.tries + (1 if latest.state is State.FAILED else 0)
@@ -157,7 +163,7 @@ def _recording(proposal: Proposal, latest: Effect | None, relation: str, body: d
             why = "what it rested on had lapsed" if same else "a material argument changed"
             reason = {"successor": effect, "reason": f"{why} before anything left"}
             drafts.insert(0, Draft(effect=latest.id, kind="superseded", by=proposal.by, body=reason))
-        guard = Guard(effect=latest.id, version=latest.version, absent=(effect,), run_open=proposal.run.id)
+        guard = replace(guard, effect=latest.id, version=latest.version)
     return Change(run=proposal.run.id, guard=guard, drafts=tuple(drafts))
 
 

@@ -29,6 +29,7 @@ from holdfast.runtime.drive import Rest, pursue
 from holdfast.runtime.ending import stop_now
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.resume import Resumption
+from holdfast.runtime.saga import Saga, SagaReport, Step, carry_on
 from holdfast.runtime.stops import TOLERANCE, Tolerance
 from holdfast.runtime.turns import PATIENCE, Patience, Report, Turns
 from holdfast.runtime.turns import Desk as TurnsDesk
@@ -263,6 +264,17 @@ class RunHandle:
             purpose=view.purpose,
             note=reason,
         )
+
+    async def saga(
+        self, saga: Saga | str, steps: Sequence[Step] = (), *, owner: str = "", patience: str | int | None = None
+    ) -> SagaReport:
+        """Carry work in several steps as far as it goes, or on from where it was left, on any machine.
+
+        A name with ``steps``, a :class:`holdfast.Saga`, or the bare name of a recorded one. ``owner`` moves where
+        nobody else does. Raises BadSaga, SagaDiffers, SagaNotAtHand, RunStopped.
+        """
+        said = Saga(saga, tuple(steps), owner) if isinstance(saga, str) and steps else saga
+        return await carry_on(self, self._desk, self._ports, said, patience)
 
     async def carry(self, effect: str, wait_ms: int, untold: list[Effect] | None = None) -> Outcome:
         """Drive an effect that is recorded as far as it goes within ``wait_ms``, and say what it amounts to."""

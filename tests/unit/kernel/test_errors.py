@@ -28,6 +28,7 @@ COMMANDS = {
     "effect abandon",
 }
 COMMANDS |= {"queue show", "worker list", "tool review"}
+COMMANDS |= {"saga show", "saga list"}
 COMMANDS |= {"run bundle", "evidence seal", "evidence checkpoint", "evidence redact"}
 COMMANDS |= {"evidence show", "evidence verify", "store release", "store clock", "approver list", "grant list"}
 SAMPLES: dict[str, Any] = {

@@ -344,3 +344,38 @@ class ExtraMissing(UsageError):
     what: str
     extra: str
     module: str
+
+
+class BadSaga(UsageError):
+    """A saga as declared cannot be carried out."""
+
+    code = "HF-U40-bad-saga"
+    what_happened = "The saga {saga} was not begun: {problems}."
+    what_to_do = "Declare its steps so that each may be undone up to the boundary, and is what its tool allows."
+    next_command = "correct the saga {saga}: {problems}"
+    saga: str
+    problems: tuple[str, ...]
+
+
+class SagaDiffers(UsageError):
+    """A saga of this name is recorded in the run, and what is offered now is another one."""
+
+    code = "HF-U41-saga-differs"
+    what_happened = "The saga {saga} is recorded in run {run}, and what was given now differs: {differences}."
+    what_is_known = "The recorded saga stands unchanged; nothing was sent for this one."
+    what_to_do = "Go on with the steps that are recorded, or give new work a name of its own."
+    next_command = "holdfast saga show {run}/{saga}"
+    saga: str
+    run: str
+    differences: tuple[str, ...]
+
+
+class SagaNotAtHand(UsageError):
+    """A saga is not recorded, is not where a person may do what was asked, or needs the program that made it."""
+
+    code = "HF-U42-saga-not-at-hand"
+    what_happened = "Nothing was done with the saga {saga}: {why}."
+    what_to_do = "Look at the saga; what may be done with it stands there."
+    next_command = "holdfast saga list"
+    saga: str
+    why: str
