@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from holdfast import sealing
 from holdfast.blocking import BlockingApp
@@ -39,7 +39,7 @@ from holdfast.runtime.recover import Recoverer
 from holdfast.runtime.room import Room, kept_limits
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.sealer import Evidence, Sealer
-from holdfast.runtime.submit import Submitted, submit
+from holdfast.runtime.submit import How, Submitted, submit
 from holdfast.store import Store, open_store
 from holdfast.tools.body import Bodies
 from holdfast.tools.code import code_of
@@ -242,9 +242,9 @@ class App(Desk):
 
     # -- what a user calls --
 
-    async def submit(self, intent: Intent, *, priority: int = 0, work: str = "") -> Submitted:
-        """Ask for a run: accept, shape, schedule, degrade or refuse, as ``limits.runs`` say (:mod:`runtime.submit`)."""
-        return await submit(self, intent, priority=priority, work=work)
+    async def submit(self, intent: Intent, **how: Unpack[How]) -> Submitted:
+        """Ask for a run that a worker drives: accept, shape, schedule, degrade or refuse (:mod:`runtime.submit`)."""
+        return await submit(self, intent, **how)
 
     async def begin(self, intent: Intent, *, under: RunHandle | None = None, place: Place | None = None) -> RunHandle:
         """The open run of an intent; a known purpose gives back the recorded one, on any machine.

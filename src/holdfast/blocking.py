@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, Unpack
 
 from holdfast.gate.signing import Signer
 from holdfast.kernel.errors import NotOpen
@@ -25,7 +25,7 @@ from holdfast.runtime.resume import Resumption
 from holdfast.runtime.run import Call, Item, Report, RunHandle
 from holdfast.runtime.saga import Saga, SagaReport, Step
 from holdfast.runtime.stops import TOLERANCE, Tolerance
-from holdfast.runtime.submit import Submitted
+from holdfast.runtime.submit import How, Submitted
 from holdfast.runtime.turns import PATIENCE, Patience
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Asynchronous(Protocol):
         """The run of an intent."""
         ...
 
-    async def submit(self, intent: Intent, *, priority: int = 0, work: str = "") -> Submitted:
+    async def submit(self, intent: Intent, **how: Unpack[How]) -> Submitted:
         """The answer to an intent."""
         ...
 
@@ -163,9 +163,9 @@ class BlockingApp:
         """As :meth:`holdfast.App.revoke_grant`."""
         self.wait(self._app.revoke_grant(grant, who=who, reason=reason, key=key))
 
-    def submit(self, intent: Intent, *, priority: int = 0, work: str = "") -> Submitted:
+    def submit(self, intent: Intent, **how: Unpack[How]) -> Submitted:
         """As :meth:`holdfast.App.submit`; what was accepted is taken up with :meth:`begin`, which finds it."""
-        return self.wait(self._app.submit(intent, priority=priority, work=work))
+        return self.wait(self._app.submit(intent, **how))
 
     def resume(self, run: str) -> BlockingRun:
         """As :meth:`holdfast.App.resume`."""

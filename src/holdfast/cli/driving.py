@@ -75,7 +75,7 @@ async def begun(wanted: Wanted, intent: Intent, items: Sequence[Shown]) -> Page:
     async def begin(app: App) -> RunHandle:
         whose = msgspec.structs.replace(intent, principal=principal)
         # Where runs are limited, one from the command line finds room as any other does.
-        run = await app.begin(whose) if app.limits is None else (await app.submit(whose)).unwrap()
+        run = await app.begin(whose) if app.limits is None else (await app.submit(whose, queued=False)).unwrap()
         for item in items:
             await run.saw(
                 item.source, item.content, kind=item.kind, fresh_for=item.fresh_for, about=item.about, owner=item.owner,

@@ -149,6 +149,8 @@ class Runs(Record, frozen=True, kw_only=True):
     ``budget`` is the most that one intent may ask for: more is answered with a smaller proposal. From
     ``degrade_from`` open runs on, intents are answered with ``degraded``, and ``not_done`` says what that leaves
     undone. ``deadline`` is given to an intent without one; ``retry_after``: when one that found no room may come.
+    A queued run that comes to nothing is tried as often as ``tries`` says, and then is a dead letter of ``owner``.
+    ``within``: by class of work, how old a queued run may be before it is through.
     """
 
     most: int | None = None
@@ -162,15 +164,27 @@ class Runs(Record, frozen=True, kw_only=True):
     deadline: Duration = "24h"
     longest_deadline: Duration | None = None
     retry_after: Duration = "10s"
+    tries: int = 5
+    owner: str = ""
+    within: dict[str, Duration] = {}
 
     def __post_init__(self) -> None:
         _counts("runs", self, ("most", "per_principal", "per_tenant", "degrade_from"), least=0)
+        _counts("runs", self, ("tries",), least=1)
         _spans("runs", self, ("deadline", "retry_after"), least_ms=1)
+        for name, span in self.within.items():
+            if parse_duration(span, name=f"runs.within.{name}") < 1:
+                raise BadValue(path=f"runs.within.{name}", why="a promise is at least 1 ms", value_type="duration")
         if self.longest_deadline is not None:
             _spans("runs", self, ("longest_deadline",), least_ms=1)
         if self.degrade_from is not None and not (self.not_done.strip() and self.degraded != Budget()):
             why = "a smaller result is only honest if it says what is not done: set degraded and not_done"
             raise BadValue(path="runs.degrade_from", why=why, value_type="int")
+
+    def within_ms(self, work: str) -> int:
+        """What is promised to the queued runs of a class, in milliseconds; 0: nothing."""
+        span = self.within.get(work)
+        return parse_duration(span, name=f"runs.within.{work}") if span is not None else 0
 
 
 class Limits(Record, frozen=True, kw_only=True):

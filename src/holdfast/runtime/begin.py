@@ -16,7 +16,7 @@ import msgspec
 from holdfast.kernel import identity as names
 from holdfast.kernel.amounts import Budget, parse_duration
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.documents import Limit
+from holdfast.kernel.documents import AnyDocument, Job, Limit, digest_of
 from holdfast.kernel.errors import BadPurpose, BadValue, IntentDiffers
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Principal, Run
@@ -44,12 +44,26 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     grant: str = ""
 
 
+class Queued(NamedTuple):
+    """How a new run waits for a worker. ``job`` makes its job, recorded in the same commit; ``marks`` are jobs of other
+    runs that it supersedes, as they were read; ``first`` gives notes and documents that are recorded with it. It is the
+    run of this ``number`` under its purpose: one that has ended by then gives itself back, and there is no next.
+    """
+
+    job: Callable[[str], Job]
+    marks: tuple[Job, ...] = ()
+    first: Callable[[str], tuple[tuple[Note, ...], tuple[AnyDocument, ...]]] = lambda _run: ((), ())
+    number: int = 1
+    again: str = ""
+
+
 class Place(NamedTuple):
-    """Where a new run stands among others: its priority, what it counts in, and the bounds its commit carries."""
+    """Where a new run stands among others: its priority, what it counts in, the bounds its commit carries, its job."""
 
     priority: int = 0
     meters: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
+    queued: Queued | None = None
 
 
 class NoRoom(Exception):  # noqa: N818  # it says what is the case
@@ -59,6 +73,10 @@ class NoRoom(Exception):  # noqa: N818  # it says what is the case
         """In the words of the store."""
         super().__init__(why)
         self.why = why
+
+
+class Moved(Exception):  # noqa: N818  # it says what is the case
+    """A new run was not recorded: what it supersedes moved since it was read."""
 
 
 def checked(intent: Intent) -> Intent:
@@ -116,9 +134,8 @@ async def begin(
             new = _bounded(new, grants, under)
             if place is not None:
                 new = msgspec.structs.replace(new, priority=place.priority, meters=place.meters)
-            limits = place.limits if place is not None else ()
             beside = {"under": under.id} if under is not None else {}
-            await _record(store, new, by, beside | ({"code": dict(code)} if code else {}), limits)
+            await _record(store, new, by, beside | ({"code": dict(code)} if code else {}), place or Place())
             found = await store.run_row(run_id)
             assert found is not None
         if found.principal.name != intent.principal.name:
@@ -127,6 +144,8 @@ async def begin(
             raise IntentDiffers(purpose=intent.purpose, field_names=("grant",))
         if found.state in ("open", "blocked"):  # what was blocked goes on when it is driven; it is no new run
             return found
+        if place is not None and place.queued is not None and number >= place.queued.number:
+            return found  # another that asked for the same was quicker, and so was whoever drove it
     raise BadPurpose(purpose=intent.purpose, why=f"it was begun {RUNS_LIMIT} times")
 
 
@@ -172,12 +191,25 @@ def _least(own: int | None, above: int | None) -> int | None:
     return min(bounds) if bounds else None
 
 
-async def _record(store: StorePort, run: Run, by: str, beside: dict[str, Any], limits: tuple[Limit, ...]) -> None:
-    """On disk at once: a second process that begins the same purpose must find it."""
+async def _record(store: StorePort, run: Run, by: str, beside: dict[str, Any], place: Place) -> None:
+    """On disk at once: a second process that begins the same purpose must find it. Its job is in the same commit."""
     body: dict[str, Any] = msgspec.to_builtins(run)
     body = {k: v for k, v in body.items() if k not in ("id", "seq", "head", "state")}
+    notes: tuple[Note, ...] = ()
+    documents: tuple[AnyDocument, ...] = ()
+    read: tuple[tuple[str, str, str], ...] = ()
+    if place.queued is not None:
+        notes, documents = place.queued.first(run.id)
+        marks = tuple(msgspec.structs.replace(mark, superseded_by=run.id) for mark in place.queued.marks)
+        documents = (place.queued.job(run.id), *marks, *documents)
+        read = tuple((mark.kind, mark.id, digest_of(mark)) for mark in place.queued.marks)
+        beside = beside | ({"again": place.queued.again} if place.queued.again else {})
     note = Note(kind="intent", by=by, body=body | beside)
-    verdict = await store.commit(Change(run=run.id, guard=Guard(limits=limits), opens=run, notes=(note,)))
-    if isinstance(verdict, Rejected) and verdict.part in ("queue", "quota") and await store.run_row(run.id) is None:
-        raise NoRoom(verdict.why)
-    assert not isinstance(verdict, Rejected) or verdict.part in ("exists", "queue", "quota")
+    guard = Guard(limits=place.limits, as_read=read)
+    verdict = await store.commit(Change(run=run.id, guard=guard, opens=run, notes=(note, *notes), documents=documents))
+    if isinstance(verdict, Rejected) and await store.run_row(run.id) is None:
+        if verdict.part == "document":
+            raise Moved(verdict.why)
+        if verdict.part in ("queue", "quota"):
+            raise NoRoom(verdict.why)
+    assert not isinstance(verdict, Rejected) or verdict.part in ("exists", "queue", "quota", "document")

@@ -70,6 +70,7 @@ def queued(
     planner: str = "",
     needs: tuple[tuple[str, str], ...] = (),
     most_tries: int = 5,
+    again: str = "",
 ) -> Job:
     """The job of a run that is recorded with it."""
     return Job(
@@ -83,6 +84,7 @@ def queued(
         planner=planner,
         needs=needs,
         most_tries=most_tries,
+        again=again,
     )
 
 
@@ -125,13 +127,16 @@ def let_go(job: Job, why: str, now_ms: int) -> Job:
 
 
 def waits_for_a_person(
-    job: Job, why: str, now_ms: int, *, waits: str = "person", about: str = "", seen: int = 0
+    job: Job, why: str, now_ms: int, *, waits: str = "person", about: str = "", seen: int = 0, look_again_ms: int = 0
 ) -> Job:
     """Out of the lanes that workers claim from until it is woken. That was no try, and takes no worker's place.
 
     ``waits`` is what for, ``about`` the effect that is of, ``seen`` after which entry of its run a word for it counts.
+    With ``look_again_ms`` it stays in its lane, due then, and waits for nobody but the time.
     """
     _may(job, "wait for a person", "claimed")
+    if look_again_ms:
+        return _queued(job, why, max(now_ms, look_again_ms), job.tries)
     return replace(_queued(job, why, now_ms, job.tries), waits=waits, about=about, seen=seen)
 
 

@@ -1,41 +1,75 @@
-"""Admission of an intent: whether one more run may be open, on which terms.
+"""Submitting an intent: whether one more run may be open, on which terms, and its place in the queue.
 
-Decided by these rules, in this order: a purpose whose run is open already is *accepted* as that run; an intent that
-asks for more than one may is *shaped* (the same intent on smaller terms is proposed); a principal that has its share of
-open runs is *refused*, and so is one whose deadline is over before there could be room; where the store, the tenant or
-the class has no room it is to come again at a later time (*schedule*: nothing is recorded of it but the answer); where
-many are open it is answered with smaller terms that say what is not done (*degrade*); everything else is *accepted*.
+Decided by these rules, in this order: a purpose that was submitted already is *accepted* as that run, also when it has
+ended; an intent that would begin after its deadline is *refused*; one that asks for more than one may is *shaped* (the
+same intent on smaller terms is proposed); a principal that has its share of open runs is *refused*, and so is one whose
+deadline is over before there could be room; where the store, the tenant or the class has no room it is to come again at
+a later time (*schedule*: nothing is recorded of it but the answer); where many are open it is answered with smaller
+terms that say what is not done (*degrade*); everything else is *accepted*.
 
-Promises: what is accepted has a priority, a deadline and a way to cancel it, and is a run in the store; the bound holds
-in the commit that records it, whoever else submits. Does not promise that what is to come again finds room then.
+Promises: what is accepted is on disk with its job in one commit, has a priority, a deadline and a way to cancel it; the
+bound holds in that commit, whoever else submits; who is not sure whether a submission arrived submits it again, and
+there is one run. What a submission supersedes is not driven any more once it is accepted. Does not promise that what is
+to come again finds room then.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypedDict, Unpack
 
 import msgspec
 
+from holdfast.gate.grounds import note_of, with_new
 from holdfast.kernel import identity as names
-from holdfast.kernel.amounts import Budget, Money, parse_duration, show_duration
-from holdfast.kernel.authority import Papers, meter_of, no_room
+from holdfast.kernel.amounts import parse_duration
+from holdfast.kernel.authority import Papers
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
-from holdfast.kernel.documents import Limit
-from holdfast.kernel.errors import BadValue, IntentTurnedAway
+from holdfast.kernel.documents import AnyDocument, Item, Job
+from holdfast.kernel.errors import BadValue, IntentDiffers, IntentTurnedAway
 from holdfast.kernel.limits import Runs
 from holdfast.kernel.model import Principal, Run
 from holdfast.kernel.ports import Ports
-from holdfast.runtime.begin import Intent, NoRoom, Place, checked
+from holdfast.runtime import items, jobs
+from holdfast.runtime.begin import Intent, Moved, NoRoom, Place, Queued, checked
+from holdfast.runtime.queue_terms import Answer, Asked, answered, later, on_terms, scopes
+from holdfast.runtime.queue_wanted import Standing, put_right
 from holdfast.runtime.run import RunHandle
 
 MOST_PRIORITY = 1_000
+
+RACES = 8
+"""How often a submission looks again after what it supersedes moved meanwhile."""
+
+
+class How(TypedDict, total=False):
+    """How an intent is submitted; every part may be left out.
+
+    ``priority``: the higher comes first (-1000 to 1000). ``work_class``: the class of its run, whose share it takes.
+    ``not_before``: a span from now ("15m") or milliseconds UTC. ``planner``: the name under which a worker knows who
+    plans it. ``supersedes``: purposes of the same principal that nobody wants any more once this is accepted.
+    ``owner``: whose dead letter it is if it comes to nothing. ``saw``: items that are recorded with it, with their
+    contents. ``again``: your reason for doing a purpose once more that has ended. ``queued=False``: no worker takes it
+    up, you carry it out yourself.
+    """
+
+    priority: int
+    work_class: str
+    not_before: str | int
+    planner: str
+    supersedes: str | Sequence[str]
+    owner: str
+    saw: Sequence[items.Sight]
+    again: str
+    queued: bool
 
 
 class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to an intent: accept, shape, schedule, degrade or refuse, with a code and a reason.
 
-    ``run`` is there where it was accepted; ``instead`` is the intent that would be, and ``not_done`` what it leaves
-    undone; ``not_before_ms`` is when it may come again.
+    ``run`` is there where it was accepted, now or before: code ``room``, ``known`` (it is open already) or ``over`` (it
+    has ended). ``instead`` is the intent that would be, and ``not_done`` what it leaves undone; ``not_before_ms`` is
+    when it may come again.
     """
 
     answer: str
@@ -52,6 +86,11 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
         if self.run is None:
             raise IntentTurnedAway(purpose=self.purpose, answer=self.answer, answer_code=self.code, why=self.reason)
         return self.run
+
+    @property
+    def reference(self) -> str:
+        """What may travel: the run's id. Everything else is read again from the store. Empty where there is none."""
+        return self.run.id if self.run is not None else ""
 
     @property
     def cancel(self) -> str:
@@ -87,151 +126,169 @@ class Desk(Protocol):
         ...
 
 
-class Asked(NamedTuple):
-    """An intent as it is judged: whose, in which class, and how long it may take."""
+class Known(NamedTuple):
+    """The last run of a purpose, its job if it has one, and its number; 0: the purpose was never begun."""
 
-    intent: Intent
-    principal: str
-    tenant: str
-    work: str
+    number: int
+    run: Run | None = None
+    job: Job | None = None
+
+    def answers(self, again: str) -> bool:
+        """Whether a submission of the purpose is answered with this run."""
+        if self.run is None or self.run.state in ("open", "blocked"):
+            return self.run is not None
+        return not again or (self.job is not None and self.job.again == again)
 
 
-async def submit(desk: Desk, intent: Intent, *, priority: int = 0, work: str = "") -> Submitted:
-    """Answer an intent, and begin it if it is accepted. Raises BadPurpose, BadValue or IntentDiffers.
+async def submit(desk: Desk, intent: Intent, **how: Unpack[How]) -> Submitted:
+    """Answer an intent, and record its run with its job if it is accepted. See :class:`How` for the rest.
 
-    ``priority``: the higher comes first where places are freed (-1000 to 1000). ``work`` is the class of its run.
+    Raises BadPurpose, BadValue or IntentDiffers.
     """
-    if type(priority) is not int or not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
-        raise BadValue(path="priority", why=f"it is a whole number up to {MOST_PRIORITY}", value_type="int")
     intent = checked(intent)
     assert isinstance(intent.principal, Principal)
-    asked = Asked(intent, intent.principal.name, desk.tenant, work)
+    priority, work, begins_ms = _read(how, now_ms := await desk.ports.store.time())
+    asked = Asked(intent, intent.principal.name, desk.tenant, work, max(0, begins_ms - now_ms))
     ports = desk.ports
     limits = ports.room.limits.runs if ports.room is not None else Runs()
-    if await _open_run(desk, intent) is not None:
-        return Submitted(answer="accept", code="known", run=await desk.begin(intent))
-    now_ms = await ports.store.time()
+    queued, again = how.get("queued", True), how.get("again", "")
+    known = await _known(desk, intent.purpose)
+    if known.run is not None and known.answers(again) and (queued or known.run.state in ("open", "blocked")):
+        return await _taken(desk, intent, how, Place(queued=Queued(_no_job, number=known.number)), "known")
     said = answered(asked, limits, desk.papers, now_ms)
+    full = said.answer == "schedule" or said.code == "principal-runs"
+    if full and await _superseded(desk, intent, how, f"the submission of {intent.purpose}"):
+        said = answered(asked, limits, desk.papers, now_ms)  # what it takes the place of made room
     if said.answer == "accept":
-        place = Place(priority, tuple(limit.scope for limit in scopes(asked, limits)), scopes(asked, limits))
-        try:
-            return Submitted(answer="accept", code="room", run=await desk.begin(on_terms(intent, limits), place=place))
-        except NoRoom as full:  # another took the last place between the look and the commit
-            said = _later(asked, limits, full.why, now_ms)
+        meters = tuple(limit.scope for limit in scopes(asked, limits))
+        for _ in range(RACES):
+            waits = await _waits(desk, asked, how, limits, known, begins_ms) if queued else None
+            place = Place(priority, meters, scopes(asked, limits), waits)
+            try:
+                return await _taken(desk, on_terms(intent, limits), how, place, "room")
+            except Moved:
+                continue  # what it supersedes moved between the look and the commit
+            except NoRoom as none:  # another took the last place between the look and the commit
+                said = later(asked, limits, none.why, now_ms)
+                break
     body = {"principal": asked.principal, "purpose": intent.purpose, "answer": said.answer, "code": said.code}
     note = Note(kind="admission", by=ports.me, body=body | {"reason": said.reason})
     await ports.store.later(Change(run=STORE_RUN_ID, notes=(note,)))
-    return msgspec.structs.replace(said, purpose=intent.purpose)
+    return _answer(said, intent.purpose)
 
 
-async def _open_run(desk: Desk, intent: Intent) -> Run | None:
-    """The run of this purpose that is open already."""
+def _answer(said: Answer, purpose: str) -> Submitted:
+    return Submitted(
+        answer=said.answer,
+        code=said.code,
+        reason=said.reason,
+        purpose=purpose,
+        instead=said.instead,
+        not_done=said.not_done,
+        not_before_ms=said.not_before_ms,
+    )
+
+
+def _read(how: How, now_ms: int) -> tuple[int, str, int]:
+    """Priority, class of work and the earliest begin (ms), checked. Raises BadValue."""
+    priority: object = how.get("priority", 0)
+    if type(priority) is not int or not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
+        raise BadValue(path="priority", why=f"it is a whole number up to {MOST_PRIORITY}", value_type="int")
+    work: object = how.get("work_class", "")
+    if not isinstance(work, str) or set(work) & set("/:") or not (work.isprintable() and len(work) <= 100):
+        raise BadValue(path="work_class", why='a class of work has a short name without "/" and ":"', value_type="str")
+    begins = how.get("not_before", 0)
+    begins_ms = now_ms + parse_duration(begins, name="not_before") if isinstance(begins, str) else begins
+    return priority, work, begins_ms
+
+
+async def _taken(desk: Desk, intent: Intent, how: How, place: Place, code: str) -> Submitted:
+    """The run that is the answer, and an end of what it supersedes."""
+    run = await desk.begin(intent, place=place)
+    await _superseded(desk, intent, how, run.id)
+    row = run.record
+    if row.state in ("open", "blocked"):
+        return Submitted(answer="accept", code=code, purpose=intent.purpose, run=run)
+    if row.state == "done":
+        return Submitted(answer="accept", code="over", reason="it is done", purpose=intent.purpose, run=run)
+    reason = f"its run {run.id} has ended as {row.state}: {row.reason}; with again=REASON it is done once more"
+    return Submitted(answer="refuse", code="over", reason=reason, purpose=intent.purpose)
+
+
+async def _waits(desk: Desk, asked: Asked, how: How, limits: Runs, known: Known, begins_ms: int) -> Queued:
+    """How the new run waits: its job, what is recorded with it, and the jobs of what it supersedes."""
+    old = [await _known(desk, purpose) for purpose in _purposes(how, asked.intent.purpose)]
+    marks = tuple(one.job for one in old if one.job is not None and one.job.state not in ("done", "dropped"))
+    sights, ports, again = tuple(how.get("saw", ())), desk.ports, how.get("again", "")
+    now_ms = await ports.store.time() if sights else 0
+
+    def job(run: str) -> Job:
+        return jobs.queued(
+            run,
+            principal=asked.principal,
+            work=asked.work,
+            priority=how.get("priority", 0),
+            not_before_ms=begins_ms,
+            owner=how.get("owner", "") or limits.owner,
+            planner=how.get("planner", ""),
+            most_tries=limits.tries,
+            again=again,
+        )
+
+    def first(run: str) -> tuple[tuple[Note, ...], tuple[AnyDocument, ...]]:
+        kept: dict[str, Item] = {}
+        notes = []
+        for sight in sights:
+            item = items.item_of(ports.secret, run, sight, ports.sources, now_ms)
+            changed = with_new(item, tuple(kept.values()))
+            kept |= {one.id: one for one in changed}
+            notes.append(note_of(kept[item.id], asked.principal, changed, sight.content))
+        return tuple(notes), tuple(kept.values())
+
+    return Queued(job, marks, first, known.number + 1, again)
+
+
+def _no_job(run: str) -> Job:
+    raise AssertionError(f"run {run} was there, and is not")
+
+
+def _purposes(how: How, own: str) -> tuple[str, ...]:
+    """The purposes that it supersedes; never its own."""
+    given = how.get("supersedes", ())
+    return tuple(name for name in ((given,) if isinstance(given, str) else given) if name and name != own)
+
+
+async def _superseded(desk: Desk, intent: Intent, how: How, by: str) -> bool:
+    """End the open runs of what is superseded; whether there were any. Raises IntentDiffers for another principal's."""
+    store, some = desk.ports.store, False
+    assert isinstance(intent.principal, Principal)
+    for purpose in _purposes(how, intent.purpose):
+        for _ in range(RACES):
+            known = await _known(desk, purpose)
+            row, job = known.run, known.job
+            if row is None or row.state not in ("open", "blocked"):
+                break
+            if row.principal.name != intent.principal.name:
+                raise IntentDiffers(purpose=purpose, field_names=("principal",))
+            some = True
+            found = Standing("superseded", f"superseded by {by}")
+            effects, now_ms = await store.run_effects(row.id), await store.time()
+            change = put_right(job or jobs.queued(row.id, principal=row.principal.name), row, found, effects, now_ms,
+                               by=intent.principal.name)  # fmt: skip
+            assert change is not None
+            if job is None:  # it was begun by a program, and waits for no worker
+                guard = msgspec.structs.replace(change.guard, as_read=())
+                change = msgspec.structs.replace(change, documents=(), guard=guard)
+            await store.commit(change)
+    return some
+
+
+async def _known(desk: Desk, purpose: str) -> Known:
+    """The last run of a purpose."""
     secret, store = desk.ports.secret, desk.ports.store
-    intent_id = names.intent_id(secret, desk.tenant, desk.environment, intent.purpose)
-    number = 1
-    while (found := await store.run_row(names.run_id(secret, intent_id, number))) is not None:
-        if found.state in ("open", "blocked"):
-            return found
-        number += 1
-    return None
-
-
-def scopes(asked: Asked, limits: Runs) -> tuple[Limit, ...]:
-    """Where a run counts while it is open, each with its bound. The principal's own comes first."""
-    found = [
-        Limit(scope=f"runs:principal:{asked.principal}", most_open=limits.per_principal),
-        Limit(scope="runs:all", most_open=limits.most),
-        Limit(scope=f"runs:tenant:{asked.tenant}", most_open=limits.per_tenant),
-    ]
-    if asked.work:
-        found.append(Limit(scope=f"runs:work:{asked.work}", most_open=limits.work.get(asked.work)))
-    return tuple(found)
-
-
-def answered(asked: Asked, limits: Runs, papers: Papers, now_ms: int) -> Submitted:
-    """The answer, over the meters as they are. Pure."""
-    smaller, why = shaped(asked.intent, limits)
-    if why:
-        return Submitted(answer="shape", code="asks-for-too-much", reason=why, instead=smaller)
-    own, *others = scopes(asked, limits)
-    full = no_room((own,), None, papers, now_ms)
-    if full is not None:
-        reason = f"{full.why}; one of its runs has to end, or be cancelled, first"
-        return Submitted(answer="refuse", code="principal-runs", reason=reason)
-    full = no_room(tuple(others), None, papers, now_ms)
-    if full is not None:
-        return _later(asked, limits, full.why, now_ms)
-    open_now = meter_of(papers, "runs:all").open
-    if limits.degrade_from is not None and open_now >= limits.degrade_from:
-        wanted = asked.intent.budget
-        less, less_why = _within(wanted, limits.degraded)
-        if not less_why and _filled(wanted, limits.degraded) != wanted:
-            less_why = "a budget that leaves no part open"
-        less = _filled(less, limits.degraded)
-        if less_why:
-            why = f"{open_now} runs are open; from {limits.degrade_from} on an intent gets less: {less_why}"
-            instead = msgspec.structs.replace(asked.intent, budget=less)
-            return Submitted(answer="degrade", code="many-open", reason=why, instead=instead, not_done=limits.not_done)
-    return Submitted(answer="accept", code="room")
-
-
-def _later(asked: Asked, limits: Runs, why: str, now_ms: int) -> Submitted:
-    """No room now: to come again, unless its deadline is before that."""
-    wait_ms = parse_duration(limits.retry_after, name="retry_after")
-    if asked.intent.deadline is not None and parse_duration(asked.intent.deadline, name="deadline") <= wait_ms:
-        reason = f"{why}; there may be room in {show_duration(wait_ms)}, and its deadline is before that"
-        return Submitted(answer="refuse", code="past-deadline", reason=reason)
-    return Submitted(answer="schedule", code="runs-full", reason=why, not_before_ms=now_ms + wait_ms)
-
-
-def shaped(intent: Intent, limits: Runs) -> tuple[Intent, str]:
-    """The intent on the terms that one may ask for, and what of it asks for more, in words (empty: nothing does)."""
-    budget, why = _within(intent.budget, limits.budget)
-    smaller = msgspec.structs.replace(intent, budget=budget)
-    longest = limits.longest_deadline
-    if longest is not None and intent.deadline is not None:
-        longest_ms = parse_duration(longest, name="longest_deadline")
-        if parse_duration(intent.deadline, name="deadline") > longest_ms:
-            smaller = msgspec.structs.replace(smaller, deadline=longest)
-            why = "; ".join(filter(None, (why, f"a deadline of at most {show_duration(longest_ms)}")))
-    return smaller, why
-
-
-def on_terms(intent: Intent, limits: Runs) -> Intent:
-    """What was accepted has a deadline, and no part of its budget is wider than one may ask for."""
-    deadline = intent.deadline if intent.deadline is not None else limits.deadline
-    if intent.deadline is None and limits.longest_deadline is not None:
-        spans = (limits.deadline, limits.longest_deadline)
-        deadline = min(spans, key=lambda span: parse_duration(span, name="deadline"))
-    return msgspec.structs.replace(intent, deadline=deadline, budget=_filled(intent.budget, limits.budget))
-
-
-PARTS = ("effects", "steps", "tokens")
-
-
-def _within(asked: Budget, most: Budget) -> tuple[Budget, str]:
-    """A budget cut to what there is, and which parts asked for more. What is left open asks for nothing."""
-    parts: dict[str, Any] = {}
-    more: list[str] = []
-    for name in PARTS:
-        wanted, bound = getattr(asked, name), getattr(most, name)
-        if bound is not None and wanted is not None and wanted > bound:
-            more.append(f"at most {bound} {name}")
-            wanted = bound
-        parts[name] = wanted
-    cost, bound_cost = asked.cost, most.cost
-    over = cost is not None and bound_cost is not None and not _covers(bound_cost, cost)
-    if over:
-        more.append(f"at most {bound_cost}")
-        cost = bound_cost
-    return Budget(cost=cost, **parts), ", ".join(more)
-
-
-def _covers(most: Money, cost: Money) -> bool:
-    return cost.currency == most.currency and cost.minor <= most.minor
-
-
-def _filled(asked: Budget, most: Budget) -> Budget:
-    """A budget whose open parts are those that one may ask for."""
-    pairs = {name: (getattr(asked, name), getattr(most, name)) for name in (*PARTS, "cost")}
-    return Budget(**{name: own if own is not None else bound for name, (own, bound) in pairs.items()})
+    intent_id = names.intent_id(secret, desk.tenant, desk.environment, purpose)
+    number, last = 0, None
+    while (found := await store.run_row(names.run_id(secret, intent_id, number + 1))) is not None:
+        number, last = number + 1, found
+    job = desk.papers.document("job", last.id) if last is not None else None
+    return Known(number, last, job if isinstance(job, Job) else None)

@@ -93,20 +93,20 @@ async def test_what_is_proposed_instead_is_accepted(tmp_path: Path) -> None:
 async def test_nothing_is_accepted_without_priority_deadline_and_a_way_to_cancel_it(tmp_path: Path) -> None:
     """The deadline is the default where none was given, the priority is kept, and the named command cancels it."""
     async with opened(tmp_path) as app:
-        answer = await app.submit(intent(), priority=7, work="batch")
+        answer = await app.submit(intent(), priority=7, work_class="batch")
         assert answer.run is not None
         row = app.store.run(answer.run.id)
         assert row is not None and row.deadline_ms is not None
         assert row.priority == 7
         assert 0 < row.deadline_ms - app.store.now_ms() <= 3_600_000
         assert row.budget == hf.Budget(effects=10, cost=hf.money(100_00, "EUR"))
-        assert (await app.submit(intent(2), work="batch")).answer == "schedule"
+        assert (await app.submit(intent(2), work_class="batch")).answer == "schedule"
         words = answer.cancel.replace("NAME", "ann").replace("TEXT", "enough").split()
     assert command([*words[1:], "--store", f"sqlite:{tmp_path / 'store.db'}"]) in (0, 5)
     async with opened(tmp_path) as app:
         row = app.store.run(answer.run.id)
         assert row is not None and row.state == "stopped"
-        assert (await app.submit(intent(2), work="batch")).answer == "accept"
+        assert (await app.submit(intent(2), work_class="batch")).answer == "accept"
 
 
 @pytest.mark.req("1.5b", mutant="runs-unbounded")

@@ -28,7 +28,8 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
     ``accepted_ms`` is when it was submitted, and ``since_ms`` since when it is in its state. ``waits`` says for what a
     queued one waits that no worker can give (an effect's end, or the ground of a stop), ``about`` which effect that is
     of, and ``seen`` after which entry of its run somebody's word for it counts. ``superseded_by`` is a newer run that
-    makes it unwanted. The moves that there are between the states are in :mod:`holdfast.runtime.jobs`.
+    makes it unwanted, ``again`` why its purpose was asked for once more. The moves that there are between the states
+    are in :mod:`holdfast.runtime.jobs`.
     """
 
     state: str = "queued"
@@ -51,6 +52,7 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
     about: str = ""
     seen: int = 0
     superseded_by: str = ""
+    again: str = ""
 
     @property
     def place(self) -> Place | None:

@@ -1,0 +1,62 @@
+"""Planted defects of queues: work queued beside its run, brought back, begun late, or driven though unwanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from holdfast.kernel.commit import Change, Note
+from holdfast.runtime import begin, queue_terms, queue_wanted, submit
+from tests.harness.planted import Put
+
+
+def _job_apart(put: Put) -> None:
+    """The run is recorded first, and its job in a commit of its own."""
+    honest = begin._record
+
+    async def apart(store: Any, run: Any, by: str, beside: Any, place: Any) -> None:
+        await honest(store, run, by, beside, place._replace(queued=None))
+        if place.queued is not None:
+            note = Note(kind="queue", by=by, body={})
+            await store.commit(Change(run=run.id, notes=(note,), documents=(place.queued.job(run.id),)))
+
+    put(begin, "_record", apart)
+
+
+def _submit_again(put: Put) -> None:
+    """Only a run that is open answers for its purpose; one that has ended is begun anew."""
+
+    def answers(known: Any, again: str) -> bool:
+        return known.run is not None and known.run.state == "open"
+
+    put(submit.Known, "answers", answers)
+
+
+def _never_superseded(put: Put) -> None:
+    """What a submission supersedes waits on."""
+
+    async def nothing(*_given: Any) -> bool:
+        return False
+
+    put(submit, "_superseded", nothing)
+
+
+def _superseded_goes_on(put: Put) -> None:
+    """A reference is good while its run is open, whatever was submitted since."""
+    honest = queue_wanted.standing
+
+    def standing(job: Any, *given: Any) -> Any:
+        return honest(replace(job, superseded_by=""), *given)
+
+    put(queue_wanted, "standing", standing)
+
+
+PLANT: dict[str, Callable[[Put], None]] = {
+    "job-apart": _job_apart,
+    "submit-again": _submit_again,
+    "never-superseded": _never_superseded,
+    "superseded-goes-on": _superseded_goes_on,
+    "begins-late": lambda put: put(queue_terms, "_begins_late", lambda asked, limits: ""),
+}
