@@ -13,6 +13,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
+from holdfast.kernel.documents import Drift as Record
+from holdfast.kernel.documents import decode
+from holdfast.store.compared import Compared
 from holdfast.store.connection import Connection
 
 _IN = " WHERE entry.pos > ? AND entry.pos <= ?"
@@ -32,9 +35,14 @@ STOPS = (
     + " AND entry.effect = 0 AND kind.text IN ('blocked', 'stopped', 'cancelled') GROUP BY 1"
 )
 DRIFTS = (
-    "SELECT json_extract(CAST(body AS TEXT), '$.class'), json_extract(CAST(body AS TEXT), '$.effect')"
-    + _SAID
-    + " AND kind.text = 'drift'"
+    "SELECT json_extract(CAST(body AS TEXT), '$.class'), json_extract(CAST(body AS TEXT), '$.effect'),"
+    " json_extract(CAST(body AS TEXT), '$.drift')" + _SAID + " AND kind.text = 'drift'"
+)
+LIVE = "SELECT view FROM document WHERE kind = 'drift' AND lane <> '' ORDER BY due_ms, id"
+CONFIRMED = (
+    "SELECT entry.at_ms - (SELECT min(of_it.at_ms) FROM entry AS of_it JOIN word ON word.n = of_it.kind"
+    " WHERE of_it.effect = entry.effect AND word.text = 'admitted')"
+    " FROM entry JOIN word AS kind ON kind.n = entry.kind" + _IN + " AND kind.text = 'verified'"
 )
 LAST = "SELECT coalesce(max(pos), 0) FROM entry"
 STANDING = (
@@ -49,8 +57,27 @@ REPAIRED = frozenset({"verified", "compensated"})
 """States of an effect in which a drift of it is no longer open: a later read held, or it was offset."""
 
 
+OLD = {"recorded as done, not so outside": "missing", "outside, though recorded as absent": "lingering"}
+"""What a drift is called whose entry opened no record of its own, as those of earlier releases did not."""
+
+STEPS_MS = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000, 86_400_000)
+
+
+class Confirmed(NamedTuple):
+    """How long effects took from being let in to the first read that held: how many, in all (ms), and within steps."""
+
+    effects: int = 0
+    sum_ms: int = 0
+    within: tuple[int, ...] = (0,) * len(STEPS_MS)
+
+    def plus(self, took_ms: int) -> Confirmed:
+        """With one more."""
+        within = tuple(n + (took_ms <= step) for n, step in zip(self.within, STEPS_MS, strict=True))
+        return Confirmed(self.effects + 1, self.sum_ms + took_ms, within)
+
+
 class Drift(NamedTuple):
-    """One drift that was noted: its class, and the effect it is of."""
+    """One drift that was noted without a record of its own: its class, and the effect it is of."""
 
     kind: str
     effect: str
@@ -64,6 +91,7 @@ class Counts(NamedTuple):
     admissions: Counter[tuple[str, str]]
     stops: Counter[str]
     drifts: tuple[Drift, ...]
+    confirmed: Confirmed = Confirmed()
 
 
 NOTHING = Counts(0, Counter(), Counter(), Counter(), ())
@@ -91,16 +119,30 @@ class Tally:
         for code, count in self._rows(STOPS, at):
             if code is not None:
                 stops[code] += count
-        drifts = tuple(Drift(kind or "", effect or "") for kind, effect in self._rows(DRIFTS, at))
-        return Counts(last, moves, admissions, stops, (*before.drifts, *drifts))
+        noted = self._rows(DRIFTS, at)
+        drifts = tuple(Drift(OLD.get(kind, kind or ""), effect or "") for kind, effect, record in noted if not record)
+        confirmed = before.confirmed
+        for (took_ms,) in self._rows(CONFIRMED, at):
+            confirmed = confirmed.plus(int(took_ms)) if took_ms is not None else confirmed
+        return Counts(last, moves, admissions, stops, (*before.drifts, *drifts), confirmed)
 
     def open_drifts(self, counts: Counts) -> Counter[str]:
-        """Drifts that are open now, by class: those whose effect is not repaired."""
-        return Counter(drift.kind for drift in counts.drifts if self._state(drift.effect) not in REPAIRED)
+        """Drifts that are open now, by class: those of records, and of old entries whose effect is not repaired."""
+        old = Counter(drift.kind for drift in counts.drifts if self._state(drift.effect) not in REPAIRED)
+        return old + Counter(drift.what for drift in self.live_drifts())
+
+    def live_drifts(self) -> list[Record]:
+        """The records of drifts that have not come to an end, those that are due first before the others."""
+        found = (decode(view) for (view,) in self._rows(LIVE))
+        return [drift for drift in found if isinstance(drift, Record)]
 
     def _state(self, effect: str) -> str:
         found = self._db.execute(STATE_OF, (effect,)).get
         return str(found or "")
+
+    def compared(self) -> Compared:
+        """The ways through the store of whoever compares it with the outside."""
+        return Compared(self._db)
 
     def standing(self) -> Counter[tuple[str, str]]:
         """Effects that are not in an archive, by tool and state."""
