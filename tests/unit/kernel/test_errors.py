@@ -29,6 +29,7 @@ COMMANDS = {
 }
 COMMANDS |= {"queue show", "worker list", "tool review"}
 COMMANDS |= {"saga show", "saga list"}
+COMMANDS |= {"store show", "store copy"}
 COMMANDS |= {"run bundle", "evidence seal", "evidence checkpoint", "evidence redact"}
 COMMANDS |= {"evidence show", "evidence verify", "store release", "store clock", "approver list", "grant list"}
 SAMPLES: dict[str, Any] = {

@@ -101,6 +101,19 @@ class StoreRestored(IntegrityError):
     why: str
 
 
+class StoreMoved(IntegrityError):
+    """The store goes on elsewhere; this one takes nothing more."""
+
+    code = "HF-I14-store-moved"
+    what_happened = "Store {store} was moved and goes on as {to}."
+    what_is_known = "Nothing was recorded here and nothing is dispatched from here any more; reading works."
+    what_is_not_known = "What this process sent and had not recorded is known to the outside alone: it is asked there."
+    what_to_do = "Open the store at its new place; copy it once more to the same place where that has no store yet."
+    next_command = "holdfast store show"
+    store: str
+    to: str
+
+
 class StoreBusy(IntegrityError):
     """Somebody else holds the store's write lock for too long."""
 

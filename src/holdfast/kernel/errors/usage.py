@@ -310,6 +310,19 @@ class NotArchived(UsageError):
     why: str
 
 
+class NotCopied(UsageError):
+    """A store was not copied to another place."""
+
+    code = "HF-U30-not-copied"
+    what_happened = "Store {store} was not copied to {to}: {why}."
+    what_is_known = "Nothing was left at the new place, and the store itself is as it was before."
+    what_to_do = "Take away what stands in the way, then copy it."
+    next_command = "holdfast store copy --help"
+    store: str
+    to: str
+    why: str
+
+
 class NotReplayable(UsageError):
     """A run cannot be driven again from what is at hand."""
 
