@@ -366,7 +366,7 @@ async def test_a_database_that_is_not_there_is_a_failure_and_no_doubt(
     indirect=["catalogue"],
 )
 async def test_the_contracts_hold_in_their_sandbox(catalogue: str, tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All is proved but the token, which the condition hides, and an undo after which the version is another one.
+    """All is proved but the token where a second change is refused anyway, and an undo after which the version is new.
 
     A version never comes back, so the state of a row that was put back is not the state before; tests above prove
     that the row is, and that a lower token is refused.
@@ -375,7 +375,8 @@ async def test_the_contracts_hold_in_their_sandbox(catalogue: str, tool: str, mo
         monkeypatch.setenv("CATALOGUE_SANDBOX", catalogue)
     proof = await prove(tool, Catalogue(tool), tools.TOOLS)
     left = {finding.check: finding for finding in proof.findings if finding.verdict is not Verdict.PROVED}
-    assert left.pop("fenced").verdict is Verdict.OPEN
+    if tool != "update_row":  # what is inserted or deleted once is not so a second time, whatever the token
+        assert left.pop("fenced").verdict is Verdict.OPEN
     if tool != "insert_row":
         assert "is not as it was" in left.pop("undo").evidence
     assert left == {}

@@ -24,8 +24,8 @@ repeats requests by itself: an earlier copy may have been carried out. Turn retr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
 
 from holdfast.fences.door import MAX_TOKEN, Stale
 from holdfast.tools.fx import Fx
@@ -37,7 +37,16 @@ PRECONDITION_FAILED: Final = 412
 PRECONDITION_REQUIRED: Final = 428
 BAD_REQUEST: Final = 400
 
-Fields = Mapping[str, Any] | Iterable[tuple[Any, Any]]
+
+class Named(Protocol):
+    """Fields by name, as every HTTP library has them; a name may come more than once."""
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """The pairs."""
+        ...
+
+
+Fields = Named | Iterable[tuple[Any, Any]]
 
 
 def headers(fx: Fx) -> dict[str, str]:
@@ -49,9 +58,10 @@ def headers(fx: Fx) -> dict[str, str]:
 def offered(fields: Fields) -> int | None:
     """The token that a request came with; None without one. Raises ValueError, which is a 400: nothing was done.
 
-    `fields` is a mapping, or pairs of text or bytes as ASGI and WSGI servers give them.
+    `fields` has `items()`, or is pairs of text or bytes as ASGI servers give them.
     """
-    pairs = fields.items() if isinstance(fields, Mapping) else fields
+    # Not every library's fields are a Mapping: those of http.client only look like one.
+    pairs: Iterable[tuple[Any, Any]] = getattr(fields, "items", lambda: fields)()
     found = [_text(value) for name, value in pairs if _text(name).lower() == FENCE_TOKEN.lower()]
     if not found:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email.message
+
 import pytest
 
 import holdfast as hf
@@ -26,6 +28,17 @@ def test_an_attempt_travels_with_key_token_and_send_by() -> None:
 def test_a_token_is_read_from_any_servers_fields(fields: object) -> None:
     """Names of fields know no case; pairs of bytes or text, or a mapping."""
     assert offered(fields) == 7
+
+
+def test_fields_of_the_standard_library_that_are_no_mapping_are_read() -> None:
+    """What http.client gives has items() and is no Mapping; a field that came twice is seen twice."""
+    fields = email.message.Message()
+    fields["fence-token"] = "9"
+    with pytest.raises(Stale):
+        raise_if_stale("r", 7, 412, fields)
+    fields["Fence-Token"] = "10"
+    with pytest.raises(ValueError, match="2 times"):
+        offered(fields)
 
 
 def test_a_request_without_a_token_has_none() -> None:

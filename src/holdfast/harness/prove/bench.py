@@ -155,6 +155,11 @@ class Bench:
             trial.operation = reply.operation
         return reply
 
+    async def read_again(self, trial: Trial) -> None:
+        """Read the state that a conditional write compares with once more, so that only its token can be refused."""
+        if self.contract.conditional:
+            trial.expect = await self.state(trial)
+
     async def disturb(self, trial: Trial, hook: str) -> None:
         """Let another actor change the target of a trial."""
         trial.disturbed = True

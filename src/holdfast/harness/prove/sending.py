@@ -171,6 +171,7 @@ async def key_lasts(bench: Bench) -> str:
 async def stale_token_refused(bench: Bench) -> str:
     """A token lower than one that the outside has seen is refused; a higher one is not."""
     control = await bench.done()
+    await bench.read_again(control)
     second = await bench.send(control, key=another_key())
     if not isinstance(second, BELIEVED) or await bench.settled(control, least=2) < 2:
         raise Open(f"a second change of one target is refused anyway, so a token shows nothing: {said(second)}")
@@ -179,6 +180,7 @@ async def stale_token_refused(bench: Bench) -> str:
     first = await bench.send(trial, token=high)
     if not isinstance(first, BELIEVED):
         raise Open(f"a plain send was not acknowledged: {said(first)}")
+    await bench.read_again(trial)
     stale = await bench.send(trial, token=low, key=another_key())
     grown = await bench.settled(trial, least=2)
     if grown > 1 or isinstance(stale, BELIEVED):
