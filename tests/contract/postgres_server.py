@@ -78,9 +78,9 @@ class ServerClock(Clock):
             f" AS $$ SELECT ms FROM {schema}.test_clock $$"
         )
         # The store was made at the real time, which may be later than the time of the tests.
-        admin.execute(f"DELETE FROM {schema}.witness")
+        admin.execute(f"DELETE FROM {schema}.boot")
         admin.execute(f"ALTER TABLE {schema}.meta DISABLE TRIGGER meta_rises")
-        admin.execute(f"UPDATE {schema}.meta SET base_ms = 0")
+        admin.execute(f"UPDATE {schema}.meta SET high_ms = 0")
         admin.execute(f"ALTER TABLE {schema}.meta ENABLE TRIGGER meta_rises")
         super().__init__()
 
@@ -101,6 +101,8 @@ class Postgres:
         self.dsn = dsn
         self.schema = f"hf_test_{os.getpid()}_{next(NUMBERS)}"
         self.admin = psycopg.connect(dsn, autocommit=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="holdfast-heads-")
+        self.state = Path(self._folder.name)
         self._open: dict[str, PostgresStore] = {}
         self.clock: ServerClock | None = None
         self.open()
@@ -111,7 +113,9 @@ class Postgres:
     def open(self, worker: str = "first") -> PostgresStore:
         if worker not in self._open:
             boot, named = (self.clock.boot, f"boot {self.clock.boots}") if self.clock is not None else (lambda: 0, "")
-            self._open[worker] = open_postgres(self.dsn, schema=self.schema, boot=boot, boot_named=named)
+            self._open[worker] = open_postgres(
+                self.dsn, schema=self.schema, boot=boot, boot_named=named, state_dir=self.state
+            )
         return self._open[worker]
 
     def leave(self) -> None:
@@ -140,3 +144,4 @@ class Postgres:
         if not self.admin.closed:
             self.admin.execute(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE")
             self.admin.close()
+        self._folder.cleanup()

@@ -11,18 +11,26 @@ from collections.abc import Iterator
 import pytest
 
 from holdfast.kernel.model import State
-from tests.contract import test_clock_contract, test_documents_contract, test_room_contract, test_store_contract
+from tests.contract import (
+    test_clock_contract,
+    test_documents_contract,
+    test_queued_contract,
+    test_room_contract,
+    test_store_contract,
+)
 from tests.contract.acts import Acts, applied
 from tests.contract.postgres_server import Postgres, server
 
 __all__ = ["server"]
 
-SHARED = {
-    name: test
-    for module in (test_store_contract, test_documents_contract, test_clock_contract, test_room_contract)
-    for name, test in vars(module).items()
-    if name.startswith("test_")
-}
+MODULES = (
+    test_store_contract,
+    test_documents_contract,
+    test_clock_contract,
+    test_room_contract,
+    test_queued_contract,
+)
+SHARED = {name: test for module in MODULES for name, test in vars(module).items() if name.startswith("test_")}
 # By name and not one by one, so that a test added to the shared suite is a test of this store as well.
 globals().update(SHARED)
 

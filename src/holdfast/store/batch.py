@@ -82,6 +82,21 @@ class Ledger(Unit):
         """As :meth:`held_effect`, of a document."""
         return self._documents.get((kind, key))
 
+    @property
+    def effects_held(self) -> dict[str, Effect | None]:
+        """Every effect that was looked at, None where there is none."""
+        return self._effects
+
+    @property
+    def runs_held(self) -> dict[str, Run | None]:
+        """As :attr:`effects_held`, of runs."""
+        return self._runs
+
+    @property
+    def approvals_held(self) -> dict[str, Approval | None]:
+        """As :attr:`effects_held`, of approvals."""
+        return self._approvals
+
     def sealed(self, run: Run) -> None:
         """The run with the head that its entries have now."""
         self._runs[run.id] = run

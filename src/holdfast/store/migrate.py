@@ -1,14 +1,19 @@
-"""Numbered migrations: which schema a file has, and how it comes to the newest.
+"""Numbered migrations: which schema a store has, and how it comes to the newest.
 
-Promises that a migration runs once, whole, under an exclusive lock (two processes that open a new file at
-once are safe), that an applied one whose text differs is refused, and so is a file that a newer version
-wrote.
+The first line of each says what older code may do once it was applied: ``-- compatible``, it goes on as if nothing
+had been; ``-- needs N``, only code that knows N steps does. A file without such a line needs itself. What it says is
+recorded in its row, where older code reads it, which has never seen the file.
+
+Promises that a migration runs once, whole, under an exclusive lock (two processes that open a new file at once are
+safe), that an applied one whose text differs is refused, and so is a schema of which a newer step needs newer code.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections.abc import Sequence
 from importlib import resources
 from typing import NamedTuple
 
@@ -24,24 +29,51 @@ from holdfast.store.memory import STORE_RUN
 APPLICATION_ID = 0x68666474  # "hfdt": tells this file from any other SQLite file
 
 
+FOLDER = "holdfast.store.schema"
+NEEDS = re.compile(r"-- (?:(compatible)|needs (\d+))\n")
+
+
 class Migration(NamedTuple):
-    """One numbered step; ``sha256`` is of its text."""
+    """One numbered step; ``sha256`` is of its text, ``needs`` how many steps code must know to work behind it."""
 
     number: int
     name: str
     text: str
     sha256: str
+    needs: int
 
 
-def migrations() -> tuple[Migration, ...]:
+class Applied(NamedTuple):
+    """What a store says of a step that was applied to it."""
+
+    number: int
+    sha256: str
+    needs: int
+
+
+def migrations(folder: str = FOLDER) -> tuple[Migration, ...]:
     """All steps this version knows, in order."""
     found = []
-    for file in resources.files("holdfast.store.schema").iterdir():
+    for file in resources.files(folder).iterdir():
         if file.name.endswith(".sql"):
             text = file.read_text(encoding="utf-8")
             digest = hashlib.sha256(text.encode()).hexdigest()
-            found.append(Migration(int(file.name[:4]), file.name[5:-4], text, digest))
+            number, said = int(file.name[:4]), NEEDS.match(text)
+            needs = number if said is None else int(said[2] or 0)
+            found.append(Migration(number, file.name[5:-4], text, digest, needs))
     return tuple(sorted(found))
+
+
+def undone(applied: Sequence[Applied], known: Sequence[Migration], store: str) -> Sequence[Migration]:
+    """The steps that a store still lacks. Raises SchemaFromFuture where one that this code does not know needs newer
+    code, MigrationChanged where one was applied with another text.
+    """
+    for there, step in zip(applied, known, strict=False):
+        if there.number != step.number or there.sha256 != step.sha256:
+            raise MigrationChanged(store=store, number=step.number)
+    if any(newer.needs > len(known) for newer in applied[len(known) :]):
+        raise SchemaFromFuture(store=store, found=len(applied), known=len(known))
+    return known[len(applied) :]
 
 
 def migrate(db: apsw.Connection, path: str, now_ms: int, bound_to: str) -> None:
@@ -50,22 +82,27 @@ def migrate(db: apsw.Connection, path: str, now_ms: int, bound_to: str) -> None:
     The connection must wait for locks by itself (busy timeout).
     """
     known = migrations()
-    if _applied(db, path, known) == len(known):
+    if not undone(_applied(db, path), known, path):
         return
     db.execute("BEGIN EXCLUSIVE")
     try:
         # Looked at again: another process may have done it while this one waited for the lock.
-        done = _applied(db, path, known)
-        for step in known[done:]:
+        left = undone(_applied(db, path), known, path)
+        for step in left:
             db.execute(step.text)
-            db.execute(
-                "INSERT INTO migration (number, name, sha256, at_ms) VALUES (?, ?, ?, ?)",
-                (step.number, step.name, step.sha256, now_ms),
-            )
             if step.number == 1:
                 _begin_store(db, now_ms, bound_to)
+            row = (step.number, step.name, step.sha256, now_ms)
+            if _says_needs(db):
+                db.execute(
+                    "INSERT INTO migration (number, name, sha256, at_ms, needs) VALUES (?, ?, ?, ?, ?)",
+                    (*row, step.needs),
+                )
+            else:
+                db.execute("INSERT INTO migration (number, name, sha256, at_ms) VALUES (?, ?, ?, ?)", row)
         db.pragma("application_id", APPLICATION_ID)
-        db.pragma("user_version", known[-1].number)
+        if left:
+            db.pragma("user_version", known[-1].number)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -73,24 +110,26 @@ def migrate(db: apsw.Connection, path: str, now_ms: int, bound_to: str) -> None:
         raise
 
 
-def _applied(db: apsw.Connection, path: str, known: tuple[Migration, ...]) -> int:
-    """How many of the known steps the file has, all of them unchanged."""
-    version = db.pragma("user_version")
-    if version > len(known):
-        raise SchemaFromFuture(store=path, found=version, known=len(known))
+def _says_needs(db: apsw.Connection) -> bool:
+    """Whether rows say what a step needs: those that were applied before any did need themselves."""
+    return bool(db.execute("SELECT count(*) FROM pragma_table_info('migration') WHERE name = 'needs'").get)
+
+
+def _applied(db: apsw.Connection, path: str) -> list[Applied]:
+    """The steps that were applied to the file, in order."""
     # Asked of the file: the connection's own idea of the schema may be older than the lock it holds.
     tables, ours = db.execute("SELECT count(*), count(CASE WHEN name = 'migration' THEN 1 END) FROM sqlite_schema").get
     if not ours:
         if tables:
             raise StoreCorrupt(store=path, where="it is an SQLite file, but not one of holdfast's")
-        return 0
-    applied = db.execute("SELECT number, sha256 FROM migration ORDER BY number").fetchall()
-    if len(applied) > len(known):
-        raise SchemaFromFuture(store=path, found=len(applied), known=len(known))
-    for (number, sha256), step in zip(applied, known, strict=False):
-        if number != step.number or sha256 != step.sha256:
-            raise MigrationChanged(store=path, number=step.number)
-    return len(applied)
+        return []
+    needs = "needs" if _says_needs(db) else "number"
+    found = db.execute(f"SELECT number, sha256, {needs} FROM migration ORDER BY number")  # noqa: S608 - our own words
+    applied = [Applied(*row) for row in found]
+    version = db.pragma("user_version")
+    if version > len(applied):  # more than its rows tell of: nothing is known of those steps
+        raise SchemaFromFuture(store=path, found=version, known=len(migrations()))
+    return applied
 
 
 def _begin_store(db: apsw.Connection, now_ms: int, bound_to: str) -> None:

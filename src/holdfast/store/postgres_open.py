@@ -1,36 +1,30 @@
-"""Opening a PostgreSQL store: the driver, the settings a ledger needs, the schema, and what failures are
-called.
+"""Reaching a PostgreSQL server: the driver, the settings that a ledger needs, and what failures are called.
 
-Decides whether a server may hold a ledger at all. Promises that a server which answers commits before they
-are on disk is refused, that a migration runs once and whole however many processes open a new store at once,
-and that neither a password nor a connection string ever reaches an error. Does not promise that a server
+Decides whether a server may hold a ledger at all. Promises that a server which answers commits before they are on
+disk is refused, whoever set it so (the server, the database, the role), that a connection which says nothing any more
+is noticed, and that neither a password nor a connection string ever reaches an error. Does not promise that a server
 which says ``fsync = on`` has a disk that tells the truth.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast.kernel.errors import (
     BadConfig,
     BadValue,
     HoldfastError,
-    MigrationChanged,
     OurBug,
-    SchemaFromFuture,
     StoreBusy,
     StoreCorrupt,
     StoreFailed,
     StoreFull,
+    StoreMoved,
     StoreReadOnly,
 )
-from holdfast.kernel.life import MOVES
-from holdfast.kernel.model import DEFAULT_TENANT, Principal, Run
-from holdfast.store.postgres_rows import STORE_RUN, text
+from holdfast.store.migrate import Migration
+from holdfast.store.migrate import migrations as known_in
 
 if TYPE_CHECKING:
     import psycopg
@@ -41,8 +35,26 @@ SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 SETTINGS = (
     "SELECT current_setting('fsync'), current_setting('synchronous_commit'),"
     " current_setting('full_page_writes'), current_setting('default_transaction_isolation'),"
-    " current_setting('server_encoding'), current_setting('server_version_num')::int, pg_is_in_recovery()"
+    " current_setting('server_encoding'), current_setting('server_version_num')::int, pg_is_in_recovery(),"
+    " current_setting('session_replication_role')"
 )
+SESSION = (
+    "SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false),"
+    " set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false),"
+    " set_config('jit', 'off', false)"
+)
+STATEMENT_FACTOR = 3
+"""How often the wait for a lock a statement may take, and an open transaction be left alone."""
+
+# A server that is gone without a word is noticed within about half a minute, and not after TCP's hours.
+LIVELY = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 20_000,
+}
 LOST = "a commit that was answered may be lost when the machine stops"
 
 
@@ -84,10 +96,12 @@ def connect(dsn: str, schema: str, lock_ms: int) -> tuple[psycopg.Connection[Any
     database = parts.get("dbname") or parts.get("user") or ""
     where = f"{parts.get('host') or 'local'}:{parts.get('port') or 5432}/{database}"
     place = Place(f"postgres {where} schema {schema}", schema, lock_ms)
+    longest = f"{max(lock_ms, 1_000) * STATEMENT_FACTOR}ms"
+    given: dict[str, Any] = LIVELY | {"application_name": "holdfast"} | {k: v for k, v in parts.items() if k in LIVELY}
     try:
-        db = psycopg.connect(dsn, autocommit=True, application_name="holdfast")
-        db.execute("SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false)",
-                   (f"{schema}, pg_temp", f"{lock_ms}ms"))  # fmt: skip
+        db = psycopg.connect(dsn, autocommit=True, prepare_threshold=3, **given)
+        # Of this session alone, whatever the role or the database would have.
+        db.execute(SESSION, (f"{schema}, pg_temp", f"{lock_ms}ms", longest, longest))
     except psycopg.Error as error:
         raise StoreFailed(store=place.name, why=said(error, str(parts.get("password") or ""))) from None
     return db, place
@@ -97,7 +111,7 @@ def check_settings(db: psycopg.Connection[Any], place: Place) -> None:
     """Refuse a server on which a commit means less than it must. Raises BadConfig naming the setting."""
     row = db.execute(SETTINGS).fetchone()
     assert row is not None
-    fsync, commit, pages, isolation, encoding, version, standby = row
+    fsync, commit, pages, isolation, encoding, version, standby, replication = row
     wrong: tuple[tuple[bool, str, str], ...] = (
         (fsync != "on", "fsync", f"it is {fsync}, so {LOST}"),
         (commit == "off", "synchronous_commit", f"it is {commit}, so {LOST}"),
@@ -106,6 +120,11 @@ def check_settings(db: psycopg.Connection[Any], place: Place) -> None:
             isolation == "read uncommitted",
             "default_transaction_isolation",
             "it is read uncommitted; read committed is the weakest level a ledger is kept on",
+        ),
+        (
+            replication != "origin",
+            "session_replication_role",
+            f"it is {replication}, so the triggers that keep the ledger do not run",
         ),
         (encoding != "UTF8", "server_encoding", f"it is {encoding}; records are UTF-8"),
         (
@@ -121,91 +140,9 @@ def check_settings(db: psycopg.Connection[Any], place: Place) -> None:
         raise StoreReadOnly(store=place.name)
 
 
-# ------------------------------------------------------------------------------------------- the schema
-
-
-class Migration(NamedTuple):
-    """One numbered step; ``sha256`` is of its text."""
-
-    number: int
-    name: str
-    text: str
-    sha256: str
-
-
 def migrations() -> tuple[Migration, ...]:
-    """All steps this version knows, in order."""
-    found = []
-    for file in resources.files("holdfast.store.postgres_schema").iterdir():
-        if file.name.endswith(".sql"):
-            script = file.read_text(encoding="utf-8")
-            digest = hashlib.sha256(script.encode()).hexdigest()
-            found.append(Migration(int(file.name[:4]), file.name[5:-4], script, digest))
-    return tuple(sorted(found))
-
-
-def migrate(db: psycopg.Connection[Any], place: Place) -> None:
-    """Bring the schema to the newest step. Raises SchemaFromFuture, MigrationChanged."""
-    known = migrations()
-    with db.transaction():
-        # A stricter default would keep the view from before the wait for the lock below.
-        db.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        # One process migrates; the others wait here and then find it done.
-        db.execute("SELECT pg_advisory_xact_lock(hashtextextended('holdfast migration ' || %s, 0))", (place.schema,))
-        done = _applied(db, place, known)
-        if done == len(known):
-            return
-        if done == 0:
-            db.execute(f'CREATE SCHEMA IF NOT EXISTS "{place.schema}"'.encode())
-        for step in known[done:]:
-            db.execute(step.text.encode())
-            if step.number == 1:
-                _begin_store(db)
-            db.execute(
-                "INSERT INTO migration (number, name, sha256, at_ms) VALUES (%s, %s, %s, wall_ms())",
-                (step.number, step.name, step.sha256),
-            )
-
-
-def _applied(db: psycopg.Connection[Any], place: Place, known: tuple[Migration, ...]) -> int:
-    there = db.execute("SELECT to_regclass(%s)", (f'"{place.schema}".migration',)).fetchone()
-    if there is None or there[0] is None:
-        return 0
-    applied = db.execute("SELECT number, sha256 FROM migration ORDER BY number").fetchall()
-    if len(applied) > len(known):
-        raise SchemaFromFuture(store=place.name, found=len(applied), known=len(known))
-    for (number, sha256), step in zip(applied, known, strict=False):
-        if number != step.number or sha256 != step.sha256:
-            raise MigrationChanged(store=place.name, number=step.number)
-    return len(applied)
-
-
-def _begin_store(db: psycopg.Connection[Any]) -> None:
-    """The rows a new store starts with: the state table, the store's own run, its name and its secret."""
-    moves = sorted({(move.before.value if move.before else "", move.after.value) for move in MOVES})
-    befores, afters = [before for before, _ in moves], [after for _, after in moves]
-    db.execute("INSERT INTO life SELECT * FROM unnest(%s::text[], %s::text[])", (befores, afters))
-    row = db.execute("SELECT wall_ms()").fetchone()
-    assert row is not None
-    run = Run(
-        id=STORE_RUN,
-        tenant=DEFAULT_TENANT,
-        environment="",
-        intent="",
-        purpose="store",
-        goal="store",
-        principal=Principal(name="store", vouched_by="holdfast"),
-        opened_ms=row[0],
-    )
-    db.execute(
-        "INSERT INTO run (id, tenant, intent, state, seq, head, view) VALUES (%s, %s, '', %s, 0, '', %s)",
-        (run.id, run.tenant, run.state, text(run)),
-    )
-    db.execute(
-        "INSERT INTO meta (one, store, incarnation, mode, identity_secret, base_ms, created_ms)"
-        " VALUES (1, %s, 1, 'normal', %s, %s, %s)",
-        ("st_" + os.urandom(10).hex(), os.urandom(32), row[0], row[0]),
-    )
+    """All steps of a schema that this version knows, in order."""
+    return known_in("holdfast.store.postgres_schema")
 
 
 # ----------------------------------------------------------------------------------------- what went wrong
@@ -236,6 +173,8 @@ def translate(error: Exception, place: Place) -> HoldfastError:
         return StoreCorrupt(store=place.name, where=said(error))
     if code == "55P03":
         return StoreBusy(store=place.name, holder="another transaction", waited_ms=place.lock_ms)
+    if code.startswith("23") and "the store was moved" in said(error):
+        return StoreMoved(store=place.name, to="elsewhere")
     if code.startswith("23"):
         return OurBug(where="the store's write", what=f"{place.name} refused a row: {said(error)}")
     if code.startswith("22") or type(error).__name__ == "DataError":

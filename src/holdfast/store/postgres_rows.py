@@ -1,13 +1,17 @@
-"""What one transaction on PostgreSQL has to lock before it may decide, and how records become rows.
+"""What one transaction on PostgreSQL has to lock before it may decide, and the rows that it then holds.
 
-Decides which rows a batch of changes can look at or write (:class:`Wanted`), in which order they are locked,
-and how records become rows. Promises that planning never reads a row that this transaction has not locked:
-one outside the locked set raises :class:`OurBug` instead of being read. Does not decide what a change means
-(kernel.commit does).
+Decides which rows a batch of changes can look at or write (:class:`Wanted`), and in which order they are locked.
+Promises that planning never reads a row that this transaction has not locked: one outside the locked set raises
+:class:`NotHeld` instead of being read, and the transaction begins anew with it locked too. Does not decide what a
+change means (kernel.commit does).
 
-The order of locks is the same in every transaction, so two of them never wait for each other in a circle:
-names that may have no row by key, then effects, runs, leases and approvals, each by id in the "C" collation,
-and last the names of documents, by key: which those are stands in the rows locked before them.
+The order of locks is the same in every transaction, so two of them never wait for each other in a circle: the log,
+names that may have no row by key, then effects and runs by id in the "C" collation, resources by key, approvals by
+id, documents by key, new words by text, and last the one row of ``meta``.
+
+What stands around an effect is in its record, which is not read before it is locked. So everything is locked by what
+this process knows of those records (:class:`Known`) in one go, and where what is then read names more, the
+transaction ends with nothing done and begins anew, knowing more.
 """
 
 from __future__ import annotations
@@ -17,47 +21,22 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-import msgspec
-
 from holdfast.kernel.authority import spelled
 from holdfast.kernel.commit import Change
 from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.errors import OurBug
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
-from holdfast.store.evidence import Entry
-from holdfast.store.unit import Unit
+from holdfast.store.batch import Ledger
+from holdfast.store.postgres_books import log_key
 
 STORE_RUN = "ru_store"
 SALT_BYTES = 16
+MOST_KNOWN = 20_000
 MODE = "mode"
 """The name under which restored mode is locked; all other names have a colon."""
 
 T = TypeVar("T")
-
-encode = msgspec.json.Encoder().encode
-decode_effect = msgspec.json.Decoder(Effect).decode
-decode_run = msgspec.json.Decoder(Run).decode
-decode_approval = msgspec.json.Decoder(Approval).decode
-
-
-def text(record: Effect | Run | Approval) -> str:
-    """A record as the row keeps it: JSON text, in which control characters are escaped."""
-    return encode(record).decode()
-
-
-def fact(row: tuple[Any, ...]) -> Fact:
-    """A row of FACTS as the record."""
-    scope, epoch, raised, value, by, reason = row
-    return Fact(scope=scope, epoch=epoch, raised=raised, value=value, by=by, reason=reason)
-
-
-def columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """Rows turned into one array a column, as ``unnest`` takes them; ``width`` arrays also where there is
-    no row.
-    """
-    turned = [list(column) for column in zip(*rows, strict=True)]
-    return turned or [[] for _ in range(width)]
 
 
 class Wanted:
@@ -70,13 +49,12 @@ class Wanted:
         self.effects: set[str] = set()
         self.runs: set[str] = set()
         self.resources: set[str] = set()
-        self.takes: set[str] = set()  # resources that may be taken, so must have a row
         self.approvals: set[str] = set()
         self.scopes: set[str] = set()  # facts that are looked at or written
         self.names: dict[str, bool] = {}  # what may have no row yet -> whether it is written
         self.documents: dict[tuple[str, str], bool] = {}  # kind and id -> whether it may be written
         self.ending: set[str] = set()  # runs that free their places, or take them again
-        self.tokens = 0
+        self.tokens = self.new_runs = self.new_effects = 0
         for change in changes:
             self._add(change)
             self._add_documents(change)
@@ -87,13 +65,14 @@ class Wanted:
         self.effects.update((guard.effect, *guard.absent, *(draft.effect for draft in change.drafts)))
         self.runs.update((change.run, guard.run_open, change.opens.id if change.opens is not None else ""))
         self.approvals.update((guard.approval, *(ask.id for ask in change.asks)))
-        if guard.resource:
-            self.takes.add(guard.resource)
+        self.resources.add(guard.resource)
         for new in (*guard.absent, *(draft.effect for draft in change.drafts if draft.kind == "proposed")):
             self.names["effect:" + new] = True
         if change.opens is not None:
             self.names["run:" + change.opens.id] = True
+            self.new_runs += 1
         for draft in change.drafts:
+            self.new_effects += draft.kind == "proposed"
             self.resources.add(str(draft.body.get("resource", "")))
             self.approvals.add(str(draft.body.get("approval", "")))
             self.tokens += 1 if draft.body.get("holder") else 0
@@ -121,6 +100,12 @@ class Wanted:
             self._under(change.opens.grants, change.opens.meters)
         if change.ends is not None:
             self.ending.add(change.run)
+            self.documents["job", change.run] = True
+        for note in change.notes if any(note.kind == "drift" for note in change.notes) else ():
+            named = note.body.get("drift")
+            if isinstance(named, dict):
+                self.documents["drift", str(named.get("id", ""))] = True
+                self.runs.add(STORE_RUN)
         for kind, key, _ in change.guard.as_read:
             self.documents.setdefault((kind, key), False)
         for worker in change.guard.gone:
@@ -161,18 +146,43 @@ class Wanted:
             self.resources.add(view.resource)
             self.approvals.add(view.approval)
             self._under(view.grants, view.meters)
-        self.resources |= self.takes
+            if view.archived:  # its run takes nothing more: what comes late is said in the store's own
+                self.runs.add(STORE_RUN)
         for names in (self.runs, self.resources, self.approvals):
             names.discard("")
 
+    def add(self, missed: NotHeld) -> None:
+        """Add what planning asked for beyond all of this."""
+        table, name, written = missed.args
+        if table == "document":
+            self.documents[name] = self.documents.get(name, False) or written
+        elif table == "fact":
+            self.scopes.add(name)
+            self.names["fact:" + name] = self.names.get("fact:" + name, False) or written
+        else:
+            there = {"effect": self.effects, "run": self.runs, "lease": self.resources, "approval": self.approvals}
+            there[table].add(name)
+
+    def within(self, locked: Wanted) -> bool:
+        """Whether all of it is among what was locked, and as what will be written where it will be."""
+        sets = ((self.runs, locked.runs), (self.resources, locked.resources), (self.approvals, locked.approvals))
+        return all(some <= more for some, more in sets) and all(
+            at in locked.documents and locked.documents[at] >= written for at, written in self.documents.items()
+        )
+
     def keys(self, schema: str) -> tuple[list[int], list[bool]]:
-        """Advisory lock keys in ascending order, and which are exclusive. Two names on one key only wait
-        longer.
+        """Advisory lock keys in ascending order behind the log's own, and which are exclusive. Two names on one key
+        only wait longer.
         """
-        return _keys(schema, self.names)
+        keys, exclusive = _keys(schema, self.names)
+        return [log_key(schema), *keys], [False, *exclusive]
+
+    def resource_keys(self, schema: str) -> tuple[list[int], list[bool]]:
+        """As :meth:`keys`, for the resources: a free one has no row to lock."""
+        return _keys(schema, {f"resource:{name}": True for name in self.resources})
 
     def document_keys(self, schema: str) -> tuple[list[int], list[bool]]:
-        """As :meth:`keys`, for the documents: taken last."""
+        """As :meth:`keys`, for the documents."""
         return _keys(schema, {f"document:{kind}:{key}": written for (kind, key), written in self.documents.items()})
 
 
@@ -186,18 +196,65 @@ def _keys(schema: str, names: Mapping[str, bool]) -> tuple[list[int], list[bool]
     return ordered, [keys[key] for key in ordered]
 
 
+class Known:
+    """Records as this process last saw them: good for nothing but to say what stands around them."""
+
+    def __init__(self) -> None:
+        """Nothing is known."""
+        self.effects: dict[str, Effect] = {}
+        self.runs: dict[str, Run] = {}
+        self.approvals: dict[str, Approval] = {}
+
+    def wanted(self, changes: Iterable[Change]) -> Wanted:
+        """What a batch may look at, as far as that is known."""
+        wanted = Wanted(changes)
+        wanted.follow(view for name in wanted.effects if (view := self.effects.get(name)) is not None)
+        runs = (self.runs.get(name) for name in wanted.runs)
+        wanted.follow_last(runs, (self.approvals.get(name) for name in wanted.approvals))
+        return wanted
+
+    def learn(self, unit: Ledger) -> None:
+        """Remember what a batch holds, each as it left it."""
+        kept: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+            (self.effects, unit.effects_held),
+            (self.runs, unit.runs_held),
+            (self.approvals, unit.approvals_held),
+        )
+        for known, held in kept:
+            if len(known) > MOST_KNOWN:
+                known.clear()
+            known.update((name, view) for name, view in held.items() if view is not None)
+
+
+class NotHeld(Exception):  # noqa: N818  # no error: the transaction begins anew and locks it too
+    """Planning asked for a row that is not locked, or writes one that is locked only to be looked at."""
+
+
 class Locked(NamedTuple):
-    """The rows one transaction holds; None stands for a row that is not there
-    (:class:`holdfast.store.unit.Source`).
-    """
+    """The rows one transaction holds; None stands for a row that is not there (:class:`holdfast.store.unit.Source`)."""
 
     effects: Mapping[str, Effect | None]
+    effect_n: dict[str, int]
+    viewed: frozenset[str]  # effects of which the whole record is kept at hand
     runs: Mapping[str, Run | None]
-    leases: Mapping[str, tuple[Lease | None, int]]  # and the last token of the resource, free or not
+    run_n: dict[str, int]
+    leases: Mapping[str, Lease | None]
     approvals: Mapping[str, Approval | None]
     facts: Mapping[str, Fact | None]
     documents: Mapping[tuple[str, str], AnyDocument | None]
-    restored: bool
+    mode: str
+    incarnation: int
+    written: Mapping[str, bool]  # names of facts, and documents, that are locked: whether they may be written
+    documents_written: Mapping[tuple[str, str], bool]
+
+    def check(self, unit: Ledger) -> None:
+        """Nothing is written that was only locked to be looked at. Raises NotHeld."""
+        for at in unit.dirty_documents:
+            if not self.documents_written.get(at, False):
+                raise NotHeld("document", at, True)
+        for scope in unit.dirty_facts:
+            if not self.written.get("fact:" + scope, False):
+                raise NotHeld("fact", scope, True)
 
     def load_effect(self, effect: str) -> Effect | None:
         """The locked effect."""
@@ -208,8 +265,8 @@ class Locked(NamedTuple):
         return _held(self.runs, "run", run)
 
     def load_lease(self, resource: str) -> Lease | None:
-        """The locked lease; None where the resource is free."""
-        return _held(self.leases, "lease", resource)[0]
+        """The lease under the lock of its resource; None where that is free."""
+        return _held(self.leases, "lease", resource)
 
     def load_approval(self, approval: str) -> Approval | None:
         """The locked approval request."""
@@ -221,13 +278,11 @@ class Locked(NamedTuple):
 
     def load_document(self, kind: str, key: str) -> AnyDocument | None:
         """The document as it stands under the lock of its name."""
-        if (kind, key) not in self.documents:
-            raise OurBug(where="the PostgreSQL store", what=f"document {kind}:{key} was read without its lock")
-        return self.documents[kind, key]
+        return _held(self.documents, "document", (kind, key))
 
     def load_restored(self) -> bool:
         """Whether nothing may be dispatched."""
-        return self.restored
+        return self.mode == "restored"
 
     def load_last_token(self) -> int:
         """Never asked for: tokens come from the sequence (:class:`Minting`)."""
@@ -238,13 +293,13 @@ class Locked(NamedTuple):
         return os.urandom(SALT_BYTES)
 
 
-def _held(rows: Mapping[str, T], table: str, name: str) -> T:
+def _held(rows: Mapping[Any, T], table: str, name: Any) -> T:
     if name not in rows:
-        raise OurBug(where="the PostgreSQL store", what=f"{table} {name} was read without its lock")
+        raise NotHeld(table, name, False)
     return rows[name]
 
 
-class Minting(Unit):
+class Minting(Ledger):
     """A unit whose tokens were drawn from the store's sequence while the locks were held."""
 
     def __init__(self, source: Locked, tokens: list[int]) -> None:
@@ -256,23 +311,3 @@ class Minting(Unit):
         """The next drawn token. What is left over is a gap in the sequence, which nobody minds."""
         self._token = self._left.pop()
         return self._token
-
-    @property
-    def untouched(self) -> bool:
-        """Whether nothing is to be written."""
-        dirty = (
-            self.dirty_effects,
-            self.dirty_runs,
-            self.dirty_leases,
-            self.dirty_approvals,
-            self.dirty_facts,
-            self.dirty_documents,
-        )
-        return not self.entries and not any(dirty)
-
-
-def entry_row(entry: Entry) -> tuple[Any, ...]:
-    """An entry as ADD_ENTRIES takes it: digests as raw bytes."""
-    said = (entry.run, entry.seq, entry.effect, entry.kind, entry.before, entry.after, entry.at_ms, entry.by)
-    digests = (bytes.fromhex(entry.commitment), bytes.fromhex(entry.hash))
-    return (*said, entry.token, entry.tenant, *digests)

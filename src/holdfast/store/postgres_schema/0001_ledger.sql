@@ -317,6 +317,15 @@ BEGIN
     END IF;
 END $$;
 
+-- Ends a transaction that replaced other rows than it was planned on.
+CREATE FUNCTION expect(there bigint, wanted bigint) RETURNS void IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+    IF there <> wanted THEN
+        RAISE integrity_constraint_violation
+            USING MESSAGE = (wanted - there) || ' of ' || wanted || ' locked rows were not as planned';
+    END IF;
+END $$;
+
 -- ------------------------------------------------------------------------------------- for people to read
 
 CREATE VIEW entries AS
