@@ -1,0 +1,179 @@
+"""What a named person may say of a saga that needs them: once more, taken for done, let be, turned back, accepted.
+
+Promises that each is one commit with who said it and why, on the saga as it was read; that nobody takes an unknown for
+anything (it is attested or abandoned at its effect); and that a word moves nothing by itself: ``holdfast saga resume``,
+or the program of the saga, goes on. What somebody took for done is never said to be verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from holdfast.kernel import sagas
+from holdfast.kernel.commit import Change, Note, Verdict
+from holdfast.kernel.documents import AnyDocument, Saga, SagaStep, digest_of
+from holdfast.kernel.errors import ReasonMissing, SagaNotAtHand
+from holdfast.kernel.guard import Guard, Rejected
+from holdfast.kernel.model import Effect, Run
+from holdfast.kernel.ports import Seen
+
+PARTLY = "partly compensated"
+
+
+class Store(Protocol):
+    """What a person's word needs of a store."""
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document."""
+        ...
+
+    def read_now(self, effect: str) -> Seen:
+        """One effect."""
+        ...
+
+    def run(self, run: str) -> Run | None:
+        """One run."""
+        ...
+
+    def commit_now(self, change: Change) -> Verdict:
+        """One durable commit."""
+        ...
+
+
+class Said(Protocol):
+    """Who says it, who vouches for the name, and why."""
+
+    @property
+    def who(self) -> str:
+        """The person."""
+        ...
+
+    @property
+    def vouched_by(self) -> str:
+        """Who says that it is this person."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+        ...
+
+
+def present_of(store: Store, saga: Saga) -> dict[str, Effect]:
+    """The effects of a saga as they are now, each the last of its generations."""
+    found: dict[str, Effect] = {}
+    for effect in (name for step in saga.steps for name in (step.effect, step.offset_effect) if name):
+        view = store.read_now(effect).effect
+        while view is not None and view.successor and view.state in sagas.NOT_SENT:
+            view = store.read_now(view.successor).effect
+        if view is not None:
+            found[effect] = view
+    return found
+
+
+def retry(store: Store, name: str, said: Said) -> Saga:
+    """One try more of what could not be done, with the saga under way again. Raises SagaNotAtHand, ReasonMissing."""
+    saga, present = _at_hand(store, name, said, "retry")
+    if saga.state != PARTLY or saga.accepted:
+        raise SagaNotAtHand(saga=name, why=f"it is {saga.state}, and only what needs a person is tried once more")
+    run = store.run(saga.run)
+    if run is None or run.state != "open":
+        raise SagaNotAtHand(
+            saga=name, why=f"its run is {run.state if run is not None else 'gone'} and takes nothing more"
+        )
+    back = saga.turned >= 0
+    steps = tuple(_once_more(step, present, back=back) for step in saga.steps)
+    if steps == saga.steps:
+        raise SagaNotAtHand(saga=name, why="no step of it waits for a try; accept what stands, step by step or whole")
+    return _said(store, saga, "retried", said, present, state="compensating" if back else "forward", steps=steps)
+
+
+def _once_more(step: SagaStep, present: sagas.Present, *, back: bool) -> SagaStep:
+    if back:
+        spent = step.offset_tried >= step.undo_tries + step.offset_more
+        if step.offset_tried and spent and sagas.standing(present.get(step.offset_effect)) == "not there":
+            return replace(step, offset_more=step.offset_tried + 1 - step.undo_tries)
+    elif step.tried >= step.tries + step.more and sagas.standing(present.get(step.effect)) == "not there":
+        return replace(step, more=step.tried + 1 - step.tries) if step.tried else step
+    return step
+
+
+def accept(store: Store, name: str, said: Said, step: str = "") -> Saga:
+    """A step counts as done (forward), or may stay though nothing offsets it (on the way back); without a step: what
+    was reached may stand as it is. Raises SagaNotAtHand, ReasonMissing.
+    """
+    saga, present = _at_hand(store, name, said, "accept")
+    word = f"{said.who}: {said.reason}"
+    if not step:
+        if saga.state != PARTLY or saga.accepted:
+            raise SagaNotAtHand(saga=name, why=f"it is {saga.state}, and only what needs a person is accepted")
+        return _said(store, saga, "accepted", said, present, accepted=word)
+    number = next((n for n, one in enumerate(saga.steps) if one.name == step), None)
+    if number is None:
+        raise SagaNotAtHand(saga=name, why=f"it has no step {step}")
+    if saga.accepted or saga.state in ("completed", "compensated"):
+        raise SagaNotAtHand(saga=name, why=f"it is {saga.state}, and that is its end")
+    one = saga.steps[number]
+    stands = sagas.standing(present.get(one.effect)) if one.tried else "unsent"
+    back = saga.turned >= 0
+    if back:
+        how = sagas.standing(present.get(one.offset_effect)) if one.offset_tried else ""
+        fits = stands in ("there", "unconfirmed", "offset") and how in (
+            "",
+            "unsent",
+            "not there",
+            "unconfirmed",
+            "given up",
+        )
+        changed = replace(one, let_be=word)
+    else:
+        fits = stands in sagas.TAKEABLE
+        changed = replace(one, taken=word)
+    if not fits:
+        why = (
+            f"step {step} is {sagas.word_of(one, present)}; an unknown is attested or abandoned: holdfast effect attest"
+        )
+        raise SagaNotAtHand(saga=name, why=why)
+    steps = (*saga.steps[:number], changed, *saga.steps[number + 1 :])
+    state = "compensating" if back else "forward"
+    return _said(store, saga, "let be" if back else "taken for done", said, present, state=state, steps=steps)
+
+
+def turn_back(store: Store, name: str, said: Said) -> Saga:
+    """Offset what is there instead of going on, before the boundary. Raises SagaNotAtHand, ReasonMissing."""
+    saga, present = _at_hand(store, name, said, "turn back")
+    if saga.state != "forward":
+        raise SagaNotAtHand(saga=name, why=f"it is {saga.state}, and only one that goes forward turns back")
+    stand = [sagas.standing(present.get(step.effect)) if step.tried else "" for step in saga.steps]
+    if saga.boundary >= 0 and stand[saga.boundary] in ("there", "unconfirmed"):
+        raise SagaNotAtHand(saga=name, why="its boundary is passed, and nothing is taken back")
+    for step, stands in zip(saga.steps, stand, strict=True):
+        if stands in ("under way", "waiting", "in doubt"):
+            raise SagaNotAtHand(saga=name, why=f"step {step.name} is {stands}; that is settled first")
+    turned = next((n for n, stands in enumerate(stand) if stands != "there"), len(stand) - 1)
+    why = f"{said.who} turned it back: {said.reason}"
+    return _said(store, saga, "turned back", said, present, state="compensating", turned=turned, why=why)
+
+
+def _at_hand(store: Store, name: str, said: Said, asked: str) -> tuple[Saga, Mapping[str, Effect]]:
+    saga = store.document("saga", name)
+    if not isinstance(saga, Saga):
+        raise SagaNotAtHand(saga=name, why="it is not recorded")
+    if not said.who.strip() or not said.reason.strip():
+        raise ReasonMissing(effect=name, asked=asked)
+    return saga, present_of(store, saga)
+
+
+def _said(store: Store, saga: Saga, did: str, said: Said, present: sagas.Present, **to: Any) -> Saga:
+    after = replace(saga, held="", **to)
+    after = replace(after, reached=sagas.reached(after, present))
+    body = {"saga": saga.name, "did": did, "state": after.state, "reached": after.reached, "reason": said.reason}
+    note = Note(kind="saga", by=said.who, body=body | {"vouched_by": said.vouched_by})
+    guard = Guard(as_read=(("saga", saga.id, digest_of(saga)),))
+    verdict = store.commit_now(Change(run=saga.run, guard=guard, notes=(note,), documents=(after,)))
+    if isinstance(verdict, Rejected):
+        raise SagaNotAtHand(saga=saga.id, why=f"{verdict.why}; look again")
+    return after
