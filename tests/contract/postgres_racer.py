@@ -15,8 +15,8 @@ import msgspec
 import psycopg
 
 from holdfast.kernel.commit import Applied, Change
-from holdfast.store import postgres
 from holdfast.store.postgres import open_postgres
+from holdfast.store.postgres_batch import PostgresBatch
 
 
 def told(verdict: object) -> dict[str, object]:
@@ -28,14 +28,14 @@ def told(verdict: object) -> dict[str, object]:
 
 def hang_before_commit() -> None:
     """Planted: everything is written, nothing committed, and the process stays there until it is killed."""
-    write = postgres.write
 
-    def write_and_hang(*args: object) -> None:
-        write(*args)
+    def hang(batch: PostgresBatch) -> None:
+        with batch._db.pipeline():  # what was sent before is carried out by the server now
+            pass
         print("holding", flush=True)
         sys.stdin.readline()
 
-    postgres.write = write_and_hang
+    PostgresBatch._commit = hang
 
 
 async def main(dsn: str, schema: str, gate: str, *planted: str) -> None:
@@ -48,7 +48,7 @@ async def main(dsn: str, schema: str, gate: str, *planted: str) -> None:
         # The parent holds this lock until every contender stands here.
         door.execute("SELECT pg_advisory_lock_shared(%s)", (int(gate),))
         verdicts = [[told(verdict) for verdict in await store.commit_all(batch)] for batch in batches]
-    print(msgspec.json.encode({"verdicts": verdicts, "redone": store.redone}).decode(), flush=True)
+    print(msgspec.json.encode({"verdicts": verdicts, "redone": store.count()["redone"]}).decode(), flush=True)
     await store.close()
 
 

@@ -8,21 +8,34 @@ its lock.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from holdfast.harness.explore import explore
 from holdfast.harness.scenario import one, two
-from holdfast.kernel.commit import Change, Verdict
-from holdfast.kernel.errors import OurBug
+from holdfast.kernel.commit import Applied, Change, Verdict
 from holdfast.store import memory
-from holdfast.store.postgres_rows import Locked, Minting, Wanted
+from holdfast.store.postgres_books import log_key
+from holdfast.store.postgres_rows import Locked, Minting, NotHeld, Wanted
 from holdfast.store.unit import Unit
 from tests.contract.acts import Acts
+from tests.contract.postgres_server import Postgres, server
+from tests.contract.test_documents_contract import grant, put
+
+__all__ = ["server"]
 
 TOOLS = ("fenced", "keyed", "probed", "bare")
 SCHEDULES = 1_000
+
+
+@pytest.fixture
+def place(server: str) -> Iterator[Postgres]:
+    """A new schema on the session's server."""
+    backend = Postgres(server)
+    yield backend
+    backend.close()
 
 
 class Watched(Unit):
@@ -82,7 +95,7 @@ class Watched(Unit):
         return super().restored()
 
     def put_lease(self, lease: Any) -> None:
-        self._read(lease.resource, self.wanted.takes)
+        self._read(lease.resource, self.wanted.resources)
         super().put_lease(lease)
 
     def mint(self) -> int:
@@ -115,10 +128,27 @@ def test_every_row_of_two_effects_on_one_resource_is_locked(monkeypatch) -> None
 def test_a_row_that_is_not_locked_is_never_read() -> None:
     """Planning on PostgreSQL stops at the first row outside the locked set instead of reading it."""
     acts = Acts(now_ms=1)
-    nothing = Locked(effects={}, runs={}, leases={}, approvals={}, facts={}, documents={}, restored=False)
-    with pytest.raises(OurBug) as stopped:
+    rows = {name: {} for name in ("effects", "runs", "leases", "approvals", "facts", "documents", "written")}
+    more = {"effect_n": {}, "run_n": {}, "viewed": frozenset(), "mode": "normal", "incarnation": 1}
+    nothing = Locked(**rows, **more, documents_written={})
+    with pytest.raises(NotHeld) as stopped:
         Minting(nothing, []).do(acts.claim(1), 1)
-    assert acts.id(1) in stopped.value.what
+    assert stopped.value.args == ("effect", acts.id(1), False)
+
+
+async def test_what_planning_meets_beyond_its_locks_is_locked_too(place: Postgres, monkeypatch) -> None:
+    """Where a change reads and writes what nobody foresaw, the transaction begins anew with that locked as well."""
+    store = place.open()
+    acts = Acts(now_ms=place.clock.wall_ms)
+    await store.commit(acts.begin())
+    wanted = Wanted._add_documents
+    monkeypatch.setattr(Wanted, "_add_documents", lambda *_: None)
+    assert isinstance(await store.commit(put(acts, grant(), run="ru_store")), Applied)
+    assert store.count()["again"] > 0
+    monkeypatch.setattr(Wanted, "_add_documents", wanted)
+    again = store.count()["again"]
+    assert isinstance(await store.commit(put(acts, grant("gr_2"), run="ru_store")), Applied)
+    assert store.count()["again"] == again
 
 
 def test_locks_are_taken_in_one_order_whatever_the_order_of_changes() -> None:
@@ -130,6 +160,7 @@ def test_locks_are_taken_in_one_order_whatever_the_order_of_changes() -> None:
     changes = [acts.leave(1, epochs=epochs), acts.propose(2), acts.fact("halt:store", raised=True), acts.begin()]
     keys, exclusive = Wanted(changes).keys("holdfast")
     assert (keys, exclusive) == Wanted(changes[::-1]).keys("holdfast")
-    assert keys == sorted(set(keys))
-    assert sorted(exclusive) == [False, True, True, True]
+    assert (keys[0], exclusive[0]) == (log_key("holdfast"), False)
+    assert keys[1:] == sorted(set(keys[1:]))
+    assert sorted(exclusive[1:]) == [False, True, True, True]
     assert Wanted(changes).keys("another")[0] != keys

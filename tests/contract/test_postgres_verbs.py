@@ -100,7 +100,7 @@ def driver(store: PostgresStore, outside: Outside, around: Around, me: str) -> P
         tell=around,
         me=me,
         contracts=TOOLS,
-        secret=store.secret(),
+        secret=store.secret,
     )
 
 
@@ -126,4 +126,4 @@ async def test_two_drivers_on_postgresql_make_one_change(place: Postgres, tool: 
     entries = place.open().entries(run.id)
     assert [entry.kind for entry in entries].count("proposed") == 1
     assert ("unknown" in [entry.after for entry in entries]) == loses
-    assert place.open().verify(run.id).entries == len(entries)
+    assert place.open().verify().entries == len(entries)

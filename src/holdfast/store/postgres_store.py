@@ -59,7 +59,7 @@ class PostgresStore:
         self._identity = identity
         self._doubt = doubt
         self._shut = False
-        self._secret = bytes(books.execute(rows.MINTS_WITH).get)
+        self._secret = b""
 
     # -- the port --
 
@@ -256,7 +256,9 @@ class PostgresStore:
 
     @property
     def secret(self) -> bytes:
-        """The 32 bytes that keys, ids and digests of this store are minted with."""
+        """What keys, ids and digests of this store are minted with, 32 bytes; a role that only reads may not know."""
+        if not self._secret:
+            self._secret = bytes(self._books.execute(rows.MINTS_WITH).get)
         return self._secret
 
     def restored(self) -> bool:
