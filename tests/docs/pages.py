@@ -75,6 +75,11 @@ class Folder:
             "NO_COLOR": "1",
         }
 
+    @property
+    def printed(self) -> str:
+        """What the last run printed."""
+        return self._printed
+
     def carry_out(self, block: Block) -> None:
         """Write, run or compare one block."""
         if block.mark == "file":

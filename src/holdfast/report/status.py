@@ -16,6 +16,7 @@ from holdfast.report.queues import put_off, queue_data, queue_lines, queues_of
 from holdfast.report.sealing import Standing, standing_lines
 from holdfast.report.text import escaped, framed, iso, span
 from holdfast.runtime.people import owed
+from holdfast.store.moved import MOVED
 
 SHOWN = 10
 
@@ -48,6 +49,7 @@ def status_page(
     sealing: Standing | None = None,
 ) -> Page:
     """One screen: what needs somebody comes first."""
+    status = moved(status, facts)
     now_ms: int = status["now_ms"]
     halts = raised(facts)
     queues = queues_of(open_effects, limits or {}, now_ms)
@@ -59,7 +61,9 @@ def status_page(
     )
     page.data["queues"] = queue_data(queues)
     page.head("store  ", mode_sign(status), Span(f"  {escaped(status['path'])}"))
-    if status["mode"] != "normal":
+    if status["mode"] == "moved":
+        page.fact("goes on as", escaped(status["moved_to"]))
+    elif status["mode"] != "normal":
         page.fact("why", framed(status.get("why", "it was marked restored when it was opened")))
         page.fact("next", 'reconcile the open effects, then: holdfast store release --as NAME --reason "…"')
     if status["clock_jumped_ms"]:
@@ -97,6 +101,7 @@ def store_page(
     status: dict[str, Any], facts: list[Fact], released: list[dict[str, Any]], open_effects: list[Effect]
 ) -> Page:
     """The store itself: where, which incarnation, what is in force, what is remembered outside it."""
+    status = moved(status, facts)
     page = Page(data=store_data(status) | {"facts": [_halt(f) for f in facts], "released": released}, exit_code=0)
     page.exit_code = 0 if status["mode"] == "normal" else 5
     page.head("store  ", mode_sign(status), Span(f"  {escaped(status['path'])}"))
@@ -109,9 +114,11 @@ def store_page(
         "head",
         kept if status["head_remembered"] else "not remembered outside: a cut-off tail would not be seen",
     )
-    if status["mode"] != "normal":
+    if status["mode"] == "moved":
+        page.fact("goes on as", escaped(status["moved_to"]))
+        page.fact("next", "open it there; where it has no store yet: holdfast store copy, to the same place once more")
+    elif status["mode"] != "normal":
         page.fact("why", framed(status.get("why", "it was marked restored when it was opened")))
-    if status["mode"] != "normal":
         _lost_tail(page, open_effects, status["now_ms"])
     for fact in facts:
         raised = "⊘ raised" if fact.raised else f"{escaped(fact.value)[:16]}" if fact.value else "— not raised"
@@ -150,6 +157,12 @@ def _lost_tail(page: Page, open_effects: list[Effect], now_ms: int) -> None:
         effect_lines(page, open_effects[:SHOWN], now_ms, indent="    ")
         if len(open_effects) > SHOWN:
             page.line(Span(f"    — and {len(open_effects) - SHOWN} more: holdfast effect list --open", "quiet"))
+
+
+def moved(status: dict[str, Any], facts: list[Fact]) -> dict[str, Any]:
+    """The status of a store, with where it went if it was copied away: no release ends that."""
+    to = next((fact.value for fact in facts if fact.scope == MOVED and fact.raised), "")
+    return {**status, "mode": "moved", "moved_to": to} if to else status
 
 
 def mode_sign(status: dict[str, Any]) -> Span:

@@ -21,6 +21,7 @@ from holdfast.kernel.errors import (
     StoreCorrupt,
     StoreFailed,
     StoreFull,
+    StoreMoved,
     StoreReadOnly,
 )
 
@@ -41,6 +42,8 @@ def translate(error: Exception, path: str) -> IntegrityError:
         return StoreReadOnly(store=path)
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return StoreCorrupt(store=path, where=str(error))
+    if isinstance(error, apsw.ConstraintError) and "the store was moved" in str(error):
+        return StoreMoved(store=path, to="elsewhere")
     if isinstance(error, apsw.ConstraintError):
         return OurBug(where="the store's write", what=f"{path} refused a row: {error}")
     return StoreFailed(store=path, why=f"{type(error).__name__}: {error}")

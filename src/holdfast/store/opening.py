@@ -27,6 +27,7 @@ from holdfast.store.face import Store
 from holdfast.store.faults import busy, translate
 from holdfast.store.heads import HeadFile, place, state_directory, suspicion
 from holdfast.store.migrate import migrate
+from holdfast.store.moved import must_be_here
 from holdfast.store.reading import Reading
 from holdfast.store.source import SqliteSource, Words
 from holdfast.store.sqlite import SqliteStore
@@ -98,6 +99,7 @@ def open_sqlite(
         words = Words(db)
         source = SqliteSource(db, words)
         heads = HeadFile(_directory(state_dir), source.meta[0])
+        must_be_here(source, name)
         clock.opened(source.meta[4], source.measure)
         db.set_busy_timeout(0)
         writer = Writer(db, words, clock, heads, name, busy_ms=busy_ms, flush_ms=flush_ms)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from holdfast.kernel.canon import commitment, leaf_hash
-from holdfast.kernel.errors import ChainBroken
+from holdfast.kernel.errors import ChainBroken, StoreReadOnly
 from holdfast.kernel.model import Effect, State
 from holdfast.report.doctor import Finding, broken, doubtful, fine, of_error, skipped
 from holdfast.report.text import escaped, span
@@ -100,9 +100,14 @@ def standing(store: Store) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield fine("store-mode", "store", f"normal, incarnation {status['incarnation']}")
-    if any(store.secret):
+    try:
+        there = any(store.secret)
+    except StoreReadOnly:
+        yield skipped("identity-secret", "store", "this role may not know the secret that keys are minted with")
+        there = None
+    if there:
         yield fine("identity-secret", "store", "the secret that keys are minted with is there")
-    else:
+    elif there is not None:
         yield broken(
             "identity-secret-empty", "store", "the secret that keys are minted with is all zero",
             why="Anybody can foretell the keys.", to_do="Restore the store from a backup.",

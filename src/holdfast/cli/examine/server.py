@@ -45,7 +45,7 @@ WHERE role.rolname = current_user AND base.datname = current_database()
 """
 _CLOCK = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 _RIGHTS = """
-SELECT bool_or(pg_has_role(relowner, 'USAGE')), bool_and(has_table_privilege(oid, 'SELECT')),
+SELECT bool_or(pg_has_role(relowner, 'USAGE')), bool_and(has_any_column_privilege(oid, 'SELECT')),
     bool_or(has_table_privilege(oid, 'TRUNCATE')),
     bool_or(relname = 'entry' AND has_table_privilege(oid, 'INSERT'))
 FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'

@@ -44,9 +44,9 @@ class StoreReadOnly(IntegrityError):
     """The store cannot be written to."""
 
     code = "HF-I03-store-read-only"
-    what_happened = "Store {store} cannot be written to: the file or its directory is read-only."
+    what_happened = "Store {store} cannot be written to: this user, or this role, has no right to."
     what_is_known = "Nothing was recorded and nothing was dispatched; reading works."
-    what_to_do = "Give this user the right to write the file and its directory."
+    what_to_do = "Give this user the right to write the file and its directory, or this role those of a worker."
     store: str
 
 
