@@ -16,6 +16,7 @@ from typing import Protocol, TextIO
 import msgspec
 
 from holdfast.cli import printing
+from holdfast.kernel.documents import AnyDocument, Saga
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import UnknownId
 from holdfast.kernel.model import Effect, Run
@@ -47,6 +48,10 @@ class Books(Protocol):
         """Its entries on disk after a sequence number."""
         ...
 
+    def documents(self, kind: str, run: str = "", limit: int = 10_000) -> list[AnyDocument]:
+        """Its documents of a kind."""
+        ...
+
     def now_ms(self) -> int:
         """The store's time."""
         ...
@@ -66,7 +71,9 @@ def page_of(store: Books, run: str, *, limit: int) -> Page:
     if row is None:
         raise UnknownId(given=run, kind="run")
     about = [e for e in store.entries(run) if not e.effect]
-    return run_page(row, store.effects(run=run, limit=EVERYTHING), store.now_ms(), limit=limit, entries=told_of(about))
+    views, told = store.effects(run=run, limit=EVERYTHING), told_of(about)
+    sagas = [d for d in store.documents("saga", run) if isinstance(d, Saga)]
+    return run_page(row, views, store.now_ms(), limit=limit, entries=told, sagas=sagas)
 
 
 class Watch:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from holdfast.kernel.documents import Saga
 from holdfast.kernel.model import Effect, Run, State
 from holdfast.report.lists import effect_lines, run_sign
 from holdfast.report.page import Page, Span, counted
+from holdfast.report.saga import saga_lines
 from holdfast.report.stop import last_stop, stop_lines
 from holdfast.report.story import Told, story
 from holdfast.report.text import escaped, framed, iso, seen_from, span, when
@@ -26,7 +28,9 @@ def run_code(run: Run, views: list[Effect]) -> int:
     return {"open": 0, "done": 0, "blocked": 1}.get(run.state, 5)
 
 
-def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int, entries: Sequence[Told] = ()) -> Page:
+def run_page(
+    run: Run, views: list[Effect], now_ms: int, *, limit: int, entries: Sequence[Told] = (), sagas: Sequence[Saga] = ()
+) -> Page:
     """One run with its story. All its effects count; at most ``limit`` of them, and of its steps, are shown."""
     shown = views[:limit]
     states: dict[str, int] = {}
@@ -76,6 +80,11 @@ def run_page(run: Run, views: list[Effect], now_ms: int, *, limit: int, entries:
     effect_lines(page, shown, now_ms, indent="  ")
     if page.truncated:
         page.line(Span(f"  — only the first {limit} of {len(views)} are shown; --limit shows more", "quiet"))
+    if sagas:
+        data["sagas"] = [{"id": one.id, "state": one.state, "held": one.held, "reached": one.reached} for one in sagas]
+        page.gap()
+        page.head("sagas  ", Span("holdfast saga show RUN/NAME", "quiet"))
+        saga_lines(page, sagas, indent="  ")
     told = story(entries)
     stop = last_stop(entries) if run.state in ("blocked", "stopped") else None
     if stop is not None:

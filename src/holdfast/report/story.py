@@ -119,6 +119,8 @@ def _about(entry: Told) -> list[Line]:
             many = f"{len(lapsed)} of {body.get('points', 0)} lapsed"
             gone_on = Span(f"↺ gone on with by {escaped(entry.by)}: {many}", "quiet")
             return [(_at(entry), gone_on), *(_lapsed(point) for point in lapsed)]
+        case "saga":
+            return [(_at(entry), *_of_saga(body))]
         case "extended" | "shortened" | "unblocked" | "reopened":
             who = f"by {escaped(entry.by)}: "
             why = framed(body.get("reason", ""), SAID_CHARS)
@@ -139,6 +141,24 @@ def _beside(body: Mapping[str, Any]) -> list[Span]:
     if body.get("outranks"):
         return [Span(f"  counts before {escaped(', '.join(map(str, body['outranks'])))}", "quiet")]
     return []
+
+
+SAGA_SAYS = {
+    "begun": "▶ begun", "tried": "▶ tried", "offset tried": "↺ offset tried", "turned back": "↺ turned back",
+    "held": "? held", "completed": "✓ completed", "compensated": "↺ compensated",
+    "partly compensated": "✗ partly compensated",
+}  # fmt: skip
+
+
+def _of_saga(body: Mapping[str, Any]) -> tuple[Span, ...]:
+    """A move of a saga: what was done, with which step, why, and how far it has come."""
+    did = str(body.get("did", ""))
+    which = f" {escaped(str(body['step']))}" if body.get("step") else ""
+    why = body.get("why") or body.get("reason")
+    head = f"{SAGA_SAYS.get(did, f'— {escaped(did)}')}{which}  saga {escaped(str(body.get('saga', '')))}"
+    reached = f"  {escaped(str(body['reached']))}" if body.get("reached") else ""
+    said = (Span(f" {framed(why, SAID_CHARS)}"),) if why else ()
+    return (Span(head), *said, Span(reached, "quiet"))
 
 
 def _lapsed(point: Mapping[str, Any]) -> Line:

@@ -151,7 +151,7 @@ def record_of(books: Books, run: str) -> Record:
             wanted |= {("kept", str(value)) for value in moved.body.get("evidence", {}).values()}
     wanted |= {("grant", grant) for grant in row.grants}
     said = {given.who.casefold() for request in approvals.values() for given in request.decisions}
-    for kind, run_id in (("item", run), ("grant", run), ("approver", ""), ("log_key", "")):
+    for kind, run_id in (("item", run), ("saga", run), ("grant", run), ("approver", ""), ("log_key", "")):
         for document in books.documents(kind, run_id):
             if not isinstance(document, Approver) or document.name.casefold() in said:
                 wanted.add((kind, document.id))

@@ -17,6 +17,7 @@ from holdfast.runtime.account.decision import Decided, decided
 from holdfast.runtime.account.done import what_was_done
 from holdfast.runtime.account.intended import what_was_intended
 from holdfast.runtime.account.remaining import what_is_unknown, who_moves_next
+from holdfast.runtime.account.sagas import sagas_next
 from holdfast.runtime.account.trace import Trace
 from holdfast.runtime.account.verified import what_is_verified
 from holdfast.runtime.account.words import At, Long, Most, Name, Part, Said, Sentence, Value
@@ -88,7 +89,7 @@ def _account(record: Record, effect: str, covered: int | None) -> Account:
         what_was_done(trace, lives, whole=whole),
         what_is_verified(trace, lives, whole=whole),
         what_is_unknown(trace, lives, whole=whole, covered=covered),
-        who_moves_next(trace, lives, whole=whole),
+        (*sagas_next(trace.notes("saga") if whole else ()), *who_moves_next(trace, lives, whole=whole)),
     )
     none = {
         1: "No effect was proposed.",

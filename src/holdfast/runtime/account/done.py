@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from holdfast.runtime.account.sagas import sagas_moved
 from holdfast.runtime.account.trace import Life, Trace
 from holdfast.runtime.account.words import At, Name, Part, Said, Sentence, Value, listed, sentence
 from holdfast.runtime.record import Moved
@@ -34,6 +35,7 @@ def what_was_done(trace: Trace, lives: Iterable[Life], *, whole: bool) -> Iterat
         yield from _life(life)
     for move in trace.notes("resumed", "reopened", "stopped") if whole else ():
         yield _gone_on(move)
+    yield from sagas_moved(trace.notes("saga") if whole else ())
     for entry, body in trace.beside if whole else ():
         if entry.kind in ("halt", "lift") and body is not None:
             word = "halted" if entry.kind == "halt" else "lifted the halt of"
