@@ -162,10 +162,11 @@ def _statements(db: Any, schema: str, named: dict[str, str]) -> list[str]:
         f"GRANT USAGE, UPDATE ON {_all(schema, SEQUENCES, 'SEQUENCE ')} TO {worker}",
     ]
     # Last: from here on whoever runs this has the tables only through the role that was made for it.
+    (database,) = db.execute("SELECT quote_ident(current_database())").fetchone()
+    made += [f"GRANT CREATE ON DATABASE {database} TO {owner}", f"ALTER SCHEMA {schema} OWNER TO {owner}"]
     owned = {"TABLE": tables, "VIEW": views, "SEQUENCE": _free(db, schema, sequences)}
     made += [f"ALTER {kind} {schema}.{name} OWNER TO {owner}" for kind, several in owned.items() for name in several]
     made += [f"ALTER FUNCTION {name} OWNER TO {owner}" for (name,) in db.execute(_ROUTINES, (schema,))]
-    made.append(f"ALTER SCHEMA {schema} OWNER TO {owner}")
     return made
 
 
