@@ -22,7 +22,7 @@ import pytest
 
 import holdfast as hf
 from holdfast.kernel.errors import ChainBroken, HoldfastError, NotCopied, StoreMoved
-from holdfast.store import address, open_store
+from holdfast.store import address, is_there, open_store
 from holdfast.store.copying import Copied
 from tests.contract import moving_house
 from tests.contract.moving_house import ALLOW, booked, move, tool, work
@@ -53,9 +53,7 @@ class Ends:
     def able(self, url: str, invoice: str) -> bool:
         """Whether this store dispatches: judged by the books, and not by what it says."""
         at = address(url)
-        if at.path is not None and not at.path.exists():
-            return False
-        if at.on_server and not has_store(url):
+        if not is_there(at):
             return False
         before = booked(self.books).count(invoice)
         try:
@@ -77,12 +75,6 @@ class Ends:
             check=False,
         )
         assert ended.returncode == -signal.SIGKILL, ended.stderr
-
-
-def has_store(url: str) -> bool:
-    from holdfast.store.copy_server import has_store as there
-
-    return there(address(url))
 
 
 DIRECTIONS = ("file-file", "file-postgres", "postgres-file", "postgres-postgres")

@@ -93,8 +93,12 @@ class Settings:
 
     @property
     def store_missing(self) -> bool:
-        """Whether there is no file where the store should be. What a server has, it says when it is asked."""
-        return self.store_path is not None and not self.store_path.is_file()
+        """Whether there is no store where it should be. Raises what keeps a server from being asked."""
+        if self.store_path is not None:
+            return not self.store_path.is_file()
+        from holdfast.store.opening import is_there
+
+        return not is_there(self.place)
 
     @property
     def named(self) -> str:

@@ -51,7 +51,7 @@ Reason = Annotated[str, Parameter(name="--reason")]
 def reading(shared: Shared) -> Iterator[Store]:
     """The store, only to read: no lock, no mark on the file, no tool code."""
     settings = shared.settings()
-    _needed(settings)
+    needed(settings)
     from holdfast.store import open_store
 
     store = open_store(settings.store, read_only=True)
@@ -66,7 +66,7 @@ def reading(shared: Shared) -> Iterator[Store]:
 def deciding(shared: Shared) -> Iterator[Store]:
     """The store, to record what a person decided; no tool code."""
     settings = shared.settings()
-    _needed(settings)
+    needed(settings)
     from holdfast.store import open_store
 
     store = open_store(settings.store)
@@ -104,7 +104,7 @@ async def working(shared: Shared, effect: str) -> AsyncIterator[tuple[App, Effec
     from holdfast.cli.config import load_tools
 
     settings = shared.settings()
-    _needed(settings)
+    needed(settings)
     if not settings.tools:
         why = "this command asks the outside, and no tools are named"
         raise BadConfig(file=settings.named, key="tools", nearest=None, why=why)
@@ -122,7 +122,8 @@ async def working(shared: Shared, effect: str) -> AsyncIterator[tuple[App, Effec
         view = store.read_now(store.find(effect, "effect")).effect
         if view is None:
             raise UnknownId(given=effect, kind="effect")
-        _same_rules(app, store, settings, view)
+        _of_here(app, settings, view)
+        same_rules(app, store, settings)
     async with app:
         yield app, view
 
@@ -136,14 +137,18 @@ def contracts_of(shared: Shared) -> Mapping[str, Contract]:
     return Registry(load_tools(settings)).contracts if settings.tools else {}
 
 
-def _same_rules(app: App, store: Store, settings: Settings, view: Effect) -> None:
-    """A person's command works under the rules that are in force; it never changes them by the way."""
+def _of_here(app: App, settings: Settings, view: Effect) -> None:
+    """An effect of this environment, made with a tool that is here."""
     if view.environment != settings.environment:
         why = f"the effect belongs to the environment {view.environment}"
         raise BadConfig(file=settings.named, key="environment", nearest=view.environment, why=why)
     if view.tool not in app.registry.contracts:
         why = f"the tool {view.tool} is not among them"
         raise BadConfig(file=settings.named, key="tools", nearest=None, why=why)
+
+
+def same_rules(app: App, store: Store, settings: Settings) -> None:
+    """A person's command works under the rules that are in force; it never changes them by the way."""
     wanted = {f"policy:{settings.environment}": ("policy", app.policy.digest)}
     wanted |= {f"contract:{name}": ("tools", c.version) for name, c in app.registry.contracts.items()}
     for scope, (key, digest) in wanted.items():
@@ -156,11 +161,12 @@ def _same_rules(app: App, store: Store, settings: Settings, view: Effect) -> Non
             raise BadConfig(file=settings.named, key=key, nearest=None, why=why)
 
 
-def _needed(settings: Settings) -> None:
+def needed(settings: Settings) -> None:
     """A command about records does not make an empty store by being misspelled."""
     if settings.store_missing:
         what_to_do = "name a holdfast.toml with --config, or make a project: holdfast init"
-        raise Misused(f"there is no store at {settings.store_path} (named by {settings.stored_in}); {what_to_do}")
+        where = settings.store_path or settings.place
+        raise Misused(f"there is no store at {where} (named by {settings.stored_in}); {what_to_do}")
 
 
 def a_run_or_file(given: str) -> None:

@@ -80,7 +80,7 @@ async def prove(
 
     settings = shared.settings()
     if shared.store is not None and settings.store_missing:
-        raise Misused(f"there is no store at {settings.store_path} to keep the proof in")
+        raise Misused(f"there is no store at {settings.store_path or settings.place} to keep the proof in")
     registry = _registry(settings)
     contract = registry.tool(tool).contract
     made = _sandbox(settings, sandbox, contract.name)

@@ -6,7 +6,17 @@ processes share a store. Does not decide whether a change may happen: the guard 
 
 from holdfast.store.address import Address, address, shown
 from holdfast.store.face import Store
-from holdfast.store.opening import open_sqlite, open_store, reader_beside
+from holdfast.store.opening import is_there, open_sqlite, open_store, reader_beside
 from holdfast.store.sqlite import SqliteStore
 
-__all__ = ["Address", "SqliteStore", "Store", "address", "open_sqlite", "open_store", "reader_beside", "shown"]
+__all__ = [
+    "Address",
+    "SqliteStore",
+    "Store",
+    "address",
+    "is_there",
+    "open_sqlite",
+    "open_store",
+    "reader_beside",
+    "shown",
+]

@@ -49,15 +49,6 @@ def _columns(db: PostgresConnection, table: str) -> dict[str, str]:
     return dict(db.execute(_COLUMNS, (db.place.schema, table)).fetchall())
 
 
-def has_store(at: Address) -> bool:
-    """Whether a store is there."""
-    db = _connected(at)
-    try:
-        return db.execute("SELECT to_regclass(?)::text", (f'"{at.schema}".migration',)).get is not None
-    finally:
-        db.close()
-
-
 class Schema:
     """A store in a schema."""
 

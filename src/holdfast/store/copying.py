@@ -29,7 +29,7 @@ from holdfast.store.audit import audit
 from holdfast.store.connection import Connection
 from holdfast.store.copy_sides import TABLES, Draft, File, Source, Target, rows_of
 from holdfast.store.moved import MOVED, moved_to
-from holdfast.store.opening import TOKENS_PER_INCARNATION, open_store
+from holdfast.store.opening import TOKENS_PER_INCARNATION, is_there, open_store
 from holdfast.store.reading import Reading
 from holdfast.store.source import SqliteSource, Words
 from holdfast.store.tree import Tree
@@ -182,9 +182,7 @@ def _already(target: Address, store: str, *, closed: bool) -> Copied | None:
     if not closed or (target.path is not None and not target.path.exists()):
         return None
     if target.on_server:
-        from holdfast.store.copy_server import has_store
-
-        if not has_store(target):
+        if not is_there(target):
             return None
     else:
         Draft(target, store).close()  # what was left of one that got its name a moment before it ended

@@ -35,6 +35,7 @@ from holdfast.store.writer import Writer
 
 TOKENS_PER_INCARNATION = 2**32
 CHECKPOINT_PAGES = 2_000
+CONNECT_MS = 10_000
 CACHE_KB = 32_000  # the newest pages of every index of a store with about a million entries
 
 
@@ -61,6 +62,22 @@ def open_store(
     more = {"state_dir": state_dir, "read_only": True} if read_only else {}
     store: Store = opened(at.dsn, schema=at.schema, lock_ms=busy_ms, boot=boot, boot_named=boot_named, **more)
     return store
+
+
+def is_there(at: Address) -> bool:
+    """Whether there is a store, without opening or making one. Raises what keeps a server from being asked."""
+    if at.path is not None:
+        return at.path.is_file()
+    from holdfast.store import postgres_open
+
+    db, place = postgres_open.connect(at.dsn, at.schema, CONNECT_MS)
+    try:
+        found = db.execute("SELECT to_regclass(%s)", (f'"{at.schema}".migration',)).fetchone()
+        return found is not None and found[0] is not None
+    except postgres_open.driver().Error as error:
+        raise postgres_open.translate(error, place) from None
+    finally:
+        db.close()
 
 
 def reader_beside(store: Store) -> Store:

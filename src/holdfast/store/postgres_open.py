@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 from holdfast.kernel.errors import (
     BadConfig,
@@ -23,6 +24,7 @@ from holdfast.kernel.errors import (
     StoreMoved,
     StoreReadOnly,
 )
+from holdfast.store.address import SCHEMA
 from holdfast.store.migrate import Migration
 from holdfast.store.migrate import migrations as known_in
 
@@ -93,9 +95,7 @@ def connect(dsn: str, schema: str, lock_ms: int) -> tuple[psycopg.Connection[Any
         # on.
         why = "it cannot be read as a PostgreSQL connection string"
         raise BadConfig(file="the store", key="connection string", nearest=None, why=why) from None
-    database = parts.get("dbname") or parts.get("user") or ""
-    where = f"{parts.get('host') or 'local'}:{parts.get('port') or 5432}/{database}"
-    place = Place(f"postgres {where} schema {schema}", schema, lock_ms)
+    place = Place(_named(psycopg, parts, schema), schema, lock_ms)
     longest = f"{max(lock_ms, 1_000) * STATEMENT_FACTOR}ms"
     given: dict[str, Any] = LIVELY | {"application_name": "holdfast"} | {k: v for k, v in parts.items() if k in LIVELY}
     try:
@@ -105,6 +105,17 @@ def connect(dsn: str, schema: str, lock_ms: int) -> tuple[psycopg.Connection[Any
     except psycopg.Error as error:
         raise StoreFailed(store=place.name, why=said(error, str(parts.get("password") or ""))) from None
     return db, place
+
+
+def _named(psycopg: Any, parts: dict[str, Any], schema: str) -> str:
+    """Where a store is as anybody may read it, with what libpq's variables and defaults fill in: no secret."""
+    defaults = {one.keyword.decode(): one.val.decode() for one in psycopg.pq.Conninfo.get_defaults() if one.val}
+    told = {name: str(parts.get(name) or defaults.get(name) or "") for name in ("user", "host", "port", "dbname")}
+    host = quote(told["host"], safe=",:[]") or ("" if parts.get("service") else "local")
+    query = {"service": parts.get("service") or "", "schema": "" if schema == SCHEMA else schema}
+    asked = "&".join(f"{name}={value}" for name, value in query.items() if value)
+    database = quote(told["dbname"] or told["user"], safe="")
+    return f"postgresql://{told['user']}@{host}:{told['port']}/{database}" + (f"?{asked}" if asked else "")
 
 
 def check_settings(db: psycopg.Connection[Any], place: Place) -> None:

@@ -150,7 +150,7 @@ def test_the_environment_names_the_store_before_the_file_and_behind_the_option(
     monkeypatch.setenv("HOLDFAST_STORE", "postgresql://u:h0nter2@h/db")
     settings = load(file)
     assert (settings.store, settings.stored_in) == ("postgresql://u:h0nter2@h/db", "HOLDFAST_STORE")
-    assert (settings.store_path, settings.store_missing) == (None, False)
+    assert settings.store_path is None
     assert "h0nter2" not in repr(settings)
     assert load(file, "x.db").store == f"sqlite:{tmp_path}/x.db"
     monkeypatch.setenv("HOLDFAST_STORE", "x.db")
