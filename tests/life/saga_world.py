@@ -18,7 +18,7 @@ import holdfast as hf
 from holdfast.kernel import sagas
 from holdfast.kernel.answers import Absent, Ack, CannotTell, Checked, Differs, Doubt, Found, Happened, Holds, Refusal
 from holdfast.kernel.documents import Saga
-from holdfast.kernel.errors import BadContract
+from holdfast.kernel.errors import BadContract, SagaNotAtHand
 from holdfast.kernel.model import Approval, Contract, Effect, EffectClass, Run, State
 from holdfast.kernel.ports import Ports, Question, Request, Ruling, Seen
 from holdfast.runtime import people
@@ -77,6 +77,7 @@ class Plan(NamedTuple):
     deaths: tuple[int, ...] = ()
     person: str = "truth"  # or: abandon
     boundary: int = 2
+    retries: int = 0  # how often a person has it tried anew where it needs them
 
 
 class World:
@@ -97,6 +98,7 @@ class World:
         self.calls = 0
         self.deaths = list(plan.deaths)
         self.turns: random.Random | None = None  # two processes at once: who of them goes on is drawn at each wait
+        self.retried = 0
         self.waits: dict[str, int] = {}
         self.stuck: dict[str, tuple[int, int]] = {}  # a process, at which of its waits it stops for long, how long
         kinds = plan.kinds
@@ -376,12 +378,25 @@ def play(plan: Plan, *, before: Callable[[World], None] = lambda _: None) -> Wor
             world.dead.add(process.me)
             continue
         world.reports.append(report)
-        if report.ended:
+        if report.ended and not _tried_anew(world, process):
             return world
         _somebody_moves(world, process, report)
         world.store.flush()
         world.dead.add(process.me)  # the program ends here; another process goes on
     raise AssertionError(f"it never ends: {world.reports[-1:]}")
+
+
+def _tried_anew(world: World, process: Process) -> bool:
+    """Whether a person had what needs them tried anew."""
+    saga = saga_of(world)
+    if saga.state != "partly compensated" or world.retried >= world.plan.retries:
+        return False
+    world.retried += 1
+    try:
+        words.retry(process.face, saga.id, Word())
+    except SagaNotAtHand:
+        return False
+    return True
 
 
 def play_at_once(plan: Plan, seed: int) -> World:

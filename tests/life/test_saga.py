@@ -27,6 +27,7 @@ PLANS = st.builds(
     deaths=st.lists(st.integers(1, 260), max_size=4, unique=True).map(lambda found: tuple(sorted(found))),
     person=st.sampled_from(("truth", "abandon")),
     boundary=st.sampled_from((1, 2)),
+    retries=st.integers(0, 2),
 )
 
 
@@ -150,3 +151,13 @@ def test_what_was_given_up_is_left_as_the_named_rest() -> None:
     assert saga.state == "partly compensated"
     assert standing(world) == ["room"]
     assert "room" in saga.why
+
+
+def test_what_was_tried_as_often_as_its_contract_allows_is_tried_anew_on_a_persons_word() -> None:
+    """The mail fails for good; a person has it tried anew, under a key of its own, and the saga is completed."""
+    world = play(Plan(KEYED, {"mail": ("no",) * 3}, retries=1))
+    judge(world)
+    assert saga_of(world).state == "completed"
+    assert [report.state for report in world.reports] == ["partly compensated", "completed"]
+    mails = [view for view in world.store.durable.effects.values() if view.tool == "mail"]
+    assert len({view.key for view in mails}) == len(mails) == 4

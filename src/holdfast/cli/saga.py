@@ -102,7 +102,7 @@ async def resume(saga: str, /, *, shared: Shared = NO_OPTIONS) -> Page:
 
 @app.command
 def retry(saga: str, /, *, who: As, reason: Reason, shared: Shared = NO_OPTIONS) -> Page:
-    """Let what could not be done be tried once more. It goes on by ``holdfast saga resume``, or by its program.
+    """Let what could not be done be tried anew. It goes on by ``holdfast saga resume``, or by its program.
 
     Parameters
     ----------

@@ -24,6 +24,7 @@ def status(
     """
     if metrics:
         return _metrics(shared)
+    from holdfast.report.saga import standing as standing_sagas
     from holdfast.report.sealing import standing
     from holdfast.report.status import status_page
     from holdfast.runtime.room import LIMITS, limits_in_force
@@ -36,7 +37,9 @@ def status(
             if fact.scope.startswith(LIMITS)
         }
         sealing = standing(store.tree(), store.pushes(), wanted=shared.settings().evidence is not None)
-        return status_page(store.status(), facts, store.open_effects(), asked, limits, sealing)
+        page = status_page(store.status(), facts, store.open_effects(), asked, limits, sealing)
+        standing_sagas(page, store.documents_due("saga", "person", store.now_ms()))
+        return page
 
 
 def _metrics(shared: Shared) -> Page:

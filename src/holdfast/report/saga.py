@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from holdfast.kernel import sagas
-from holdfast.kernel.documents import Saga, SagaStep
+from holdfast.kernel.documents import AnyDocument, Saga, SagaStep
 from holdfast.kernel.model import Effect
 from holdfast.report.page import Page, Sign, Span, sign
 from holdfast.report.text import escaped, framed, iso, when
@@ -238,3 +238,12 @@ def saga_lines(page: Page, found: Sequence[Saga], indent: str = "") -> None:
         owner = f"  next: {escaped(saga.owner or 'operator')}" if person else ""
         what = f"  {escaped(saga.id)}  since {when(saga.since_ms)}  {escaped(saga.reached or 'begun')}{owner}"
         page.line(Span(f"{indent}{shown}", shown.role), what)
+
+
+def standing(page: Page, found: Sequence[AnyDocument]) -> None:
+    """What ``holdfast status`` says of sagas that a person has to look at."""
+    mine = [saga for saga in found if isinstance(saga, Saga)]
+    page.data["sagas"] = {"for a person": len(mine)}
+    if mine:
+        page.exit_code = page.exit_code or 4
+        page.fact("? sagas", f"{len(mine)} for a person: holdfast saga list")

@@ -22,9 +22,9 @@ class SagaStep(Record, frozen=True, kw_only=True):
     """One step. ``declared`` is its call as declared, with what it takes from earlier results (empty: the program makes
     it); ``undo`` likewise what offsets it: ``{"by": "tool"}``, ``{"by": "program"}``, a call, or nothing.
 
-    ``tries`` counts proposals that it is allowed, ``more`` those that people added, ``tried`` those that were made;
-    ``effect`` is the one of the last of them. The same for what offsets it. ``taken`` is somebody's word that it counts
-    as done although no read agrees; ``let_be`` that it may stay, not offset.
+    ``tries`` counts proposals that it is allowed, ``more`` those that people added in so many ``rounds``, ``tried``
+    those that were made; ``effect`` is the one of the last of them. The same for what offsets it. ``taken`` is
+    somebody's word that it counts as done although no read agrees; ``let_be`` that it may stay, not offset.
     """
 
     name: str
@@ -39,10 +39,12 @@ class SagaStep(Record, frozen=True, kw_only=True):
     effect: str = ""
     tried: int = 0
     more: int = 0
+    rounds: int = 0
     offset: dict[str, Any] = {}
     offset_effect: str = ""
     offset_tried: int = 0
     offset_more: int = 0
+    offset_rounds: int = 0
     taken: str = ""
     let_be: str = ""
 

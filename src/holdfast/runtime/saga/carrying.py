@@ -225,7 +225,9 @@ class Carrying:
         call = step.call or making.called(step, self._made, making.results(self._saga, self._present))
         making.fits(step, call, self._ports.contracts)
         args = making.prepared(self._desk, call)
-        effect = await making.expected(self._ports, self._run.record, self._purpose(step), call["tool"], args, "")
+        effect = await making.expected(
+            self._ports, self._run.record, self._purpose(step), call["tool"], args, _again(step.rounds)
+        )
         tried = replace(step, call=call, effect=effect, tried=step.tried + 1)
         body = {"call": call, "effect": effect, "try": tried.tried}
         await self._move("tried", act.step, act.why, more=body, steps=self._with(act.step, tried))
@@ -245,7 +247,7 @@ class Carrying:
             found = making.results(self._saga, self._present)
             call = step.offset or await making.offsetting(step, self._made, found, self._desk, view)
             args = making.prepared(self._desk, call)
-            again = f"undo {view.id}"
+            again = f"undo {view.id}{_again(step.offset_rounds)}"
             effect = await making.expected(self._ports, self._run.record, view.purpose, call["tool"], args, again)
         tried = replace(step, offset=call, offset_effect=effect, offset_tried=step.offset_tried + 1)
         body = {"call": call, "effect": effect, "offsets": view.id, "try": tried.offset_tried}
@@ -262,12 +264,17 @@ class Carrying:
             proposal = making.proposal(self._run, self._desk, call, args, cites=step.cites if forward else ())
             proposal = replace(proposal, only=effect, as_read=(("saga", self._saga.id, digest_of(self._saga)),))
             if forward:
-                proposal = replace(proposal, purpose=self._purpose(step), note=f"saga {self._saga.name}: {step.name}")
+                again, note = _again(step.rounds), f"saga {self._saga.name}: {step.name}"
+                proposal = replace(proposal, purpose=self._purpose(step), again=again, note=note)
             else:
                 offset = self._present[step.effect]
                 why = f"saga {self._saga.name}: {self._saga.why}"
                 proposal = replace(
-                    proposal, purpose=offset.purpose, again=f"undo {offset.id}", compensates=offset.id, note=why
+                    proposal,
+                    purpose=offset.purpose,
+                    again=f"undo {offset.id}{_again(step.offset_rounds)}",
+                    compensates=offset.id,
+                    note=why,
                 )
             try:
                 await propose(self._ports, proposal)
@@ -327,3 +334,10 @@ class Carrying:
             return saga.owner
         owners = [view.owner for view in self._present.values() if sagas.standing(view) in ("in doubt", "unconfirmed")]
         return (next(iter(owners), "") or self._owner(-1)) if saga.held else ""
+
+
+def _again(rounds: int) -> str:
+    """A person's reason for one identical effect more: what was proved absent as often as its contract allows is tried
+    anew only on somebody's word.
+    """
+    return f" round {rounds}" if rounds else ""

@@ -75,7 +75,7 @@ def present_of(store: Store, saga: Saga) -> dict[str, Effect]:
 
 
 def retry(store: Store, name: str, said: Said) -> Saga:
-    """One try more of what could not be done, with the saga under way again. Raises SagaNotAtHand, ReasonMissing."""
+    """What is proved not to be there is tried anew, as often as it was. Raises SagaNotAtHand, ReasonMissing."""
     saga, present = _at_hand(store, name, said, "retry")
     if saga.state != PARTLY or saga.accepted:
         raise SagaNotAtHand(saga=name, why=f"it is {saga.state}, and only what needs a person is tried once more")
@@ -95,9 +95,9 @@ def _once_more(step: SagaStep, present: sagas.Present, *, back: bool) -> SagaSte
     if back:
         spent = step.offset_tried >= step.undo_tries + step.offset_more
         if step.offset_tried and spent and sagas.standing(present.get(step.offset_effect)) == "not there":
-            return replace(step, offset_more=step.offset_tried + 1 - step.undo_tries)
+            return replace(step, offset_more=step.offset_tried, offset_rounds=step.offset_rounds + 1)
     elif step.tried >= step.tries + step.more and sagas.standing(present.get(step.effect)) == "not there":
-        return replace(step, more=step.tried + 1 - step.tries) if step.tried else step
+        return replace(step, more=step.tried, rounds=step.rounds + 1) if step.tried else step
     return step
 
 
