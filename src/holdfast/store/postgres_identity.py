@@ -118,7 +118,8 @@ def looked_at(db: psycopg.Connection[Any]) -> Stands:
 def doubt(db: psycopg.Connection[Any], stands: Stands, remembered: Head | None) -> str | None:
     """Why a store must be marked as restored, in words; None if all that is remembered fits it."""
     if stands.here and stands.bound_to and stands.here != stands.bound_to:
-        return f"it is in the database cluster {stands.here} and was last written in {stands.bound_to}: a copy"
+        was = f"last written in cluster, database and schema {stands.bound_to}"
+        return f"it is a copy: it was {was}, and is in {stands.here}"
     there: Any = None
     if remembered is not None:
         found = db.execute(HASH_AT, (remembered.pos, remembered.pos)).fetchone()

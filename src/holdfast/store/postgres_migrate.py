@@ -22,7 +22,11 @@ from holdfast.store.postgres_open import Place, migrations
 if TYPE_CHECKING:
     import psycopg
 
-CLUSTER = "SELECT system_identifier::text FROM pg_control_system()"
+# The schema's own number is among it: a dump that was read in again is another schema, in the same cluster as well.
+CLUSTER = (
+    "SELECT concat_ws('/', system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()),"
+    " (SELECT oid FROM pg_namespace WHERE nspname = current_schema())) FROM pg_control_system()"
+)
 TIMELINE = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint"
 
 
@@ -71,7 +75,7 @@ def _applied(db: psycopg.Connection[Any], place: Place) -> list[Applied]:
 
 
 def cluster(db: psycopg.Connection[Any]) -> tuple[str, int]:
-    """Which database cluster this is, and the timeline of its history; ("", 0) where the role may not know."""
+    """Which cluster, database and schema this is, and the timeline of its history; ("", 0): the role may not know."""
     try:
         with db.transaction():
             named = db.execute(CLUSTER).fetchall()[0][0]
