@@ -51,7 +51,8 @@ def reads(sku: str, wanted: dict[str, Any] | None) -> hf.Holds | hf.Differs:
     row = books.product(address(), sku)
     if row == wanted:
         return hf.Holds(row)
-    return hf.Differs(f"the row is {row}, not {wanted}")
+    what = "missing" if row is None else "lingering" if wanted is None else ""  # which drift it is, if it lasts
+    return hf.Differs(f"the row is {row}, not {wanted}", what)
 
 
 def listed() -> list[dict[str, Any]]:

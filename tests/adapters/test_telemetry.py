@@ -415,7 +415,7 @@ async def test_metrics_count_stops_doubts_drifts_and_admissions(folder: Path, re
     for found in (scraped, printed):
         assert value(found, "holdfast_unknown") == 1
         assert value(found, "holdfast_unknown_oldest_seconds") >= 0
-        assert value(found, "holdfast_drift_open", **{"class": "recorded as done, not so outside"}) == 1
+        assert value(found, "holdfast_drift_open", **{"class": "missing"}) == 1
         assert value(found, "holdfast_stops_total", ground=report.stop.code) == 1
         assert value(found, "holdfast_admissions_total", answer="accept", code="room") == 2
         assert value(found, "holdfast_runs", state="blocked") == 1

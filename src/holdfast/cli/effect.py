@@ -68,7 +68,9 @@ def find(store: Any, effect: str) -> Effect:
 def page_of(store: Any, view: Effect, contract: Any = None) -> Page:
     """The page of an effect as the store has it."""
     from holdfast.kernel.canon import decode
+    from holdfast.report.drift import unfinished
     from holdfast.report.effect import Fact, effect_page
+    from holdfast.runtime.drift.records import live_of
 
     facts = [
         Fact(
@@ -85,7 +87,8 @@ def page_of(store: Any, view: Effect, contract: Any = None) -> Page:
     ]
     seen = store.read_now(view.id)
     halted = "the store is restored and not released" if store.restored() else seen.halted
-    return effect_page(view, facts, seen.now_ms, run=seen.run, approval=seen.approval, contract=contract, halted=halted)
+    page = effect_page(view, facts, seen.now_ms, run=seen.run, approval=seen.approval, contract=contract, halted=halted)
+    return unfinished(page, live_of(store, (view.id,)), seen.now_ms)
 
 
 # ----------------------------------------------------------------------------------------- with the tools

@@ -24,6 +24,7 @@ def status(
     """
     if metrics:
         return _metrics(shared)
+    from holdfast.report.drift import standing as standing_drifts
     from holdfast.report.saga import standing as standing_sagas
     from holdfast.report.sealing import standing
     from holdfast.report.status import status_page
@@ -38,6 +39,7 @@ def status(
         }
         sealing = standing(store.tree(), store.pushes(), wanted=shared.settings().evidence is not None)
         page = status_page(store.status(), facts, store.open_effects(), asked, limits, sealing)
+        standing_drifts(page, store.tally().live_drifts(), store.now_ms())
         standing_sagas(page, store.documents_due("saga", "person", store.now_ms()))
         return page
 

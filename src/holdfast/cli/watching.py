@@ -20,11 +20,13 @@ from holdfast.kernel.documents import AnyDocument, Saga
 from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import UnknownId
 from holdfast.kernel.model import Effect, Run
+from holdfast.report.drift import unfinished
 from holdfast.report.lists import run_sign
 from holdfast.report.page import Page, counted
 from holdfast.report.run import run_code, run_page, used
 from holdfast.report.story import Line, Told, story
 from holdfast.report.text import escaped, framed, seen_from
+from holdfast.runtime.drift.records import live_of
 from holdfast.store.evidence import Entry
 
 LOOK_EVERY_S = 0.2
@@ -52,6 +54,10 @@ class Books(Protocol):
         """Its documents of a kind."""
         ...
 
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document."""
+        ...
+
     def now_ms(self) -> int:
         """The store's time."""
         ...
@@ -73,7 +79,8 @@ def page_of(store: Books, run: str, *, limit: int) -> Page:
     about = [e for e in store.entries(run) if not e.effect]
     views, told = store.effects(run=run, limit=EVERYTHING), told_of(about)
     sagas = [d for d in store.documents("saga", run) if isinstance(d, Saga)]
-    return run_page(row, views, store.now_ms(), limit=limit, entries=told, sagas=sagas)
+    page = run_page(row, views, store.now_ms(), limit=limit, entries=told, sagas=sagas)
+    return unfinished(page, live_of(store, [view.id for view in views]), store.now_ms())
 
 
 class Watch:

@@ -14,14 +14,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from holdfast.kernel.documents.drift import CLASSES
 from holdfast.kernel.model import State
 from holdfast.runtime.stops import Ground
 from holdfast.store import Store, reader_beside
-from holdfast.store.tally import NOTHING, Counts
+from holdfast.store.tally import NOTHING, STEPS_MS, Counts
 
 BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 OUTCOMES: Final = frozenset(
@@ -30,7 +31,6 @@ OUTCOMES: Final = frozenset(
         State.REFUSED, State.SUPERSEDED, State.COMPENSATED,
     }
 )  # fmt: skip
-DRIFTS: Final = ("recorded as done, not so outside", "outside, though recorded as absent")
 OTHER: Final = "other"
 
 
@@ -115,12 +115,27 @@ def families(store: Store, counts: Counts) -> Iterator[Metric]:
     age_s = max(0, now_ms - asked_ms) / 1000
     yield _gauge("holdfast_approvals_waiting_oldest_seconds", "How long the oldest of them has waited.", age_s)
     yield _labelled("holdfast_runs", "Runs by state.", ("state",), store.tally().runs())
-    drifts = dict.fromkeys(DRIFTS, 0)
-    for kind, count in store.tally().open_drifts(counts).items():
-        drifts[kind if kind in DRIFTS else OTHER] = count
-    yield _labelled("holdfast_drift_open", "Differences that are open, by class.", ("class",), drifts)
+    yield from _drifting(store, counts, now_ms)
     yield from _sealing(store, now_ms)
     yield from _counted(counts)
+
+
+def _drifting(store: Store, counts: Counts, now_ms: int) -> Iterator[Metric]:
+    drifts = dict.fromkeys(CLASSES, 0)
+    for kind, count in store.tally().open_drifts(counts).items():
+        drifts[kind if kind in CLASSES else OTHER] = count
+    yield _labelled("holdfast_drift_open", "Differences that are open, by class.", ("class",), drifts)
+    live = store.tally().live_drifts()
+    oldest_ms = min((drift.found_ms for drift in live), default=now_ms)
+    yield _gauge("holdfast_drift_oldest_seconds", "How long the oldest is open.", max(0, now_ms - oldest_ms) / 1000)
+    escalated = sum(drift.state == "escalated" for drift in live)
+    yield _gauge("holdfast_drift_escalated", "Differences that a person is waited for about.", escalated)
+    took = counts.confirmed
+    buckets = [(f"{step / 1000:g}", float(n)) for step, n in zip(STEPS_MS, took.within, strict=True)]
+    says = "How long effects took from being let in to the first read that held."
+    family = HistogramMetricFamily("holdfast_confirmed_seconds", says)
+    family.add_metric((), [*buckets, ("+Inf", float(took.effects))], took.sum_ms / 1000)
+    yield family
 
 
 def _sealing(store: Store, now_ms: int) -> Iterator[Metric]:

@@ -7,6 +7,7 @@ by a weaker look than the one that found it, nor by one from before it was seen.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from msgspec import to_builtins
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
 from holdfast.kernel.documents import AnyDocument, Drift, digest_of
-from holdfast.kernel.documents.drift import LIVE, seen_again
+from holdfast.kernel.documents.drift import LIVE, drift_id, seen_again
 from holdfast.kernel.errors import AmbiguousId, NotAllowedNow, ReasonMissing, UnknownId
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.runtime.drift import classes
@@ -25,7 +26,15 @@ TRIES = 8
 """How often a record that moved under our hands is read again before it is left to who moved it."""
 
 
-class Store(Protocol):
+class Papers(Protocol):
+    """Where documents are read."""
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document."""
+        ...
+
+
+class Store(Papers, Protocol):
     """What records need of a store."""
 
     async def commit(self, change: Change) -> Verdict:
@@ -34,10 +43,6 @@ class Store(Protocol):
 
     def commit_now(self, change: Change) -> Verdict:
         """The same without an event loop."""
-        ...
-
-    def document(self, kind: str, key: str) -> AnyDocument | None:
-        """One document."""
         ...
 
     def documents(self, kind: str, run: str = "", limit: int = ...) -> list[AnyDocument]:
@@ -58,6 +63,12 @@ def drift_in(store: Store, key: str) -> Drift | None:
 def every(store: Store, limit: int = 1_000_000) -> list[Drift]:
     """All records, by id."""
     return [found for found in store.documents("drift", limit=limit) if isinstance(found, Drift)]
+
+
+def live_of(store: Papers, effects: Iterable[str]) -> list[Drift]:
+    """The drifts of these effects that have not come to an end."""
+    found = (store.document("drift", drift_id(effect)) for effect in effects)
+    return [drift for drift in found if isinstance(drift, Drift) and drift.state in LIVE]
 
 
 def find(store: Store, given: str) -> Drift:

@@ -222,7 +222,7 @@ class Reconciler:
             due = [row for row in page if everything or self._due(row, place)]
             await asyncio.gather(*(self._one(row) for row in due if row.state not in SAYS_NOTHING))
             after = page[-1].n
-            if self._end.is_set() or not await self._moved(after=after):
+            if not await self._moved(after=after) or self._end.is_set():
                 return
         counted = dict(Counter(self.place.counts) + self._counts)
         rounds = self.place.rounds + 1
