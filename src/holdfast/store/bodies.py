@@ -31,6 +31,7 @@ PER_KIND = {
     "approver": frozenset({"reason"}),
     "grant": frozenset({"reason"}),
     "log_key": frozenset({"reason"}),
+    "saga": frozenset({"steps", "told", "reached", "why", "held", "accepted", "owner"}),
 }
 """Fields of a document that may hold a stand-in. A policy, a contract and a meter are what they are."""
 
@@ -129,7 +130,18 @@ def document(stand: StandIns, row: dict[str, Any], of: str) -> tuple[dict[str, A
     """A document with stand-ins where its kind allows them."""
     free = PER_KIND.get(of, frozenset())
     new = {name: stand.plain(value) if name in free else value for name, value in row.items()}
+    if of == "saga":
+        new["steps"] = [_step(stand, step) for step in row.get("steps", ())]
     return new, [name for name, value in row.items() if name not in free and stand.meets(value)]
+
+
+def _step(stand: StandIns, step: dict[str, Any]) -> dict[str, Any]:
+    """A step of a saga: in the arguments of its calls numbers and names of members are values too."""
+    new: dict[str, Any] = stand.plain(step)
+    for name in ("declared", "undo", "call", "offset"):
+        if isinstance(step.get(name), dict) and isinstance(step[name].get("args"), dict):
+            new[name] = new[name] | {"args": _arguments(stand, step[name]["args"], [])}
+    return new
 
 
 def _names(stand: StandIns, value: Any) -> bool:

@@ -173,3 +173,19 @@ def test_a_name_that_is_none_and_a_missing_reason_are_said(desk: Path, capsys: p
     assert "HF-U08" in capsys.readouterr().err
     assert run(["saga", "retry", name, "--as", "ann", "--reason", " "]) == 2
     assert "HF-E11" in capsys.readouterr().err
+
+
+def test_a_value_goes_out_of_the_saga_with_the_rest_of_the_record(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Redacted, the value is in no call of the saga any more, its picture still stands, and the evidence is intact."""
+    monkeypatch.setenv("TRAVEL_DOWN", "payment")
+    name = trip(desk, "a-secret-place")
+    which = name.partition("/")[0]
+    assert run(["run", "cancel", which, *WHY]) == 0
+    code, said = shown(capsys, "evidence", "redact", which, "--argument", "trip", *WHY)
+    assert code == 0, said
+    assert b"a-secret-place" not in (desk / "trips.db").read_bytes()
+    assert "a-secret-place" not in json.dumps(data(capsys, "saga", "show", name))
+    assert shown(capsys, "evidence", "verify")[0] == 0
+    assert "↺ compensated" in shown(capsys, "saga", "show", name)[1]

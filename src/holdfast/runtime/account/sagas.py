@@ -51,6 +51,6 @@ def sagas_next(moves: Iterable[Moved]) -> Iterator[Sentence]:
     for name, move in newest.items():
         body = move.body or {}
         if body.get("did") == "held" or (body.get("state") == "partly compensated" and body.get("did") != "accepted"):
-            who = body.get("owner") or body.get("next") or "operator"
+            who = body.get("owner") or "operator"
             parts: list[Part] = [Name(who), ": the saga ", Name(name), " does not go on by itself: "]
             yield sentence([*parts, Said(body.get("why") or body.get("held", "")), "."], [move])

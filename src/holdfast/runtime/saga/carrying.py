@@ -213,7 +213,7 @@ class Carrying:
         owner = who or self._owner(number)
         if self._saga.held != why:
             now_ms = await self._ports.store.time()
-            await self._move("held", number, why, held=why, since_ms=now_ms, more={"next": owner})
+            await self._move("held", number, why, held=why, since_ms=now_ms, more={"owner": owner})
 
     # -- what is done --
 
@@ -229,7 +229,7 @@ class Carrying:
             self._ports, self._run.record, self._purpose(step), call["tool"], args, _again(step.rounds)
         )
         tried = replace(step, call=call, effect=effect, tried=step.tried + 1)
-        body = {"call": call, "effect": effect, "try": tried.tried}
+        body = {"calls": [call], "effect": effect, "try": tried.tried}
         await self._move("tried", act.step, act.why, more=body, steps=self._with(act.step, tried))
 
     async def _make_offset(self, act: Act) -> None:
@@ -250,7 +250,7 @@ class Carrying:
             again = f"undo {view.id}{_again(step.offset_rounds)}"
             effect = await making.expected(self._ports, self._run.record, view.purpose, call["tool"], args, again)
         tried = replace(step, offset=call, offset_effect=effect, offset_tried=step.offset_tried + 1)
-        body = {"call": call, "effect": effect, "offsets": view.id, "try": tried.offset_tried}
+        body = {"calls": [call], "effect": effect, "offsets": view.id, "try": tried.offset_tried}
         await self._move("offset tried", act.step, act.why, more=body, steps=self._with(act.step, tried))
 
     async def _carry(self, act: Act) -> None:
