@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from holdfast.kernel.documents import Meter, Place, Worker, decode
+from holdfast.kernel.documents import Meter, Place, Rounds, Worker, decode
 from holdfast.kernel.errors import ChainBroken
 from holdfast.kernel.guard import Fact
 from holdfast.store import rows
@@ -22,8 +22,8 @@ from holdfast.store.reading import Reading
 NOWHERE = Named("", rows.STORE_RUN, 0)
 
 
-UNLOGGED = frozenset({Meter.__struct_config__.tag, Worker.__struct_config__.tag})
-"""Kinds that no entry names: a meter is reckoned from effects, and of a worker nothing is proved."""
+UNLOGGED = frozenset(kind.__struct_config__.tag for kind in (Meter, Worker, Rounds))
+"""Kinds that no entry names: a meter is reckoned from effects; of who works, and who looks, nothing is proved."""
 
 NOWHERE_DUE = Place("")
 
