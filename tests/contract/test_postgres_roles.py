@@ -263,3 +263,22 @@ def test_somebody_who_is_no_superuser_makes_store_and_roles(tmp_path: Path, monk
         roles.create(address(url))
         assert all(role.there for role in roles.found(address(url)).roles)
         assert work(url, tmp_path / "books", ["b"]) == ["Committed"]
+
+
+def test_a_worker_does_not_migrate_and_what_an_owner_migrates_belongs_to_the_owner(
+    logins: Logins, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A newer version brings a step: a worker is told whose business that is, and the new table is the owner role's."""
+    from holdfast.store import migrate, postgres_migrate
+
+    known = postgres_migrate.migrations()
+    step = migrate.Migration(len(known) + 1, "more", "CREATE TABLE more (x int)", "0" * 64, 0)
+    monkeypatch.setattr(postgres_migrate, "migrations", lambda: (*known, step))
+    with pytest.raises(hf.HoldfastError, match="this role may not add the others: open it once as its owner"):
+        open_store(logins.url("worker"))
+    open_store(logins.url("owner")).close_now()
+    open_store(logins.url("worker")).close_now()
+    with logins.server.admin() as db:
+        assert db.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'more'").fetchall() == [("ledger_owner",)]
+    with pytest.raises(hf.HoldfastError, match="there is no store yet, and this role may not make one"):
+        open_store(logins.server.url("one_worker", "x", schema="another"))

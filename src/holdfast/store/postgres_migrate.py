@@ -8,15 +8,17 @@ in its first line (:mod:`.migrate`).
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from holdfast.kernel.errors import BadConfig
 from holdfast.kernel.life import MOVES
 from holdfast.kernel.model import DEFAULT_TENANT, State
 from holdfast.store import rows
 from holdfast.store.memory import STORE_RUN
-from holdfast.store.migrate import Applied, undone
+from holdfast.store.migrate import Applied, Migration, undone
 from holdfast.store.postgres_open import Place, migrations
 
 if TYPE_CHECKING:
@@ -27,14 +29,28 @@ CLUSTER = (
     "SELECT concat_ws('/', system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()),"
     " (SELECT oid FROM pg_namespace WHERE nspname = current_schema())) FROM pg_control_system()"
 )
+OWNER = (
+    "SELECT rolname FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner WHERE pg_class.oid = to_regclass(%s)"
+    " AND pg_has_role(pg_roles.oid, 'MEMBER') AND rolname <> current_user"
+)
 TIMELINE = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint"
 
 
 def migrate(db: psycopg.Connection[Any], place: Place) -> None:
-    """Bring the schema to the newest step. Raises SchemaFromFuture, MigrationChanged."""
+    """Bring the schema to the newest step. Raises SchemaFromFuture, MigrationChanged; BadConfig: this role may not."""
     known = migrations()
     if not undone(_applied(db, place), known, place.name):
         return
+    try:
+        _migrated(db, place, known)
+    except _may_not() as error:
+        there = len(_applied(db, place))
+        why = f"it has {there} of {len(known)} steps, and this role may not add the others: open it once as its owner"
+        why = why if there else f"there is no store yet, and this role may not make one: {error.diag.message_primary}"
+        raise BadConfig(file=place.name, key="schema", nearest=None, why=why) from None
+
+
+def _migrated(db: psycopg.Connection[Any], place: Place, known: Sequence[Migration]) -> None:
     with db.transaction():
         # A stricter default would keep the view from before the wait for the lock below.
         db.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -45,6 +61,8 @@ def migrate(db: psycopg.Connection[Any], place: Place) -> None:
         left = undone(_applied(db, place), known, place.name)
         if left and left[0].number == 1 and not _there(db, place.schema):
             db.execute(f'CREATE SCHEMA "{place.schema}"'.encode())
+        elif left and (owner := db.execute(OWNER, (f'"{place.schema}".migration',)).fetchone()) is not None:
+            db.execute(f'SET LOCAL ROLE "{owner[0]}"'.encode())  # what is made belongs to whom the rest belongs to
         for step in left:
             db.execute(step.text.encode())
             if step.number == 1:
