@@ -68,21 +68,20 @@ def _accepted_silently(put: Put) -> None:
     put(records, "accept", accept)
 
 
-def _purpose_by_process(put: Put) -> None:
-    """Each process that repairs begins a run of its own."""
-    import os
-
-    from holdfast.kernel.documents import Drift
-
-    put(Drift, "purpose", property(lambda self: f"drift:{self.id}:{os.getpid()}"))
-
-
 def _unlinked(put: Put) -> None:
-    """A repair that was begun is not written down."""
-    honest = Repairer._followed
+    """Which effect repairs a drift is written down when it is over, if anybody is left to."""
 
-    async def followed(self: Any, drift: Any, by: str) -> Any:
-        return Came(drift, drift.repair) if drift.repair else await honest(self, drift, by)
+    async def linked(_self: Any, drift: Any, *_given: Any) -> Any:
+        return drift
+
+    put(Repairer, "_linked", linked)
+
+
+def _not_followed(put: Put) -> None:
+    """A repair that was begun is nobody's to follow."""
+
+    async def followed(_self: Any, drift: Any, _by: str) -> Any:
+        return Came(drift, drift.repair)
 
     put(Repairer, "_followed", followed)
 
@@ -97,8 +96,8 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "drift-never-escalated": _never_escalated,
     "drift-closed-by-less": lambda put: put(classes, "closes", lambda *_: True),
     "drift-accepted-silently": _accepted_silently,
-    "drift-repair-by-process": _purpose_by_process,
-    "drift-repair-unfollowed": _unlinked,
+    "drift-repair-unlinked": _unlinked,
+    "drift-repair-unfollowed": _not_followed,
     "drift-overtaken-unseen": lambda put: put(looking.Looker, "_overtaken", lambda *_: ""),
     "drift-shown-complete": lambda put: put(pages, "unfinished", lambda page, *_: page),
     "drift-uncounted": lambda put: put(Tally, "live_drifts", lambda _self: []),

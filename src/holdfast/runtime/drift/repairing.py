@@ -11,14 +11,15 @@ Does not promise that there is a repair: what the contract or the gate does not 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from holdfast.kernel import identity as names
 from holdfast.kernel.answers import CannotTell, Found
 from holdfast.kernel.documents import Drift
 from holdfast.kernel.errors import HoldfastError, KeyReused
-from holdfast.kernel.model import DAY_MS, Contract, Effect, Principal, State
+from holdfast.kernel.model import DAY_MS, Contract, Effect, Principal, Run, State
 from holdfast.kernel.outcomes import Stopped
 from holdfast.runtime.begin import Intent, begin
 from holdfast.runtime.drift import classes, records
@@ -62,7 +63,7 @@ class Repairer:
 
     async def go_on(self, drift: Drift, *, automatic: bool, by: str) -> Came:
         """The next thing that is to be done about a drift: follow its repair, begin one, or ask a person."""
-        if drift.repair and drift.state == "open":
+        if drift.repair and drift.state == "open" and await self._newest(drift.repair) is not None:
             return await self._followed(drift, by)
         view = (await self._store.read(drift.effect)).effect if drift.effect else None
         contract = self._contracts.get(drift.tool)
@@ -80,7 +81,7 @@ class Repairer:
         contract = self._contracts.get(drift.tool)
         if contract is None:
             return Came(drift, why=f"{drift.tool} is not among the tools here")
-        if drift.state == "open" and drift.repair:
+        if drift.state == "open" and drift.repair and await self._newest(drift.repair) is not None:
             return await self._followed(drift, who)
         view = (await self._store.read(drift.effect)).effect if drift.effect else None
         found = await self._looker.probed(view, contract) if view is not None else None
@@ -104,20 +105,22 @@ class Repairer:
             why = f"no repair could be made: {call.why}"
             return Came(await self._asked(drift, contract, why, by), why=why)
         try:
-            effect, why = await self._proposed(drift, view, contract, call)
+            handle, args = (
+                await self._run_for(drift, view, contract),
+                self._desk.prepared(call.tool, dict(call.args))[0],
+            )
+            linked = await self._linked(drift, handle.record, call.tool, args, by)
+            if linked is None:
+                return Came(records.drift_in(self._store, drift.id) or drift, why="its record moved meanwhile")
+            why = await self._sent(linked, handle, call.tool, args)
         except HoldfastError as error:
             why = f"no repair could be made: {error.message}"
-            return Came(await self._asked(drift, contract, why, by), why=why)
-        if not effect:
-            return Came(drift, why=why)  # nothing is taken now (a halt, a process that ends): a later round tries again
-        due_ms = self._store.now_ms() + UNDER_WAY_MS
-        linked = replace(drift, repair=effect, next="wait for the repair", due_ms=due_ms)
-        if not await records.put(self._store, drift, linked, by=by, says="repair begun"):
-            return Came(records.drift_in(self._store, drift.id) or drift, effect)
-        return await self._followed(linked, by)
+            now = records.drift_in(self._store, drift.id) or drift
+            return Came(await self._asked(now, contract, why, by), why=why)
+        return Came(linked, why=why) if why else await self._followed(linked, by)
 
-    async def _proposed(self, drift: Drift, view: Effect | None, contract: Contract, call: Call) -> tuple[str, str]:
-        """The repair's effect, proposed and carried as far as it goes at once; the same one, however often."""
+    async def _run_for(self, drift: Drift, view: Effect | None, contract: Contract) -> RunHandle:
+        """The run of the repair: the same one, however often it is begun."""
         run = await self._store.run_row(view.run) if view is not None else None
         intent = Intent(
             goal=f"Repair {drift.id}: {drift.what} of {drift.tool}",
@@ -134,21 +137,34 @@ class Repairer:
             by=self._desk.ports.me,
             grants=run.grants if run is not None else (),
         )
-        handle = RunHandle(self._desk, row)
+        return RunHandle(self._desk, row)
+
+    async def _linked(self, drift: Drift, run: Run, tool: str, args: dict[str, Any], by: str) -> Drift | None:
+        """The record with its repair's effect, on disk before that effect is: no kill loses which one it is."""
+        secret, contract = self._desk.ports.secret, self._contracts[tool]
+        same = names.identity(secret, run.tenant, run.environment, run.purpose, contract, args, _again(drift))
+        latest = await self._store.latest(same)
+        effect = latest.id if latest is not None else names.effect_id(names.key(secret, same, 1))
+        if drift.repair == effect:
+            return drift
+        due_ms = self._store.now_ms() + UNDER_WAY_MS
+        linked = replace(drift, repair=effect, owner="runtime", next="wait for the repair", due_ms=due_ms)
+        return linked if await records.put(self._store, drift, linked, by=by, says="repair begun") else None
+
+    async def _sent(self, drift: Drift, handle: RunHandle, tool: str, args: dict[str, Any]) -> str:
+        """Propose the repair and carry it as far as it goes at once. Why nothing is taken now; empty: it was."""
         try:
             outcome = await handle.propose(
-                call.tool,
-                dict(call.args),
+                tool,
+                args,
                 patience=0,
-                again=f"repair {drift.repairs + 1}" if drift.repairs else "",
-                compensates=drift.effect if drift.what == "lingering" and call.tool != drift.tool else "",
+                again=_again(drift),
+                compensates=drift.effect if drift.what == "lingering" and tool != drift.tool else "",
                 note=f"{drift.id}: {drift.what}",
             )
-        except KeyReused as met:
-            return str(met.values["effect"]), ""  # what was sent for it before a kill, from what was there then
-        if isinstance(outcome, Stopped) and not outcome.effect:
-            return "", outcome.reason
-        return str(getattr(outcome, "effect", "")), ""
+        except KeyReused:
+            return ""  # it was sent before a kill, from what was there then
+        return outcome.reason if isinstance(outcome, Stopped) and not outcome.effect else ""
 
     async def _followed(self, drift: Drift, by: str) -> Came:
         """How the repair stands, and what follows from it for the drift."""
@@ -199,3 +215,8 @@ class Repairer:
         owner = (contract.owner if contract is not None else "") or "operator"
         within_ms = contract.answer_within_ms if contract is not None else DAY_MS
         return await records.escalated(self._store, drift, owner=owner, why=why, within_ms=within_ms, by=by)
+
+
+def _again(drift: Drift) -> str:
+    """What tells a second repair of one opening from the first, which came to nothing."""
+    return f"repair {drift.repairs + 1}" if drift.repairs else ""
