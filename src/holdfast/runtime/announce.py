@@ -1,11 +1,13 @@
-"""Tell a webhook that a request waits: after it is on disk, in the background, signed, and again until it is taken.
+"""Tell a webhook that a request waits, or a saga needs a person: after it is on disk, beside the work, signed, and
+again until it is taken.
 
-What is posted names the request and what it is about, never an argument's value; it follows the Standard Webhooks form
-(``webhook-id``, ``webhook-timestamp``, ``webhook-signature``), so that known libraries check it. Promises that nothing
-waits for a webhook: no effect, no answer, no caller. Each request is posted until it is taken, a bounded number of
-times while this process lives; what came of it is an entry of its run, and the next process posts what was not taken.
+What is posted names the request or the saga and what it is about, never an argument's value; it follows the Standard
+Webhooks form (``webhook-id``, ``webhook-timestamp``, ``webhook-signature``), so that known libraries check it. Promises
+that nothing waits for a webhook: no effect, no answer, no caller. Each of them is posted until it is taken, a bounded
+number of times while this process lives; what came of it is an entry of its run, and the next process posts what was
+not taken.
 
-Does NOT promise that it is posted once (``webhook-id`` is the request: drop what you know), nor that anybody reads it.
+Does NOT promise that it is posted once (``webhook-id`` names it: drop what you know), nor that anybody reads it.
 A redirect is not followed, and an answer's body is not read: a webhook answers nothing that matters here.
 """
 
@@ -23,15 +25,18 @@ import os
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from holdfast.kernel.canon import encode
 from holdfast.kernel.commit import Change, Note, Verdict
+from holdfast.kernel.documents import AnyDocument, Saga
 from holdfast.kernel.errors import BadConfig
 from holdfast.kernel.guard import Fact, Guard
 from holdfast.kernel.model import Approval, Effect, Run, State
 from holdfast.kernel.ports import Seen
+from holdfast.runtime.saga.telling import needs_a_person
 
 SECRET = "HOLDFAST_ANNOUNCE_SECRET"  # noqa: S105  # the name of the variable
 LEAST_SECRET = 16
@@ -59,6 +64,14 @@ class Store(Protocol):
 
     def approval(self, approval: str) -> Approval | None:
         """One request."""
+        ...
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document."""
+        ...
+
+    def documents_due(self, kind: str, lane: str, until_ms: int, limit: int = ...) -> list[AnyDocument]:
+        """Documents in a lane that are due by then."""
         ...
 
     def read_now(self, effect: str) -> Seen:
@@ -151,6 +164,15 @@ def signature(secret: bytes, identifier: str, at_s: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
 
 
+class Message(NamedTuple):
+    """What is to be told: its id, the run it is of, and what is posted now (None: nobody need be told any more)."""
+
+    id: str
+    run: str
+    what: str
+    posts: Callable[[], dict[str, Any] | None]
+
+
 class Announcer:
     """Implements :class:`holdfast.kernel.ports.TellPort`: whoever tells only wakes it, and never waits."""
 
@@ -190,16 +212,31 @@ class Announcer:
     async def _watch(self) -> None:
         """Look at the requests on disk, which other processes and recovery raise too."""
         while True:
-            for approval in self._store.approvals("open"):
-                if self._too_late(approval):
-                    continue  # what cannot be sent in time any more is nobody's to answer
-                if approval.id not in self._telling and approval.id not in self._given_up and self._untold(approval.id):
-                    task = asyncio.get_running_loop().create_task(self._carry(approval))
-                    self._telling[approval.id] = task
-                    task.add_done_callback(functools.partial(self._ended, approval.id))
+            for one in self._messages():
+                if one.id not in self._telling and one.id not in self._given_up and self._untold(one.id):
+                    task = asyncio.get_running_loop().create_task(self._carry(one))
+                    self._telling[one.id] = task
+                    task.add_done_callback(functools.partial(self._ended, one.id))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), self._pace.look_every_s)
             self._awake.clear()
+
+    def _messages(self) -> list[Message]:
+        """What is on disk and has to be told: requests that can still be answered in time, sagas that need a person."""
+        # What cannot be sent in time any more is nobody's to answer.
+        asked = [approval for approval in self._store.approvals("open") if not self._too_late(approval)]
+        found = [Message(a.id, a.run, "approval", functools.partial(self._asked, a)) for a in asked]
+        for saga in self._store.documents_due("saga", "person", self._store.now_ms()):
+            if isinstance(saga, Saga):
+                posts = functools.partial(needs_a_person, self._store, saga)
+                found.append(Message(f"{saga.id}:{saga.since_ms}", saga.run, "saga", posts))
+        return found
+
+    def _asked(self, approval: Approval) -> dict[str, Any] | None:
+        now, view = self._store.approval(approval.id), self._store.read_now(approval.effect).effect
+        if now is None or now.state != "open" or view is None or view.state is not State.WAITING:
+            return None
+        return said(approval, view)
 
     def _ended(self, request: str, task: asyncio.Task[None]) -> None:
         """One request is through with. What broke here, such as a full disk, breaks nothing else."""
@@ -211,26 +248,26 @@ class Announcer:
         fact = self._store.fact(ANNOUNCED + request)
         return fact is None or fact.value != "delivered"
 
-    async def _carry(self, approval: Approval) -> None:
-        """Post one request until it is taken, answered, or tried often enough."""
+    async def _carry(self, one: Message) -> None:
+        """Post one message until it is taken, answered, or tried often enough."""
         why, pause_s, tries = "", self._pace.first_pause_s, 0
         while tries < self._pace.tries:
-            now, view = self._store.approval(approval.id), self._store.read_now(approval.effect).effect
-            if now is None or now.state != "open" or view is None or view.state is not State.WAITING:
+            body = one.posts()
+            if body is None:
                 why = "it was answered before anybody took it"
                 break
             tries += 1
             async with self._room:
-                why = await self._post(encode(said(approval, view)), approval.id)
+                why = await self._post(encode(body), one.id)
             if not why:
-                return await self._record(approval, "delivered", tries, why)
+                return await self._record(one, "delivered", tries, why)
             if why == f"status {GONE}":
                 break
             if tries < self._pace.tries:
                 await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-        self._given_up.add(approval.id)
-        return await self._record(approval, "undelivered", tries, why)
+        self._given_up.add(one.id)
+        return await self._record(one, "undelivered", tries, why)
 
     async def _post(self, body: bytes, request: str) -> str:
         """One post, in a thread of its own; why it was not taken, or nothing."""
@@ -253,13 +290,13 @@ class Announcer:
         finally:
             _hang_up(line)
 
-    async def _record(self, approval: Approval, value: str, tries: int, why: str) -> None:
+    async def _record(self, one: Message, value: str, tries: int, why: str) -> None:
         """An entry of the run, and a fact that the next process finds. Of two processes one records."""
-        scope = ANNOUNCED + approval.id
+        scope = ANNOUNCED + one.id
         fact = self._store.fact(scope)
-        body = {"approval": approval.id, "told": value, "tries": tries, "host": self._hook.host}
+        body = {one.what: one.id, "told": value, "tries": tries, "host": self._hook.host}
         change = Change(
-            run=approval.run,
+            run=one.run,
             guard=Guard(epochs=((scope, fact.epoch if fact is not None else 0),)),
             facts=(Fact(scope=scope, value=value, by=self._me, reason=why),),
             notes=(Note(kind="announced", by=self._me, body=body | ({"reason": why} if why else {})),),

@@ -7,10 +7,10 @@ anything before. Each person is told one thing once. Does not say that anybody h
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from holdfast.kernel import sagas
-from holdfast.kernel.documents import Saga
+from holdfast.kernel.documents import AnyDocument, Saga
 from holdfast.kernel.documents.saga import ENDS
 from holdfast.kernel.model import Effect
 
@@ -62,3 +62,29 @@ def settled_doubt(view: Effect | None) -> str:
 def _found(view: Effect) -> bool:
     """Whether it was not the answer to an attempt that said what became of it."""
     return view.basis in ("probe", "late reply") or view.cause.startswith("proved absent")
+
+
+class Papers(Protocol):
+    """What is read of a store."""
+
+    def document(self, kind: str, key: str) -> AnyDocument | None:
+        """One document."""
+        ...
+
+
+def needs_a_person(papers: Papers, saga: Saga) -> dict[str, Any] | None:
+    """What a webhook is told of a saga that needs somebody, while it still does; no value of any argument is in it."""
+    now = papers.document("saga", saga.id)
+    if not isinstance(now, Saga) or now.since_ms != saga.since_ms or now.place is None or now.place.lane != "person":
+        return None
+    return {
+        "type": "saga.needs_a_person",
+        "saga": now.id,
+        "run": now.run,
+        "state": now.state,
+        "held": bool(now.held),
+        "reached": now.reached,
+        "owner": now.owner,
+        "told": sorted({str(one["who"]) for one in now.told}),
+        "command": f"holdfast saga show {now.id}",
+    }
