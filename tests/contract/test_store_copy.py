@@ -96,7 +96,7 @@ def ends(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 REQ = pytest.mark.req("1.4e", mutant=None, reason="real processes are killed, and real stores asked to dispatch")
 
 
-@REQ
+@pytest.mark.req("1.4e", mutant="a-moved-source-stays-open")
 def test_a_moved_store_goes_on_at_its_new_place_with_everything(ends: Ends) -> None:
     """Entries, rows, words, secret and tree are the same; the copy goes on and the source can only be read."""
     ends.fill()
@@ -203,6 +203,28 @@ def test_a_worker_that_has_the_source_open_learns_that_it_moved(ends: Ends) -> N
 
 
 @REQ
+def test_a_process_that_works_all_the_while_is_stopped_by_the_move_and_nothing_is_done_twice(ends: Ends) -> None:
+    """It records until the source is closed; everything that it did is in the copy, and the rest is done there."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, str(PROGRAM), "work", ends.source, str(ends.books), "500"]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True) as worker:  # noqa: S603
+        assert worker.stdout is not None
+        try:
+            for number in range(3):
+                assert worker.stdout.readline() == f"{number}\n"
+            move(ends.source, ends.target)
+            said = worker.stdout.read().split()
+        finally:
+            worker.kill()
+    assert said[-1] == "HF-I14-store-moved"
+    done = len([word for word in said if word.isdigit()]) + 3
+    invoices = [f"in_{number}" for number in range(done + 3)]
+    for invoice in invoices:
+        assert work(ends.target, ends.books, [invoice]) == ["Committed"]
+    assert sorted(booked(ends.books)) == sorted(invoices)
+
+
+@REQ
 def test_what_had_left_and_was_not_recorded_is_asked_for_by_the_copy(ends: Ends, tmp_path: Path) -> None:
     """A body is killed after it booked; the copy finds the booking and books nothing a second time."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -246,6 +268,7 @@ def test_a_place_that_has_a_store_is_not_written_to(ends: Ends) -> None:
     assert ends.able(ends.source, "x1")
 
 
+@pytest.mark.req("1.10b", mutant="a-copy-is-not-checked")
 def test_a_store_that_does_not_verify_is_not_moved(ends: Ends) -> None:
     """The copy is checked entry by entry before the source is closed: a changed body stops it."""
     ends.fill(2)
