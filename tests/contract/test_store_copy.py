@@ -207,7 +207,7 @@ def test_a_process_that_works_all_the_while_is_stopped_by_the_move_and_nothing_i
     """It records until the source is closed; everything that it did is in the copy, and the rest is done there."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     argv = [sys.executable, str(PROGRAM), "work", ends.source, str(ends.books), "500"]
-    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True) as worker:  # noqa: S603
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         try:
             for number in range(3):
