@@ -1,15 +1,16 @@
 """A reconciler that mends one drift, and is killed at one of its waits; forked from a process that is imported once.
 
-    python -m tests.crash.drift_worker STORE-TEMPLATE
+    python -m tests.crash.drift_worker
 
-Reads lines ``FOLDER SEED POINT`` from its standard input, each in a process of its own: SEED is what to spoil (missing,
-orphan), POINT is a wait as ``port.method#nth:before|after``, or empty. Answers with the exit code. Every wait of a
+Reads lines ``FOLDER STORE SEED POINT`` (with tabs) from its standard input, each in a process of its own: SEED is what
+to spoil (missing, orphan), POINT is a wait as ``port.method#nth:before|after``, or empty. Answers with the exit code. Every wait of a
 worker is appended to ``FOLDER/trace``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -84,18 +85,18 @@ async def mend(store: str, folder: Path, point: str) -> None:
         await reconciler.stop()
 
 
-def main(template: str) -> None:
+def main() -> None:
     """One process a line."""
+    stack = contextlib.ExitStack()
     if planted := os.environ.get("HOLDFAST_MUTANT"):
-        mutants.planted(planted).__enter__()
+        stack.enter_context(mutants.planted(planted))
     print("ready", flush=True)
     for line in sys.stdin:
-        place, what, point = line.rstrip("\n").split("\t")
+        place, store, what, point = line.rstrip("\n").split("\t")
         folder = Path(place)
         child = os.fork()
         if child == 0:
             os.environ["HOLDFAST_STATE_DIR"] = str(folder / "state")
-            store = template.replace("FOLDER", place)
             asyncio.run(seed(store, folder, what) if point == "seed" else mend(store, folder, point))
             os._exit(0)
         _, status = os.waitpid(child, 0)
@@ -103,4 +104,4 @@ def main(template: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -9,15 +9,29 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import psycopg
 import pytest
 
 from holdfast.kernel.model import State
 from holdfast.runtime.drift.records import every
 from holdfast.store import open_store
+from tests.contract.postgres_server import server
+
+__all__ = ["server"]
 
 ROOT = Path(__file__).resolve().parents[2]
-Play = Callable[[Path, str, str], int]
+
+
+class Place(NamedTuple):
+    """A folder with a catalogue in it, and the address of a store."""
+
+    folder: Path
+    store: str
+
+
+Play = Callable[[Place, str, str], int]
 EVERY = 6
 """One wait of so many is killed at, before and after, in the ordinary run; HOLDFAST_ALL_KILLS=1 takes them all."""
 
@@ -29,18 +43,18 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
     paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
     env = {**os.environ, "PYTHONPATH": paths, "HOLDFAST_STATE_DIR": str(state)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.drift_worker", "sqlite:FOLDER/holdfast.db"],
+        [sys.executable, "-m", "tests.crash.drift_worker"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
 
-    def played(folder: Path, what: str, point: str) -> int:
+    def played(place: Place, what: str, point: str) -> int:
         assert process.stdin is not None
         assert process.stdout is not None
-        folder.mkdir(exist_ok=True)
-        process.stdin.write(f"{folder}\t{what}\t{point}\n")
+        place.folder.mkdir(exist_ok=True)
+        process.stdin.write(f"{place.folder}\t{place.store}\t{what}\t{point}\n")
         process.stdin.flush()
         return int(process.stdout.readline())
 
@@ -49,8 +63,28 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
     process.wait(timeout=30)
 
 
-def judged(folder: Path, what: str) -> None:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Place]]:
+    """Gives a place of its own for each case, by name: a store in a file, or in a schema of one server."""
+    schemas: list[str] = []
+    dsn = request.getfixturevalue("server") if request.param == "postgresql" else ""
+
+    def made(name: str) -> Place:
+        folder = tmp_path / name
+        if not dsn:
+            return Place(folder, f"sqlite:{folder / 'holdfast.db'}")
+        schemas.append(f"hf_drift_{os.getpid()}_{name}")
+        return Place(folder, f"{dsn}{'&' if '?' in dsn else '?'}schema={schemas[-1]}")
+
+    yield made
+    for schema in schemas:
+        with psycopg.connect(dsn, autocommit=True) as admin:
+            admin.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+
+def judged(place: Place, what: str) -> None:
     """By the catalogue's own tables: what was lost is there once, what was too much is gone, and nothing else moved."""
+    folder = place.folder
     with sqlite3.connect(folder / "catalogue.sqlite") as outside:
         products = [sku for (sku,) in outside.execute("SELECT sku FROM products ORDER BY sku")]
         requests = [request for (request,) in outside.execute("SELECT request FROM changes ORDER BY number")]
@@ -60,7 +94,7 @@ def judged(folder: Path, what: str) -> None:
     before = os.environ.get("HOLDFAST_STATE_DIR")
     os.environ["HOLDFAST_STATE_DIR"] = str(folder / "state")
     try:
-        store = open_store(f"sqlite:{folder / 'holdfast.db'}", read_only=True)
+        store = open_store(place.store, read_only=True)
         try:
             [drift] = every(store)
             assert (drift.what, drift.state, drift.times) == (what, "repaired", 1)
@@ -84,12 +118,13 @@ def judged(folder: Path, what: str) -> None:
 @pytest.mark.slow
 @pytest.mark.req("1.3a", "1.3c", mutant="drift-repair-unlinked")
 @pytest.mark.parametrize("what", ["missing", "orphan"])
-def test_reconciler_killed_at_any_wait_repairs_once(what: str, play: Play, tmp_path: Path) -> None:
+def test_reconciler_killed_at_any_wait_repairs_once(what: str, play: Play, place: Callable[[str], Place]) -> None:
     """Killed before or after any wait on store, outside or body, and started again: one change, one record, no more."""
-    assert play(tmp_path / "whole", what, "seed") == 0
-    assert play(tmp_path / "whole", what, "") == 0
-    judged(tmp_path / "whole", what)
-    waits = (tmp_path / "whole" / "trace").read_text(encoding="ascii").split()
+    whole = place("whole")
+    assert play(whole, what, "seed") == 0
+    assert play(whole, what, "") == 0
+    judged(whole, what)
+    waits = (whole.folder / "trace").read_text(encoding="ascii").split()
     assert {"store.commit#1", "body.send#1", "look.verify#1", "look.list_outside#1"} <= set(waits)
     points = [f"{wait}:{side}" for wait in dict.fromkeys(waits) for side in ("before", "after")]
     if not os.environ.get("HOLDFAST_ALL_KILLS"):
@@ -97,9 +132,9 @@ def test_reconciler_killed_at_any_wait_repairs_once(what: str, play: Play, tmp_p
         points = [*body, *(point for point in points[::EVERY] if point not in body)]
     killed = 0
     for number, point in enumerate(points):
-        folder = tmp_path / f"k{number}"
-        assert play(folder, what, "seed") == 0
-        killed += play(folder, what, point) == -signal.SIGKILL
-        assert play(folder, what, "") == 0, point
-        judged(folder, what)
+        case = place(f"k{number}")
+        assert play(case, what, "seed") == 0
+        killed += play(case, what, point) == -signal.SIGKILL
+        assert play(case, what, "") == 0, point
+        judged(case, what)
     assert killed >= len(points) * 3 // 4, "a wait on a timer may come in another order; most are the same"
