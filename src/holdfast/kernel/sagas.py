@@ -88,12 +88,12 @@ def next_act(saga: Saga, present: Present, *, over: str = "") -> Act | None:
 def _forward(saga: Saga, present: Present) -> Act:
     passed = saga.boundary >= 0 and _done(saga.steps[saga.boundary], present)
     for number, step in enumerate(saga.steps):
+        if _done(step, present):
+            continue
         if not step.tried:
             return Act(MAKE, number)
         view = present.get(step.effect)
         stands = standing(view)
-        if _done(step, present):
-            continue
         if stands in ("unsent", "under way", "waiting"):
             return Act(CARRY, number)
         if stands in ("in doubt", "unconfirmed"):
@@ -117,7 +117,9 @@ TAKEABLE = frozenset({"unconfirmed", "given up", "not there", "offset"})
 
 
 def _done(step: SagaStep, present: Present) -> bool:
-    stands = standing(present.get(step.effect)) if step.tried else ""
+    if not step.tried:
+        return bool(step.taken)  # its call could not be made, and somebody did it by hand, or needs it no more
+    stands = standing(present.get(step.effect))
     return stands == "there" or (bool(step.taken) and stands in TAKEABLE)
 
 
@@ -199,6 +201,11 @@ def _closed(saga: Saga, present: Present, over: str) -> Act:
     return Act(END, why=f"{over}; {', '.join(rest)} stand", end="partly compensated")
 
 
+def doubts(present: Present) -> bool:
+    """Whether any of these effects is in doubt."""
+    return any(standing(view) == "in doubt" for view in present.values())
+
+
 def left(saga: Saga, present: Present) -> tuple[str, ...]:
     """The steps that changed something outside and are not offset, or of which nobody knows. In order."""
     found = []
@@ -214,7 +221,7 @@ def left(saga: Saga, present: Present) -> tuple[str, ...]:
 
 
 def reached(saga: Saga, present: Present) -> str:
-    """The valid state that a saga is in, in words: which steps are there, compensated, not there, unknown, and so on."""
+    """The valid state that a saga is in, in words: which steps are there, compensated, not there, in doubt."""
     words: dict[str, list[str]] = {}
     for step in saga.steps:
         words.setdefault(word_of(step, present), []).append(step.name)

@@ -165,14 +165,22 @@ def _moves(saga: Saga, present: Mapping[str, Effect]) -> list[str]:
             moves.append(f"holdfast approval show {view.approval}")
     if saga.state == "partly compensated" and not saga.accepted:
         moves += [f"holdfast saga {verb} {saga.id} {WHY}" for verb in ("retry", "accept")]
-    for step in saga.steps if saga.held else ():
-        if sagas.standing(present.get(step.effect)) == "unconfirmed" and saga.turned < 0:
-            moves.append(f"holdfast saga accept {saga.id} --step {step.name} {WHY}")
-    if saga.state == "forward" and saga.held and not any(sagas.standing(v) == "in doubt" for v in present.values()):
+    moves += [f"holdfast saga accept {saga.id} --step {name} {WHY}" for name in _acceptable(saga, present)]
+    if saga.state == "forward" and saga.held and not sagas.doubts(present):
         moves.append(f"holdfast saga turn-back {saga.id} {WHY}")
     if saga.state in ("forward", "compensating"):
         moves.append(f"holdfast saga resume {saga.id}")
     return moves
+
+
+def _acceptable(saga: Saga, present: Mapping[str, Effect]) -> list[str]:
+    """The step that a held saga goes on past on somebody's word: not one of which nobody knows."""
+    if not saga.held or sagas.doubts(present):
+        return []
+    stand = [(step.name, sagas.standing(present.get(step.effect) if step.tried else None)) for step in saga.steps]
+    if saga.turned >= 0:
+        return [name for name, how in stand if how in ("there", "unconfirmed", "offset")][-1:]
+    return [name for name, how in stand if how in ("unconfirmed", "unsent")][:1]
 
 
 def _data(saga: Saga, present: Mapping[str, Effect]) -> dict[str, Any]:

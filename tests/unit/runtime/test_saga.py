@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -14,6 +15,7 @@ from examples.travel.tools import TOOLS, book, send
 from holdfast.kernel.documents import Saga, digest_of
 from holdfast.kernel.errors import BadSaga, RunStopped, SagaDiffers, SagaNotAtHand
 from holdfast.runtime import people
+from holdfast.runtime.saga import people as words
 
 POLICY = Path(__file__).resolve().parents[3] / "examples/travel/policy.cedar"
 OWNER = "travel desk"
@@ -176,3 +178,42 @@ def test_the_synchronous_face_carries_the_same_saga(place: Path) -> None:
         assert report.state == "completed"
         assert report.outcomes["pay"].unwrap() == {"id": "payment-room-t"}
     assert within(place, lambda _, run: run.saga("trip", steps(), owner=OWNER)).ended  # type: ignore[attr-defined]
+
+
+class Word(NamedTuple):
+    """What a person says."""
+
+    who: str = "ann"
+    vouched_by: str = "test"
+    reason: str = "paid in cash"
+
+
+def test_a_step_whose_call_cannot_be_made_past_the_boundary_has_an_exit(place: Path) -> None:
+    """The mail cannot be written, the payment not be taken back: a person takes the mail for done, and it ends."""
+
+    async def work(app: hf.App, run: hf.RunHandle) -> None:
+        declared = [*steps(), hf.Step("mail", lambda done: done["nowhere"], kind="irreversible")]  # type: ignore[arg-type,return-value]
+        held = await run.saga("trip", declared, owner=OWNER)
+        assert (held.state, held.reached) == ("held", "there: room, pay; not begun: mail")
+        with pytest.raises(SagaNotAtHand, match="boundary is passed"):
+            words.turn_back(app.store, held.saga, Word())
+        words.accept(app.store, held.saga, Word(), "mail")
+        report = await run.saga("trip", declared, owner=OWNER)
+        assert report.state == "completed"
+        assert "on somebody's word: mail (ann: paid in cash)" in report.why
+
+    within(place, work)
+    assert providers.lines() == ["room t", "payment room-t"]
+
+
+def test_a_held_saga_turns_back_on_a_persons_word_before_its_boundary(place: Path) -> None:
+    """The payment's call cannot be made; a person turns it back, and the room is cancelled."""
+
+    async def work(app: hf.App, run: hf.RunHandle) -> None:
+        declared = [*steps()[:1], hf.Step("pay", lambda done: done["nowhere"], kind="irreversible")]  # type: ignore[arg-type,return-value]
+        held = await run.saga("trip", declared, owner=OWNER)
+        words.turn_back(app.store, held.saga, Word())
+        assert (await run.saga("trip")).state == "compensated"
+
+    within(place, work)
+    assert providers.stands("t") == []

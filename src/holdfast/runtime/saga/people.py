@@ -130,7 +130,7 @@ def accept(store: Store, name: str, said: Said, step: str = "") -> Saga:
         )
         changed = replace(one, let_be=word)
     else:
-        fits = stands in sagas.TAKEABLE
+        fits = stands in sagas.TAKEABLE or (not one.tried and bool(saga.held))
         changed = replace(one, taken=word)
     if not fits:
         why = (
