@@ -99,12 +99,17 @@ def _forward(saga: Saga, present: Present) -> Act:
         if stands in ("in doubt", "unconfirmed"):
             return _in_doubt(number, f"step {step.name}", view, CARRY)
         why = f"step {step.name}: {why_not(view)}"
-        if stands == "not there" and step.tried < step.tries + step.more:
+        if _again(view, step.tried, step.tries + step.more):
             return Act(MAKE, number, why)
         if passed:
             return Act(END, number, f"{why}; the boundary is passed, and nothing is taken back", "partly compensated")
         return Act(TURN, number, why)
     return Act(END, why=f"every step is there{_on_their_word(saga)}", end="completed")
+
+
+def _again(view: Effect | None, tried: int, tries: int) -> bool:
+    """Whether what is not there is proposed once more: while there are tries, and nobody was asked and said no."""
+    return standing(view) == "not there" and view is not None and not view.declined and tried < tries
 
 
 def _on_their_word(saga: Saga) -> str:
@@ -174,7 +179,7 @@ def _to_offset(number: int, step: SagaStep, offset: Effect | None, how: str) -> 
     why = f"what offsets step {step.name}: {why_not(offset)}"
     if how in ("in doubt", "unconfirmed"):
         return _in_doubt(number, f"what offsets step {step.name}", offset, CARRY_OFFSET)
-    if how == "not there" and step.offset_tried < step.undo_tries + step.offset_more:
+    if _again(offset, step.offset_tried, step.undo_tries + step.offset_more):
         return Act(OFFSET, number, why)
     return Act(END, number, f"{why}; what stands is left to a person", "partly compensated")
 

@@ -16,6 +16,7 @@ from holdfast.kernel.documents import Saga, digest_of
 from holdfast.kernel.errors import BadSaga, RunStopped, SagaDiffers, SagaNotAtHand
 from holdfast.runtime import people
 from holdfast.runtime.saga import people as words
+from tests import approving
 
 POLICY = Path(__file__).resolve().parents[3] / "examples/travel/policy.cedar"
 OWNER = "travel desk"
@@ -30,6 +31,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+ASKS = """
+@id("payments-ask") permit (principal, action == Action::"send", resource) when { context.approved };
+@id("bookings-pass") permit (principal, action in [Action::"book", Action::"cancel"], resource);
+"""
+
+
 def steps(**more: object) -> list[hf.Step]:
     """A room, and a payment that is made from what it gave."""
     return [
@@ -38,11 +45,13 @@ def steps(**more: object) -> list[hf.Step]:
     ]
 
 
-def within(place: Path, what: Callable[[hf.App, hf.RunHandle], Awaitable[object]]) -> object:
+def within(
+    place: Path, what: Callable[[hf.App, hf.RunHandle], Awaitable[object]], policy: Path | str = POLICY
+) -> object:
     """Do something in the run of one purpose, in an application of its own."""
 
     async def go() -> object:
-        async with hf.open(f"sqlite:{place}/s.db", tools=TOOLS, policy=POLICY, environment="prod") as app:
+        async with hf.open(f"sqlite:{place}/s.db", tools=TOOLS, policy=policy, environment="prod") as app:
             run = await app.begin(hf.Intent(goal="travel", purpose="trip", principal="agent"))
             return await what(app, run)
 
@@ -217,3 +226,33 @@ def test_a_held_saga_turns_back_on_a_persons_word_before_its_boundary(place: Pat
 
     within(place, work)
     assert providers.stands("t") == []
+
+
+def test_a_step_that_a_person_is_asked_about_waits_and_goes_on_with_their_yes(place: Path) -> None:
+    """Nothing after it is sent meanwhile; said yes to, the same call completes the saga."""
+
+    async def work(app: hf.App, run: hf.RunHandle) -> None:
+        waits = await run.saga("trip", steps(), owner=OWNER)
+        assert (waits.state, waits.reached) == ("waiting", "there: room; waiting: pay")
+        request = waits.outcomes["pay"]
+        assert isinstance(request, hf.Waiting)
+        approving.approve(app.store, request.request, "alice")
+        assert (await run.saga("trip", steps(), owner=OWNER)).state == "completed"
+
+    within(place, work, ASKS)
+
+
+@pytest.mark.parametrize("tries", [1, 5])
+def test_a_persons_no_is_not_asked_about_once_more(place: Path, tries: int) -> None:
+    """Said no to, the payment is not proposed anew however many tries it has; the room is cancelled."""
+
+    async def work(app: hf.App, run: hf.RunHandle) -> None:
+        waits = await run.saga("trip", steps(tries=tries), owner=OWNER)
+        approving.refuse(app.store, waits.outcomes["pay"].request, "alice", "not this month")  # type: ignore[attr-defined]
+        report = await run.saga("trip", steps(tries=tries), owner=OWNER)
+        assert report.state == "compensated"
+        assert any("not this month" in one["what"] for one in report.told)
+        assert app.store.approvals("open") == []
+
+    within(place, work, ASKS)
+    assert providers.lines() == ["room t", "cancellation room-t"]

@@ -92,13 +92,16 @@ def retry(store: Store, name: str, said: Said) -> Saga:
 
 
 def _once_more(step: SagaStep, present: sagas.Present, *, back: bool) -> SagaStep:
+    """The step with as many tries more as it has had, where it has none left or somebody said no to it."""
+    view = present.get(step.offset_effect if back else step.effect)
+    tried, most = (
+        (step.offset_tried, step.undo_tries + step.offset_more) if back else (step.tried, step.tries + step.more)
+    )
+    if not tried or view is None or sagas.standing(view) != "not there" or (tried < most and not view.declined):
+        return step
     if back:
-        spent = step.offset_tried >= step.undo_tries + step.offset_more
-        if step.offset_tried and spent and sagas.standing(present.get(step.offset_effect)) == "not there":
-            return replace(step, offset_more=step.offset_tried, offset_rounds=step.offset_rounds + 1)
-    elif step.tried >= step.tries + step.more and sagas.standing(present.get(step.effect)) == "not there":
-        return replace(step, more=step.tried, rounds=step.rounds + 1) if step.tried else step
-    return step
+        return replace(step, offset_more=step.offset_tried, offset_rounds=step.offset_rounds + 1)
+    return replace(step, more=step.tried, rounds=step.rounds + 1)
 
 
 def accept(store: Store, name: str, said: Said, step: str = "") -> Saga:
