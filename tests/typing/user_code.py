@@ -90,3 +90,16 @@ plain: hf.Tool[..., Any] = hf.Tool.from_contract(
 )
 assert_type(plain(anything=1), hf.Call)
 tools: list[hf.Tool[..., Any]] = [refund, charge, several, plain]
+
+
+async def a_saga(run: hf.RunHandle) -> None:
+    """Steps with calls and with functions of earlier results; a report with outcomes by step."""
+    steps = [
+        hf.Step("charge", charge("in_7", 5), tell=("billing",)),
+        hf.Step("refund", lambda done: refund(invoice_id=done["charge"]["id"], amount=5), kind="irreversible", tries=2),
+    ]
+    report = await run.saga("settle", steps, owner="billing", patience="2s")
+    assert_type(report, hf.SagaReport)
+    assert_type(report.outcomes["charge"], hf.Outcome)
+    await run.saga(hf.Saga("settle", steps, owner="billing"))
+    await run.saga("settle")
