@@ -19,6 +19,7 @@ from holdfast.harness.moves import Moves
 from holdfast.harness.outside import Outside
 from holdfast.harness.scenario import SECRET, START_MS, TOOLS, Scenario
 from holdfast.harness.virtual import Job, Suspended, Wait, ports, resumed
+from holdfast.kernel.documents import Drift
 from holdfast.kernel.due import due, is_open, wake_ms
 from holdfast.kernel.errors import HoldfastError, KeyReused, RunStopped
 from holdfast.kernel.laws import Broken, Fold, States
@@ -366,7 +367,8 @@ class Machine(Moves):
         books = self.store.durable
         # A restored store as a whole waits for a named human; what it holds back has no date of its own.
         waiting = () if books.restored else tuple(v for v in books.effects.values() if is_open(v))
-        self.see(AtRest(waiting))
+        drifts = tuple(found for found in books.documents.values() if isinstance(found, Drift))
+        self.see(AtRest(waiting, drifts))
         raise Ended
 
     def read_evidence(self) -> None:

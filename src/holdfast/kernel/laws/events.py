@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from holdfast.kernel.documents import Approver, Grant
+from holdfast.kernel.documents import Approver, Drift, Grant
 from holdfast.kernel.model import Approval, Effect, Run
 
 
@@ -114,9 +114,10 @@ class Evidence(NamedTuple):
 
 
 class AtRest(NamedTuple):
-    """Faults have ceased and nothing is due: everything that is still open, as recorded."""
+    """Faults have ceased and nothing is due: everything that is still open, as recorded, effects and drifts."""
 
     open: tuple[Effect, ...]
+    drifts: tuple[Drift, ...] = ()
 
 
 class Idle(NamedTuple):

@@ -246,7 +246,7 @@ class DoneMeansVerified(Law):
 
 
 class Live(Law):
-    """After faults cease, every effect ends or has an owner, a next act and a due time; nothing due is idle."""
+    """After faults cease, every effect and drift ends or has an owner, a next act and a due time; nothing is idle."""
 
     id, name, watches = "L13", "live", (AtRest, Idle)
 
@@ -259,6 +259,13 @@ class Live(Law):
                 return self.broken(
                     f"{view.id} is {view.state.value} with owner {view.owner or '-'}, next {view.next or '-'}, "
                     f"due {view.due_ms or '-'}"
+                )
+        for drift in event.drifts:
+            ended = drift.state in ("repaired", "accepted") and drift.by and drift.evidence
+            if not ended and not (drift.owner and drift.next and drift.due_ms):
+                return self.broken(
+                    f"{drift.id} is {drift.state} by {drift.by or '-'} with evidence {drift.evidence or '-'}, owner "
+                    f"{drift.owner or '-'}, next {drift.next or '-'}, due {drift.due_ms or '-'}"
                 )
         return state
 
