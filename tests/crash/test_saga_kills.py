@@ -51,7 +51,7 @@ def start() -> Starting:
     return one
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], SagaPlan]]:
     """Makes a plan over a store of its own: a file, or a schema of one server."""
     numbers, schemas = itertools.count(1), list[str]()

@@ -189,3 +189,28 @@ def test_a_value_goes_out_of_the_saga_with_the_rest_of_the_record(
     assert "a-secret-place" not in json.dumps(data(capsys, "saga", "show", name))
     assert shown(capsys, "evidence", "verify")[0] == 0
     assert "↺ compensated" in shown(capsys, "saga", "show", name)[1]
+
+
+@pytest.mark.parametrize("down", ["", "payment", "mail"])
+def test_a_run_with_a_saga_is_carried_in_a_bundle_explained_and_played_back_without_divergence(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], down: str
+) -> None:
+    """Forward, back, and gone on with after a person's word: from the store and from the bundle, the same entries."""
+    monkeypatch.setenv("TRAVEL_DOWN", down)
+    name = trip(desk, "elsewhere")
+    which = name.partition("/")[0]
+    if down == "mail":
+        assert shown(capsys, "saga", "retry", name, *WHY)[0] == 0
+        monkeypatch.setenv("TRAVEL_DOWN", "")
+        assert shown(capsys, "saga", "resume", name)[0] == 0
+    assert shown(capsys, "run", "bundle", which, "--output", "trip.tar")[0] == 0
+    for record in (which, "trip.tar"):
+        played = data(capsys, "run", "replay", record)
+        assert played["divergence"] is None
+        assert shown(capsys, "run", "replay", record)[0] == 0
+    code, said = shown(capsys, "run", "explain", "trip.tar")
+    assert code == 0
+    ended = "the saga trip was compensated" if down == "payment" else "the saga trip was completed"
+    assert ended in said
+    held = json.loads(shown(capsys, "evidence", "verify", "trip.tar", "--json")[1])
+    assert "error" not in held
