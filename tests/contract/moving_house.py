@@ -37,10 +37,10 @@ def tool(books: Path, *, hangs: bool = False) -> hf.Tool[..., object]:
     """A refund that can be probed by its key."""
 
     @hf.tool(
-        effect="irreversible", resource="invoice:{invoice}", identity=("invoice",), owner="billing", lands_within="1s",
-        visible_within="0s",
+        effect="irreversible", resource="invoice:{invoice}", identity=("invoice",), volatile=("note",), owner="billing",
+        lands_within="1s", visible_within="0s",
     )  # fmt: skip
-    def refund(fx: hf.Fx, *, invoice: str) -> str:
+    def refund(fx: hf.Fx, *, invoice: str, note: str = "") -> str:
         """Refund one invoice."""
         book(books, fx.key, invoice)
         if hangs:
@@ -62,7 +62,7 @@ def work(store: str, books: Path, invoices: list[str], *, purpose: str = "ticket
     refund = tool(books, hangs=hangs)
     with hf.open(store, tools=[refund], policy=ALLOW) as app:
         run = app.begin(hf.Intent(goal="refund", purpose=purpose, principal="support"))
-        return [type(run.call(refund(invoice=invoice))).__name__ for invoice in invoices]
+        return [type(run.call(refund(invoice=invoice, note="for Anna Muster"))).__name__ for invoice in invoices]
 
 
 def move(source: str, target: str, phase: str = "", **more: bool) -> Copied:

@@ -19,8 +19,11 @@ from typing import Any
 
 import apsw
 import pytest
+from cryptography.hazmat.primitives import serialization as how
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import holdfast as hf
+from holdfast.cli.main import run as run_command
 from holdfast.kernel.errors import ChainBroken, HoldfastError, NotCopied, StoreMoved
 from holdfast.store import address, is_there, open_store
 from holdfast.store.copying import Copied
@@ -146,6 +149,53 @@ def everything(url: str) -> dict[str, Any]:
         }
     finally:
         store.close_now()
+
+
+def typed(capsys: pytest.CaptureFixture[str], store: str, command: str) -> dict[str, Any]:
+    """What a command answers about a store."""
+    capsys.readouterr()
+    os.environ["HOLDFAST_STORE"] = store
+    code = run_command([*command.split(), "--json"])
+    said: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert code == 0, said
+    return dict(said["data"])
+
+
+def test_what_was_sealed_redacted_and_archived_moves_with_its_proofs(
+    ends: Ends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Checkpoints with their signatures, stand-ins and tombstones are there as they were, and still verify."""
+    monkeypatch.setenv("HOLDFAST_KEYS", str(tmp_path / "keys"))
+    monkeypatch.setenv("HOLDFAST_STORE", ends.source)
+    monkeypatch.chdir(tmp_path)
+    ends.fill(3)
+    store = open_store(ends.source)
+    effect = store.effects()[0].id
+    run = store.runs()[0].id
+    store.close_now()
+    typed(capsys, ends.source, "approver add maria")
+    private = Ed25519PrivateKey.generate().private_bytes(how.Encoding.PEM, how.PrivateFormat.PKCS8, how.NoEncryption())
+    Path("log.pem").write_bytes(private)
+    Path("log.pem").chmod(0o600)
+    with hf.open(ends.source, tools=[tool(ends.books)], policy=ALLOW) as app:
+        app.resume(run).stop("done", state="done")
+        other = app.begin(hf.Intent(goal="refund", purpose="stays", principal="support"))
+        other.call(tool(ends.books)(invoice="stays"))
+    typed(capsys, ends.source, f"evidence redact {effect} --argument note --as maria --reason asked")
+    typed(capsys, ends.source, "evidence seal --key log.pem")
+    gone = "evidence archive --before 2100-01-01 -o archive --as maria --reason old"
+    assert typed(capsys, ends.source, gone)["runs"] == 1
+    typed(capsys, ends.source, "evidence seal --key log.pem")
+    before = typed(capsys, ends.source, "evidence verify")
+    move(ends.source, ends.target)
+    after = typed(capsys, ends.target, "evidence verify")
+    for part in ("archived", "redacted", "sealed"):
+        assert {k: v for k, v in after.items() if part in k} == {k: v for k, v in before.items() if part in k}
+    typed(capsys, ends.target, "evidence seal --key log.pem")  # the line of checkpoints goes on
+    assert typed(capsys, ends.target, f"effect show {effect}")
+    # The key of an archived effect still keeps a second one out.
+    assert work(ends.target, ends.books, ["stays"], purpose="stays") == ["Committed"]
+    assert booked(ends.books).count("stays") == 1
 
 
 @REQ
