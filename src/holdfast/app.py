@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -23,9 +23,7 @@ from holdfast.gate import Judge, PolicySet
 from holdfast.gate.granted import Granted
 from holdfast.gate.rulings import Rulings
 from holdfast.kernel.answers import Reply
-from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.errors import BadConfig, NotOpen
-from holdfast.kernel.guard import Fact
 from holdfast.kernel.limits import Limits
 from holdfast.kernel.model import DEFAULT_TENANT, Effect
 from holdfast.kernel.ports import Ports, Request, Sent, WatchPort
@@ -33,13 +31,17 @@ from holdfast.runtime import review
 from holdfast.runtime.announce import Announcer, hook_of
 from holdfast.runtime.begin import Intent, Place, begin
 from holdfast.runtime.clock import WallClock
+from holdfast.runtime.in_force import put_in_force
 from holdfast.runtime.peers import Peers, my_name
-from holdfast.runtime.policies import Reloaded, Shelf, reload, texts
+from holdfast.runtime.policies import Reloaded, Shelf, reload
 from holdfast.runtime.recover import Recoverer
-from holdfast.runtime.room import Room, kept_limits
+from holdfast.runtime.room import Room
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.sealer import Evidence, Sealer
 from holdfast.runtime.submit import How, Submitted, submit
+from holdfast.runtime.worker.heart import Heart
+from holdfast.runtime.worker.holding import Holding
+from holdfast.runtime.worker.shift import PlannerFactory, Shift, Terms, Worked, checked, factories
 from holdfast.store import Store, open_store
 from holdfast.tools.body import Bodies
 from holdfast.tools.code import code_of
@@ -136,7 +138,7 @@ class App(Desk):
             sources=self.sources,
             room=Room(store, self.limits) if self.limits is not None else None,
         )
-        await self._put_in_force(store)
+        await put_in_force(store, self.environment, self.policy, self.limits, me)
         contracts = self.registry.contracts.values()
         unreviewed = review.take_in(store, contracts, by=me, accept=self.accepts_contracts)
         if unreviewed:
@@ -144,7 +146,8 @@ class App(Desk):
             self._ports, self._stays_out = replace(self._ports, gate=gate), gate.stays_out
         if self._telemetry is not None:
             self._ports = self._telemetry.watch(self._ports, self._bodies, store)
-        self._recoverer = Recoverer(self._ports, store, self._carried.__contains__)
+        self.holding = Holding(lambda: self.ports, store, Heart(store, me), self._lacks)
+        self._recoverer = Recoverer(self._ports, store, self._carried.__contains__, self.holding)
         if self._wants_recovery:
             self._recoverer.start()
         if self._announcer is not None:
@@ -197,6 +200,8 @@ class App(Desk):
 
     async def close(self) -> None:
         """Close everything; harmless when closed already."""
+        if self.holding is not None and self._store is not None:
+            await self.holding.close()
         if self._recoverer is not None:
             await self._recoverer.stop(CLOSE_GRACE_S)
         if self._announcer is not None:
@@ -221,24 +226,6 @@ class App(Desk):
         for part in (self._bodies, self._looks):
             if part is not None:
                 part.close()
-
-    async def _put_in_force(self, store: Store) -> None:
-        """Record a policy that differs from what was last in force here; contracts are reviewed (runtime.review)."""
-        wanted = {f"policy:{self.environment}": self.policy.digest}
-        limits = kept_limits(self.limits) if self.limits is not None else None
-        if limits is not None:
-            wanted |= {f"limits:{self.environment}": limits.id}
-        facts = []
-        for scope, value in wanted.items():
-            fact = store.fact(scope)
-            if fact is None or fact.value != value:
-                facts.append(Fact(scope=scope, value=value, by=self.ports.me, reason="opened"))
-        kept = texts(store, self.policy)
-        if limits is not None and any(fact.value == limits.id for fact in facts):
-            kept = (*kept, limits)
-        if facts or kept:
-            note = Note(kind="in_force", by=self.ports.me, body={"evidence": {f.scope: f.value for f in facts}})
-            await store.commit(Change(run=STORE_RUN_ID, facts=tuple(facts), notes=(note,), documents=kept))
 
     # -- what a user calls --
 
@@ -299,6 +286,20 @@ class App(Desk):
 
     def _taken_up(self, policy: PolicySet) -> None:
         self.policy = policy
+
+    async def work(self, planners: Mapping[str, PlannerFactory] | PlannerFactory, **terms: Any) -> Worked:
+        """Claim queued runs and drive them, until this task is cancelled or the terms say so.
+
+        ``planners``: one for all jobs, or by the names that jobs have; each is a planner, or makes one of a run.
+        ``terms``: ``works``, ``at_once``, ``max_steps``, ``stays`` ("drain", "empty"), ``grace_s``
+        (:class:`holdfast.runtime.worker.shift.Terms`). Raises BadValue.
+        """
+        return await self.shift(planners, **terms).work()
+
+    def shift(self, planners: Mapping[str, PlannerFactory] | PlannerFactory, **terms: Any) -> Shift:
+        """As :meth:`work`, in one's own hands: ``await shift.work()``, and ``shift.drain(why)`` from elsewhere."""
+        named = factories(planners)
+        return Shift(self, named, checked(Terms(**terms), tuple(named)))
 
     async def recover(self) -> tuple[Effect, ...]:
         """Take up everything that is due here now, once; returns what is still open afterwards."""

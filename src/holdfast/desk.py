@@ -29,6 +29,8 @@ from holdfast.runtime.resume import revalidated
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.stops import InTheWay, in_the_way
 from holdfast.runtime.view import Noted
+from holdfast.runtime.worker.holding import Holding
+from holdfast.runtime.worker.skew import lacks_tool
 from holdfast.store import Store, address
 from holdfast.tools.call import Call
 from holdfast.tools.look import Looks
@@ -44,6 +46,7 @@ class Desk:
         self.registry = registry
         self.policy = policy
         self.winding_down = ""
+        self.holding: Holding | None = None
         self.environment = ""
         self.tenant = DEFAULT_TENANT
         self._store: Store | None = None
@@ -120,6 +123,23 @@ class Desk:
             why = f"its undo gave no call: {call}" if contract.has_undo else "it declares no undo"
             raise BadContract(tool=view.tool, missing=("undo",), problems=(why,))
         return call
+
+    # -- what a worker needs --
+
+    def versions(self) -> dict[str, str]:
+        """The contract versions that this process has, by tool."""
+        return {name: contract.version for name, contract in self.registry.contracts.items()}
+
+    def judges_by(self) -> str:
+        """The digest of the policy that this process judges by."""
+        return self.policy.digest
+
+    def handle(self, run: Run) -> RunHandle:
+        """A recorded run as it is driven, without looking it over."""
+        return RunHandle(self, run)
+
+    def _lacks(self, tool: str) -> str:
+        return lacks_tool(self.store, tool, self.versions().get(tool))
 
     def in_the_way(self, run: Run) -> InTheWay:
         """What stands over a run now: a raised halt, an assumption that no longer holds."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from holdfast.kernel.commit import Change, Note
+from holdfast.kernel.errors import RunLost
 from holdfast.kernel.guard import Guard
 from holdfast.kernel.model import Approval, Effect, Run, State
 from holdfast.kernel.outcomes import Outcome
@@ -143,6 +144,15 @@ async def come_to_rest(ports: Ports, over: Over, run_id: str, rest: Rest) -> tup
         await store.commit(change)
     await store.flush()
     return await store.run_row(run.id) or run, stopping_now
+
+
+async def lost_to(ports: Ports, lost: RunLost, outcomes: Iterable[Outcome]) -> Report:
+    """What is reported of a drive whose run is another's by now: what it saw. Nothing is recorded of its end."""
+    await ports.store.flush()
+    run = await ports.store.run_row(lost.run)
+    stop = Stopping(code=Ground.LEASE.value, reason=str(lost))
+    steps = run.steps if run is not None else 0
+    return Report(run=lost.run, state="blocked", reason=lost.why, steps=steps, outcomes=tuple(outcomes), stop=stop)
 
 
 async def stop_now(ports: Ports, over: Over, run_id: str, reason: str, *, by: str, state: str = "stopped") -> None:

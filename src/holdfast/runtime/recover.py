@@ -14,9 +14,10 @@ from typing import Protocol
 
 from holdfast.kernel.due import is_open, wake_ms
 from holdfast.kernel.errors import HoldfastError, IllegalTransition, IntegrityError, OurBug, StoreBusy
-from holdfast.kernel.model import Effect, State
+from holdfast.kernel.model import BEFORE_DISPATCH, Effect, State
 from holdfast.kernel.ports import Ports
 from holdfast.runtime.drive import due_here, pursue, step
+from holdfast.runtime.worker.holding import Holding
 
 log = logging.getLogger("holdfast.recover")
 
@@ -37,9 +38,20 @@ class Ledger(Protocol):
 class Recoverer:
     """Sweeps the open effects of one store for one application."""
 
-    def __init__(self, ports: Ports, ledger: Ledger, driven: Callable[[str], bool] = lambda _effect: False) -> None:
-        """Work as ``ports.me``; ``driven`` tells whether a call in this process is carrying an effect right now."""
+    def __init__(
+        self,
+        ports: Ports,
+        ledger: Ledger,
+        driven: Callable[[str], bool] = lambda _effect: False,
+        holding: Holding | None = None,
+    ) -> None:
+        """Work as ``ports.me``; ``driven`` tells whether a call in this process is carrying an effect right now.
+
+        What has not left of a run that another worker drives is left to that worker; of one that is held here it is
+        moved on under the claim.
+        """
         self._ports = ports
+        self._holding = holding
         self._ledger = ledger
         self._driven = driven
         self._task: asyncio.Task[None] | None = None
@@ -101,7 +113,9 @@ class Recoverer:
             return False
         driven_here = self._driven(view.id) or self._driven(view.previous)
         fresh = view.state in (State.PROPOSED, State.ADMITTED) and self._ledger.now_ms() - view.moved_ms < 1_000
-        return not driven_here and not fresh
+        if driven_here or fresh:
+            return False
+        return view.state not in BEFORE_DISPATCH or self._holding is None or not self._holding.others(view.run)
 
     async def _take_up(self, effect: str) -> None:
         if effect in self.busy:
@@ -110,10 +124,11 @@ class Recoverer:
         try:
             seen = await self._ports.store.read(effect)
             if seen.effect is not None and await due_here(self._ports, seen) is not None:
+                held = self._holding.ports_of(seen.effect.run) if self._holding is not None else None
                 if seen.effect.tool in self._ports.contracts:
-                    await pursue(self._ports, effect, until_ms=seen.now_ms)
+                    await pursue(held or self._ports, effect, until_ms=seen.now_ms)
                 else:
-                    await step(self._ports, effect)
+                    await step(held or self._ports, effect)
         except (IllegalTransition, OurBug):
             log.exception("%s was left as it is", effect)  # a defect of ours on one record; the others go on
         except IntegrityError:

@@ -18,7 +18,7 @@ from holdfast.effect.observe import observe
 from holdfast.gate.schema import RISKS
 from holdfast.kernel.amounts import parse_duration
 from holdfast.kernel.answers import Doubt
-from holdfast.kernel.errors import BadValue, NotAllowedNow, ReasonMissing, RunStopped
+from holdfast.kernel.errors import BadValue, NotAllowedNow, ReasonMissing, RunLost, RunStopped
 from holdfast.kernel.guard import Rejected
 from holdfast.kernel.life import LEGAL
 from holdfast.kernel.model import Effect, Run, State
@@ -26,7 +26,7 @@ from holdfast.kernel.outcomes import Deferred, Outcome, Stopped, Unknown, Waitin
 from holdfast.kernel.ports import Ports, Sent
 from holdfast.runtime import deadlines, items
 from holdfast.runtime.drive import Rest, pursue
-from holdfast.runtime.ending import stop_now
+from holdfast.runtime.ending import lost_to, stop_now
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.resume import Resumption
 from holdfast.runtime.saga import Saga, SagaReport, Step, carry_on
@@ -34,6 +34,7 @@ from holdfast.runtime.stops import TOLERANCE, Tolerance
 from holdfast.runtime.turns import PATIENCE, Patience, Report, Turns
 from holdfast.runtime.turns import Desk as TurnsDesk
 from holdfast.runtime.view import Noted
+from holdfast.runtime.worker.holding import Holding
 
 __all__ = ["Call", "Desk", "Item", "Report", "RunHandle"]
 
@@ -67,6 +68,11 @@ class Desk(TurnsDesk, Protocol):
         """The wired ports."""
         ...
 
+    @property
+    def holding(self) -> Holding | None:
+        """The queued runs that this process holds; None where nothing is ever claimed."""
+        ...
+
     async def undo_of(self, view: Effect) -> Call:
         """The call that offsets a committed effect, as its tool says; raises UsageError where it has none."""
         ...
@@ -91,12 +97,17 @@ class RunHandle:
     def __init__(self, desk: Desk, run: Run, narrowed: tuple[str, ...] = ()) -> None:
         """Bind a recorded run to the application that drives it; ``narrowed`` are grants beside the run's own."""
         self._desk = desk
-        self._ports = desk.ports
         self.record = run
         self._narrowed = narrowed
         self.shown: dict[str, tuple[Noted, Any]] = {}
         self.resumption: Resumption | None = None
         """What was found when this run was gone on with, if it was; None for a run that was begun here."""
+
+    @property
+    def _ports(self) -> Ports:
+        """The ports that this run is driven through now: under its claim, where this process holds its job."""
+        holding = self._desk.holding
+        return (holding.ports_of(self.record.id) if holding is not None else None) or self._desk.ports
 
     @property
     def id(self) -> str:
@@ -364,6 +375,16 @@ class RunHandle:
 
         A recorded answer that was not carried out to its end is finished first. ``patience`` bounds how often one step
         asks for an answer; ``tolerance`` how often something may repeat, come to nothing or leave the scope before the
-        run is stopped for it. ``report.stop`` says on which ground it was stopped, and what it left.
+        run is stopped for it. ``report.stop`` says on which ground it was stopped, and what it left. Where the run is
+        queued its job is claimed for this drive: raises RunHeld while another worker that is there has it.
         """
-        return await Turns(self, self._desk, self._ports, planner, patience, tolerance).drive(max_steps)
+        holding = self._desk.holding
+        if holding is None:
+            return await Turns(self, self._desk, self._ports, planner, patience, tolerance).drive(max_steps)
+        async with holding.driving(self.id) as claimed:
+            turns = Turns(self, self._desk, self._ports, planner, patience, tolerance)
+            try:
+                claimed.report = await turns.drive(max_steps)
+            except RunLost as lost:  # nothing of it is recorded or asked any more
+                claimed.report = await lost_to(self._ports, lost, turns.outcomes)
+        return claimed.report

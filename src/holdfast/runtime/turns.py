@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.errors import HoldfastError, IntegrityError
+from holdfast.kernel.errors import HoldfastError, IntegrityError, RunLost, VersionMissing
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Effect, Run
 from holdfast.kernel.outcomes import Deferred, Outcome, Refused, Stopped, Waiting
@@ -120,7 +120,7 @@ class Turns:
         self._cards = desk.cards(*handle.grants)
         self._seen: Effects | None = None
         self._carried: list[Effect] = []  # what this drive carried since it looked last
-        self._outcomes: list[Outcome] = []
+        self.outcomes: list[Outcome] = []  # of every call, in order
         self._own: set[int] = set()  # numbers of the turns that this drive recorded itself
         self._untold: list[Effect] = []  # what our own planner has been shown and nobody else may see yet
 
@@ -302,9 +302,9 @@ class Turns:
             if isinstance(outcome, Unfit):
                 body = {"tool": call.tool, "code": outcome.code, "reason": outcome.reason, "call": number}
                 await self._note(Note(kind="unfit", by="planner", body=body))
-                self._outcomes.append(Refused(outcome.reason, rules=(outcome.code,)))
+                self.outcomes.append(Refused(outcome.reason, rules=(outcome.code,)))
                 continue
-            self._outcomes.append(outcome)
+            self.outcomes.append(outcome)
             if isinstance(outcome, Refused):  # It is over, whatever it means for the run: nobody takes it up again.
                 await self._tell(number, outcome)
             await self._stands_in_the_way(outcome, carried, turn)
@@ -325,8 +325,8 @@ class Turns:
             return await self._handle.propose(
                 call.tool, call.args, cites=call.cites, by="planner", risk=call.risk, untold=self._untold
             )
-        except IntegrityError:
-            raise  # a store that cannot be trusted is no fault of a call, and stops the work
+        except (IntegrityError, RunLost, VersionMissing):
+            raise  # a store that cannot be trusted, or a run that is another's, is no fault of a call
         except HoldfastError as error:
             return Unfit(error.code, str(error))
 
@@ -392,7 +392,7 @@ class Turns:
             reason=rest.reason,
             says=rest.says,
             steps=run.steps,
-            outcomes=tuple(self._outcomes),
+            outcomes=tuple(self.outcomes),
             stop=stop,
             late_ms=run.late_ms,
         )

@@ -173,6 +173,7 @@ class Desk:
         self.rig = rig
         self.ports = ports
         self.winding_down = ""
+        self.holding = None
 
     def prepared(self, tool: str, args: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
         return args, f"invoice:{args.get('invoice', '')}", None

@@ -100,6 +100,10 @@ class TapeDesk:
         """Grants are recorded; a playback makes none."""
         raise UnknownTool(tool=unit, nearest=None, known=())
 
+    @property
+    def holding(self) -> None:
+        """Nothing is claimed."""
+
     def driving(self, effect: str) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002 - as called
         """Nobody else drives here."""
         return contextlib.nullcontext()

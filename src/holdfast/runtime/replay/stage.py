@@ -340,6 +340,10 @@ class Stage:
         """Grants are recorded; none is made here."""
         raise UnknownTool(tool=unit, nearest=None, known=())
 
+    @property
+    def holding(self) -> None:
+        """Nothing is claimed."""
+
     def driving(self, effect: str) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002 - as called
         """Nobody else drives here."""
         return contextlib.nullcontext()

@@ -1,0 +1,69 @@
+"""When a worker looks again: a hint of the store, the end of a drive, or the time being up.
+
+A hint says only that something may have changed, and may be lost; the time being up is what bounds the wait. A store
+that can say so by itself is listened to (``listen``, PostgreSQL's NOTIFY); of a file the number of its changes is read
+every few milliseconds (``data_version``), which costs no lock and no disk. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from typing import Any
+
+READ_EVERY_S = 0.05
+"""How often the number of changes of a file is read."""
+
+
+class Hints:
+    """The hints of one store for one worker."""
+
+    def __init__(self, store: Any) -> None:
+        """Over a store (:class:`holdfast.store.Store`); nothing is listened to yet."""
+        self._store = store
+        self._event = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def poke(self) -> None:
+        """Something changed in this process."""
+        self._event.set()
+
+    def start(self) -> None:
+        """Begin to listen."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._listen(), name="holdfast-hints")
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def wait(self, at_most_ms: int) -> None:
+        """Return at a hint, or after so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), at_most_ms / 1000)
+        self._event.clear()
+
+    async def _listen(self) -> None:
+        listen = getattr(self._store, "listen", None)
+        if listen is None:
+            await self._look()
+            return
+        hints = listen()
+        if inspect.isawaitable(hints):
+            hints = await hints
+        async for _ in hints:
+            self._event.set()
+
+    async def _look(self) -> None:
+        version = self._store.reading.source.db.data_version
+        seen = version()
+        while True:
+            await asyncio.sleep(READ_EVERY_S)
+            if (now := version()) != seen:
+                seen = now
+                self._event.set()
