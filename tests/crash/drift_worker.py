@@ -3,8 +3,8 @@
     python -m tests.crash.drift_worker
 
 Reads lines ``FOLDER STORE SEED POINT`` (with tabs) from its standard input, each in a process of its own: SEED is what
-to spoil (missing, orphan), POINT is a wait as ``port.method#nth:before|after``, or empty. Answers with the exit code. Every wait of a
-worker is appended to ``FOLDER/trace``.
+to spoil (missing, orphan), POINT is a wait as ``port.method#nth:before`` or ``…:after``, ``seed``, or empty. Answers
+with the exit code. Every wait of a worker is appended to ``FOLDER/trace``.
 """
 
 from __future__ import annotations
