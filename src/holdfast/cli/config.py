@@ -40,6 +40,7 @@ KEYS: dict[str, str] = {
     "announce": "text",
     "telemetry": "text",
     "evidence": "a table",
+    "planners": "a table",
 }
 EVIDENCE_KEYS = {
     "key": "text", "signer": "text", "public_key": "text", "every": "text", "most": "a whole number",
@@ -74,6 +75,7 @@ class Settings:
     announce: str | None = None
     telemetry: str | None = None
     evidence: Evidence | None = None
+    planners: tuple[tuple[str, str], ...] = ()
     keys: Path = field(default_factory=lambda: _keys(None, Path.cwd()))
     file: str = ""
     home: Path = field(default_factory=Path.cwd)
@@ -156,6 +158,7 @@ def _read(path: Path) -> Settings:
         announce=keys.get("announce"),
         telemetry=keys.get("telemetry"),
         evidence=_evidence(path, text, keys["evidence"]) if "evidence" in keys else None,
+        planners=planners_of(path, text, keys.get("planners", {})),
         keys=_keys(keys.get("keys"), home),
         file=str(path),
         home=home,
@@ -186,6 +189,13 @@ def _evidence(path: Path, text: str, table: dict[str, Any]) -> Evidence:
         key = str(error.values["key"])
         why = f"{_line_of(text, key)}{error.values['why']}"
         raise BadConfig(file=str(path), key=f"evidence.{key}", nearest=None, why=why) from None
+
+
+def planners_of(path: Path, text: str, table: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The ``[planners]`` table: by the name that a job has, ``default`` for those that have none. Raises BadConfig."""
+    for key, value in table.items():
+        check(path, text, key, value, {key: "text"}, "planners")
+    return tuple(("" if name == "default" else name, at) for name, at in table.items())
 
 
 def _keys(given: str | None, home: Path) -> Path:

@@ -37,6 +37,8 @@ NOUNS = {
     "status": ("holdfast.cli.status:status", "How the store stands and what needs somebody."),
     "run": ("holdfast.cli.run:app", "Runs: what was wanted, what became of it."),
     "effect": ("holdfast.cli.effect:app", "Effects: how each stands, and what a person may decide."),
+    "work": ("holdfast.cli.work:work", "Claim queued runs and drive them, beside any number of others."),
+    "worker": ("holdfast.cli.worker:app", "Workers: who holds what, until when, and what each lacks."),
     "approval": ("holdfast.cli.approval:app", "Requests: what waits for whom."),
     "approve": ("holdfast.cli.approval:approve", "Say yes to exactly what a request shows."),
     "refuse": ("holdfast.cli.approval:refuse", "Say no to a request, with a reason."),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.cli.config import KEYS, Settings, address, check, load, parsed
+from holdfast.cli.config import KEYS, Settings, address, check, load, parsed, planners_of
 from holdfast.kernel.amounts import Budget, Money, parse_duration
 from holdfast.kernel.errors import BadConfig, BadValue
 
@@ -94,6 +94,8 @@ def _settings(path: Path, keys: dict[str, Any], under: Settings, *, given: bool)
     home = path.resolve().parent
     plain = ("announce", "environment", "telemetry", "tenant")
     changed: dict[str, Any] = {name: keys[name] for name in plain if name in keys}
+    if "planners" in keys:
+        changed |= {"planners": planners_of(path, "", keys["planners"]), "home": home}
     if "tools" in keys:
         changed |= {"tools": tuple(keys["tools"]), "home": home}
     if "policy" in keys:

@@ -122,6 +122,20 @@ class Shift:
         self._swept_ms = 0
         self._have = Having({}, "", desk.environment)
 
+    @property
+    def id(self) -> str:
+        """The worker's id."""
+        return self._holding.heart.id
+
+    @property
+    def draining(self) -> bool:
+        """Whether it was asked to end."""
+        return bool(self._drained)
+
+    def worked(self) -> Worked:
+        """What it came to so far."""
+        return Worked(worker=self.id, why=self._drained or "nothing is left to do", **self._counts)
+
     def drain(self, why: str) -> None:
         """Take nothing new, and end when what is under way has come to its next step, or after the grace."""
         self._drained = self._drained or why
@@ -141,7 +155,7 @@ class Shift:
                 await self._hints.wait(self._terms.look_ms)
         finally:
             await self._leave()
-        return Worked(worker=self._holding.heart.id, why=self._drained or "nothing is left to do", **self._counts)
+        return self.worked()
 
     # -- looking --
 
