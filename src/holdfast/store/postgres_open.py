@@ -103,7 +103,8 @@ def connect(dsn: str, schema: str, lock_ms: int) -> tuple[psycopg.Connection[Any
         # Of this session alone, whatever the role or the database would have.
         db.execute(SESSION, (f"{schema}, pg_temp", f"{lock_ms}ms", longest, longest))
     except psycopg.Error as error:
-        raise StoreFailed(store=place.name, why=said(error, str(parts.get("password") or ""))) from None
+        why = f"the server was not reached: {said(error, str(parts.get('password') or ''))}"
+        raise StoreFailed(store=place.name, why=why) from None
     return db, place
 
 
