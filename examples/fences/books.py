@@ -46,7 +46,10 @@ class Watch:
         self._values: defaultdict[str, list[str]] = defaultdict(list)
 
     def written(self, name: str) -> list[str]:
-        """One entry for each write of a file so far: what it held when this was asked first after it."""
+        """One entry for each write of a file so far: what it held when this was asked first after it.
+
+        Ask after each write that is to be told from the next by what it wrote.
+        """
         with suppress(BlockingIOError):
             while events := os.read(self._queue, 1 << 16):
                 while events:

@@ -155,19 +155,6 @@ def http_lets_go_early(put: Put) -> None:
     put(asgi.Fenced, "_turn", turn)
 
 
-def ref_moves_without_its_door(put: Put) -> None:
-    """The branch is pushed over whatever is there, and its door with it."""
-    from holdfast.fences import ref
-
-    honest = ref._Git.ask
-
-    def ask(self: Any, *arguments: str, stdin: str = "") -> Any:
-        forced = ["--force" if word.startswith("--force-with-lease") else word for word in arguments]
-        return honest(self, *forced, stdin=stdin)
-
-    put(ref._Git, "ask", ask)
-
-
 PLANT: dict[str, Callable[[Put], None]] = {
     "fence-lets-stale-in": lets_stale_in,
     "fence-refuses-its-own-token": refuses_its_own_token,
@@ -183,5 +170,4 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "fence-sql-refuses-equal": sql_refuses_equal,
     "fence-http-shuts-nothing": http_shuts_nothing,
     "fence-http-lets-go-early": http_lets_go_early,
-    "fence-ref-without-a-lease": ref_moves_without_its_door,
 }
