@@ -6,6 +6,7 @@ The purpose says which piece of work this is: a ticket, an order. The same purpo
 answered from the record. Exit code: 0 verified, 1 it did not happen, 3 unknown, 4 a person is waited for, 5 refused.
 """
 
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -21,7 +22,9 @@ HERE = Path(__file__).resolve().parent
 def main(purpose: str, account: str, amount: int) -> int:
     """Begin the run, make the call, and say how it ended."""
     settings = tomllib.loads((HERE / "holdfast.toml").read_text(encoding="utf-8"))
-    store = f"sqlite:{HERE / settings['store'].removeprefix('sqlite:')}"
+    store = os.environ.get("HOLDFAST_STORE") or settings["store"]
+    if not store.startswith("postgres"):
+        store = f"sqlite:{HERE / store.removeprefix('sqlite:')}"
     policy = HERE / settings["policy"]
     evidence = hf.Evidence(**settings["evidence"], home=HERE)
     environment = settings["environment"]
