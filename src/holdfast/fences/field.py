@@ -61,7 +61,8 @@ def offered(fields: Fields) -> int | None:
     `fields` has `items()`, or is pairs of text or bytes as ASGI servers give them.
     """
     # Not every library's fields are a Mapping: those of http.client only look like one.
-    pairs: Iterable[tuple[Any, Any]] = getattr(fields, "items", lambda: fields)()
+    named = getattr(fields, "items", None)
+    pairs: Any = fields if named is None else named()
     found = [_text(value) for name, value in pairs if _text(name).lower() == FENCE_TOKEN.lower()]
     if not found:
         return None
