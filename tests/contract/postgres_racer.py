@@ -17,6 +17,7 @@ import psycopg
 from holdfast.kernel.commit import Applied, Change
 from holdfast.store.postgres import open_postgres
 from holdfast.store.postgres_batch import PostgresBatch
+from holdfast.store.postgres_calls import called
 
 
 def told(verdict: object) -> dict[str, object]:
@@ -29,9 +30,8 @@ def told(verdict: object) -> dict[str, object]:
 def hang_before_commit() -> None:
     """Planted: everything is written, nothing committed, and the process stays there until it is killed."""
 
-    def hang(batch: PostgresBatch) -> None:
-        with batch._db.pipeline():  # what was sent before is carried out by the server now
-            pass
+    def hang(batch: PostgresBatch, calls: list[object]) -> None:
+        called(batch._db, calls)
         print("holding", flush=True)
         sys.stdin.readline()
 

@@ -29,6 +29,7 @@ from holdfast.store import rows
 from holdfast.store.clock import refusal
 from holdfast.store.evidence import LEAF_VERSION, Leaf
 from holdfast.store.postgres_books import PostgresConnection, alone
+from holdfast.store.postgres_calls import Call, called
 from holdfast.store.postgres_lock import Held, hold
 from holdfast.store.postgres_memory import Asked, Done, Memory, Mode
 from holdfast.store.postgres_rows import SALT_BYTES, Minting, NotHeld
@@ -142,37 +143,35 @@ class PostgresBatch:
         self, writing: _Writing, mode: Mode | None, also: Also | None, marks: Statements, land: tuple[str, str]
     ) -> tuple[int, bytes] | None:
         unit, place = writing.unit, self._memory.place
-        beside = [*writing.beside()]
+        given: dict[str, Any] = {"land": land, "now_ms": unit.now_ms, "token": unit.token or 0} | writing.rows()
         if any(kind in WAKES for kind, _ in unit.dirty_documents) or unit.dirty_facts:
-            beside.append((sql.NOTIFY, (f"holdfast_{place.schema}", "")))
-        beside.append((sql.LAND, land))
-        entries = writing.entries()
-        meta = (sql.MOVE_META, (len(unit.lines), unit.now_ms, unit.token or 0))
-        folded = [*entries, *writing.effects(), *writing.runs()]
+            given["wakes"] = f"holdfast_{place.schema}"
+        calls: list[Call] = [(sql.RECORD, (rows.encode(given),))]
+        seldom = marks  # with the entries of this batch: no time that leapt is recorded before the leap is
         if mode is not None:
-            folded.append((sql.MOVE_MODE, (mode.mode, mode.incarnation, mode.bound_to, mode.timeline)))
-            if mode.last_token:
-                folded.append((sql.RAISE_TOKENS, (mode.last_token,)))
-        folded += marks  # with the entries of this batch: no time that leapt is recorded before the leap is
-        with self._db.pipeline():
-            for statement in beside:
+            raised = [(sql.RAISE_TOKENS, (mode.last_token,))] if mode.last_token else []
+            seldom = [(sql.MOVE_MODE, (mode.mode, mode.incarnation, mode.bound_to, mode.timeline)), *raised, *marks]
+        if seldom or also is not None:
+            said, calls = called(self._db, calls), []
+            for statement in seldom:
                 self._send(*statement)
-            pos = self._send(*meta)
-            for statement in folded:
-                self._send(*statement)
-            ended = self._commit() if also is None else None
-        head = (pos.fetchone()[0], writing.last_hash) if unit.lines else None
-        if also is not None and head is not None:
-            also(PostgresConnection(self._db, place), head[0])
-        ended = ended or self._commit()
-        if ended.statusmessage != "COMMIT":
-            raise StoreFailed(store=place.name, why=f"the server answered {ended.statusmessage} to a commit")
+            if also is not None and unit.lines:
+                also(PostgresConnection(self._db, place), int(said[0].get_value(0, 0)))
+            said += self._commit([])
+        else:
+            said = self._commit(calls)
+        head = (int(said[0].get_value(0, 0)), writing.last_hash) if unit.lines else None
+        ended = said[-1].command_status.decode()
+        if ended != "COMMIT":
+            raise StoreFailed(store=place.name, why=f"the server answered {ended} to a commit")
         self._memory.take((n, text) for text, n in self._fresh.items())
         return head
 
-    def _commit(self) -> Any:
+    def _commit(self, calls: list[Call]) -> list[Any]:
+        """The last round trip."""
         self.commits = True
-        return self._send(sql.COMMIT, None)
+        self._memory.statements += len(calls) + 1
+        return called(self._db, [*calls, (sql.COMMIT, ())])
 
     def _send(self, statement: str, values: Any) -> Any:
         self._memory.statements += 1
@@ -193,11 +192,6 @@ class PostgresBatch:
                 there = self._send(sql.WORDS_NAMED, (missing,))
             self._fresh = {text: n for n, text in there.fetchall()}
         return {text: known.get(text) or self._fresh.get(text, 0) for text in texts}
-
-
-def _columns(rows_: list[tuple[Any, ...]], *more: int) -> tuple[Any, ...]:
-    """Rows turned into one array a column, as ``unnest`` takes them."""
-    return (*(list(column) for column in zip(*rows_, strict=True)), *more)
 
 
 class _Writing:
@@ -232,13 +226,15 @@ class _Writing:
         assert found is not None, "a line names a run that is there"
         return found
 
-    def entries(self) -> Statements:
+    def rows(self) -> dict[str, list[Any]]:
+        """Every row, by what the server's `record` calls it; what there is nothing of is left out."""
+        found = {"entries": self._entries()} | self._effects() | self._runs() | self._beside()
+        return {name: kept for name, kept in found.items() if kept}
+
+    def _entries(self) -> list[Any]:
         """Seal the lines, run by run: each hash covers the one before it in its run."""
         lines, words = self.unit.lines, self._words
-        if not lines:
-            return []
-        leaves: list[tuple[Any, ...]] = []
-        bodies: list[tuple[bytes, bytes]] = []
+        leaves: list[Any] = []
         salts = os.urandom(SALT_BYTES * len(lines))
         for at, ((run, effect, kind, before, after, at_ms, by, token, _), body) in enumerate(lines):
             row = self._run(run)
@@ -251,13 +247,11 @@ class _Writing:
             self._ends[run] = (seq, head)
             where = self._effect_n[effect] if effect else 0
             what = (words[kind], words[before], words[after], at_ms, words[by], token, words[row.tenant])
-            leaves.append((self._run_n[run], seq, where, *what, bound, head))
-            bodies.append((salt, body))
-        self.last_hash = leaves[-1][-1]
-        many = len(lines)
-        return [(sql.ADD_ENTRIES, (many, *_columns(leaves))), (sql.ADD_BODIES, (many, *_columns(bodies)))]
+            leaves.append((self._run_n[run], seq, where, *what, bound, head, salt, body))
+            self.last_hash = head
+        return leaves
 
-    def effects(self) -> Statements:
+    def _effects(self) -> dict[str, list[Any]]:
         """Columns for what is searched; the record itself is beside, while the effect is not at its end."""
         words, added, moved = self._words, [], []
         for name in sorted(self.unit.dirty_effects):
@@ -271,12 +265,9 @@ class _Writing:
                 added.append((*what, *folded))
             else:
                 moved.append((n, was.version, *folded))
-        return [
-            *([(sql.ADD_EFFECTS, _columns(added))] if added else []),
-            *([(sql.MOVE_EFFECTS, _columns(moved, len(moved)))] if moved else []),
-        ]
+        return {"new_effects": added, "effects": moved}
 
-    def runs(self) -> Statements:
+    def _runs(self) -> dict[str, list[Any]]:
         """Each with the head that its entries have now."""
         added, moved = [], []
         for name in sorted(self.unit.dirty_runs):
@@ -289,12 +280,9 @@ class _Writing:
                 added.append((n, name, self._words[run.tenant], run.intent, run.state, seq, head, view))
             else:
                 moved.append((n, was.seq, run.state, seq, head, view))
-        return [
-            *([(sql.ADD_RUNS, _columns(added))] if added else []),
-            *([(sql.MOVE_RUNS, _columns(moved, len(moved)))] if moved else []),
-        ]
+        return {"new_runs": added, "runs": moved}
 
-    def beside(self) -> Statements:
+    def _beside(self) -> dict[str, list[Any]]:
         """Records of effects that are not at their end, leases, requests, facts, documents: none needs a position."""
         unit, tenant = self.unit, self._words[DEFAULT_TENANT]
         views, ended = [], []
@@ -303,9 +291,6 @@ class _Writing:
                 views.append((self._effect_n[name], rows.encode(view)))
             elif name in self._locked.viewed:
                 ended.append(self._effect_n[name])
-        found: Statements = [(sql.PUT_VIEWS, _columns(sorted(views)))] if views else []
-        if ended:
-            found.append((sql.DROP_VIEWS, (sorted(ended),)))
         freed, held = [], []
         for name in sorted(unit.dirty_leases):
             lease = unit.lease(name)
@@ -313,13 +298,10 @@ class _Writing:
                 held.append((name, tenant, lease.effect, lease.holder, lease.token, lease.until_ms))
             else:
                 freed.append(name)
-        if freed:
-            found.append((sql.DROP_LEASES, (freed,)))
-        if held:
-            found.append((sql.PUT_LEASES, _columns(held)))
-        return found + self._others(tenant)
+        found: dict[str, list[Any]] = {"views": sorted(views), "ended": sorted(ended), "freed": freed, "leases": held}
+        return found | self._others(tenant)
 
-    def _others(self, tenant: int) -> Statements:
+    def _others(self, tenant: int) -> dict[str, list[Any]]:
         unit, approvals, facts, documents = self.unit, [], [], []
         for name in sorted(unit.dirty_approvals):
             approval = unit.approval(name)
@@ -333,8 +315,4 @@ class _Writing:
             document = unit.document(*at)
             assert document is not None, "a document is never taken away"
             documents.append((*at, document.run, encode_document(document), *(document.place or NOWHERE)))
-        return [
-            *([(sql.PUT_APPROVALS, _columns(approvals))] if approvals else []),
-            *([(sql.PUT_FACTS, _columns(facts))] if facts else []),
-            *([(sql.PUT_DOCUMENTS, _columns(documents))] if documents else []),
-        ]
+        return {"approvals": approvals, "facts": facts, "documents": documents}

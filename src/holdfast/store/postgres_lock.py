@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import msgspec
+
 from holdfast.kernel.commit import Change
-from holdfast.kernel.documents import decode as decode_document
+from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.errors import ChainBroken, StoreFailed
-from holdfast.kernel.model import Effect, Lease
+from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.store import postgres_sql as sql
 from holdfast.store import rows
 from holdfast.store.clock import Measure
 from holdfast.store.folding import fold
+from holdfast.store.postgres_calls import Call, called
 from holdfast.store.postgres_memory import Memory
 from holdfast.store.postgres_rows import MODE, Locked, NotHeld, Wanted
 from holdfast.store.source import as_fact
@@ -55,62 +58,59 @@ def hold(
         wanted.add(missed)
     if mode:
         wanted.names[MODE] = True
-    sent = _Sent(db, memory)
-    with db.pipeline():
-        if begin:
-            sent.send("begin", sql.BEGIN)
-        _lock(sent, wanted, memory.place.schema)
-    return _read(db, memory, changes, wanted, sent)
+    calls: list[Call] = [(sql.BEGIN, ())] if begin else []
+    calls.append((sql.HOLD, (_asked(wanted, memory.place.schema),)))
+    memory.statements += len(calls)
+    said = called(db, calls)[-1].get_value(0, 0)
+    return _read(db, memory, changes, wanted, _decode(said))
 
 
-class _Sent:
-    """Statements that are under way, by a name each; one that had nothing to ask for found nothing."""
+class There(msgspec.Struct, array_like=True):
+    """What the server holds for us; None where it was not asked or there is nothing."""
 
-    def __init__(self, db: psycopg.Connection[Any], memory: Memory) -> None:
-        self._db = db
-        self._memory = memory
-        self._cursors: dict[str, Any] = {}
-
-    def send(self, name: str, statement: str, *values: Any) -> None:
-        if not values or any(values):
-            self._memory.statements += 1
-            self._cursors[name] = self._db.execute(statement.encode(), values, prepare=True, binary=True)
-
-    def rows(self, name: str) -> list[Any]:
-        cursor = self._cursors.get(name)
-        return cursor.fetchall() if cursor is not None else []
+    effects: list[tuple[int, str, int, Effect | None]] | None
+    runs: list[tuple[int, str, Run]] | None
+    leases: list[tuple[str, str, str, int, int]] | None
+    approvals: list[tuple[str, Approval]] | None
+    documents: list[tuple[str, str, AnyDocument]] | None
+    facts: list[tuple[str, int, int, str, str, str]] | None
+    store: tuple[str, int, str, int, int, int, int, int, int]
+    drawn: tuple[list[int], list[int], list[int]]
 
 
-def _lock(sent: _Sent, wanted: Wanted, schema: str) -> None:
+_decode = msgspec.json.Decoder(There).decode
+
+
+def _asked(wanted: Wanted, schema: str) -> bytes:
     """In the one order that all transactions keep."""
-    names = sorted(wanted.documents)
-    effects = sorted(wanted.effects)
-    sent.send("names", sql.LOCK_NAMES, *wanted.keys(schema))
-    sent.send("locked", sql.LOCK_EFFECTS, effects)
-    sent.send("effects", sql.EFFECTS, effects)
-    sent.send("runs", sql.LOCK_RUNS, sorted(wanted.runs))
-    sent.send("resources", sql.LOCK_NAMES, *wanted.resource_keys(schema))
-    sent.send("leases", sql.LEASES, sorted(wanted.resources))
-    sent.send("approvals", sql.LOCK_APPROVALS, sorted(wanted.approvals))
-    sent.send("of_documents", sql.LOCK_NAMES, *wanted.document_keys(schema))
-    sent.send("documents", sql.DOCUMENTS, [kind for kind, _ in names], [key for _, key in names])
-    sent.send("facts", sql.FACTS, sorted(wanted.scopes))
-    sent.send("store", sql.STORE)
-    sent.send("drawn", sql.DRAW, wanted.tokens, wanted.new_runs, wanted.new_effects)
+    return rows.encode(
+        {
+            "names": list(zip(*wanted.keys(schema), strict=True)),
+            "effects": sorted(wanted.effects),
+            "runs": sorted(wanted.runs),
+            "resources": list(zip(*wanted.resource_keys(schema), strict=True)),
+            "leases": sorted(wanted.resources),
+            "approvals": sorted(wanted.approvals),
+            "of_documents": list(zip(*wanted.document_keys(schema), strict=True)),
+            "documents": sorted(wanted.documents),
+            "scopes": sorted(wanted.scopes),
+            "draw": (wanted.tokens, wanted.new_runs, wanted.new_effects),
+        }
+    )
 
 
 def _read(
-    db: psycopg.Connection[Any], memory: Memory, changes: Sequence[Change], wanted: Wanted, sent: _Sent
+    db: psycopg.Connection[Any], memory: Memory, changes: Sequence[Change], wanted: Wanted, there: There
 ) -> Held | None:
     known = memory.known
-    mode, incarnation, fsync, wall_ms, high_ms, leapt_ms, steady_ms, ahead_ms, redacted = sent.rows("store")[0]
+    mode, incarnation, fsync, wall_ms, high_ms, leapt_ms, steady_ms, ahead_ms, redacted = there.store
     if fsync != "on":
         raise StoreFailed(store=memory.place.name, why="fsync was turned off on the server")
     memory.redactions(redacted)
-    there = sent.rows("effects")
-    views, run_rows = _views(db, memory, there), sent.rows("runs")
-    runs = {id_: rows.decode_run(view) for _, id_, view in run_rows}
-    approvals = {id_: rows.decode_approval(view) for id_, view in sent.rows("approvals")}
+    effect_rows, run_rows = there.effects or (), there.runs or ()
+    views = _views(db, memory, effect_rows)
+    runs = {id_: view for _, id_, view in run_rows}
+    approvals = dict(there.approvals or ())
     exact = Wanted(changes)
     exact.follow(views.values())
     exact.follow_last((runs.get(name) for name in exact.runs), (approvals.get(name) for name in exact.approvals))
@@ -119,29 +119,24 @@ def _read(
         known.runs.update(runs)
         known.approvals.update(approvals)
         return None
-    leases = {row[0]: _lease(row) for row in sent.rows("leases")}
-    facts = {row[0]: as_fact(row) for row in sent.rows("facts")}
-    documents = {(kind, key): decode_document(view) for kind, key, view in sent.rows("documents")}
     locked = Locked(
         effects=_each(wanted.effects, views),
-        effect_n={id_: n for n, id_, _, _ in there},
-        viewed=frozenset(id_ for _, id_, _, view in there if view is not None),
+        effect_n={id_: n for n, id_, _, _ in effect_rows},
+        viewed=frozenset(id_ for _, id_, _, view in effect_rows if view is not None),
         runs=_each(wanted.runs, runs),
         run_n={id_: n for n, id_, _ in run_rows},
-        leases=_each(wanted.resources, leases),
+        leases=_each(wanted.resources, {row[0]: _lease(row) for row in there.leases or ()}),
         approvals=_each(wanted.approvals, approvals),
-        facts=_each(wanted.scopes, facts),
-        documents=_each(wanted.documents, documents),
+        facts=_each(wanted.scopes, {row[0]: as_fact(row) for row in there.facts or ()}),
+        documents=_each(wanted.documents, {(kind, key): found for kind, key, found in there.documents or ()}),
         mode=mode,
         incarnation=incarnation,
         written=wanted.names,
         documents_written=wanted.documents,
     )
-    drawn = sent.rows("drawn")
-    tokens, run_ns, effect_ns = drawn[0] if drawn else ([], [], [])
     time = (wall_ms, high_ms, leapt_ms, steady_ms, ahead_ms)
     memory.marked = Measure(*time[2:])
-    return Held(locked, tokens, run_ns, effect_ns, memory.server_clock.risen(*time))
+    return Held(locked, *there.drawn, memory.server_clock.risen(*time))
 
 
 def _each(names: Iterable[Any], there: Mapping[Any, T]) -> dict[Any, T | None]:
@@ -153,12 +148,12 @@ def _lease(row: Any) -> Lease:
     return Lease(resource=row[0], effect=row[1], holder=row[2], token=row[3], until_ms=row[4])
 
 
-def _views(db: psycopg.Connection[Any], memory: Memory, there: list[Any]) -> dict[str, Effect]:
+def _views(db: psycopg.Connection[Any], memory: Memory, there: Iterable[Any]) -> dict[str, Effect]:
     """The records of rows (n, id, version, view): as kept at hand, or folded where the effect is at its end."""
     views: dict[str, Effect] = {}
     unfolded: dict[int, str] = {}
     for n, id_, version, view in there:
-        kept = rows.decode_effect(view) if view is not None else memory.ended.get(id_)
+        kept = view if view is not None else memory.ended.get(id_)
         if kept is not None and kept.version == version:
             views[id_] = kept
         else:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from holdfast.kernel.documents import AnyDocument
@@ -23,6 +24,7 @@ from holdfast.kernel.ports import Seen
 from holdfast.store import postgres_sql as sql
 from holdfast.store import rows
 from holdfast.store.postgres_books import PostgresConnection, Rows
+from holdfast.store.postgres_calls import called
 from holdfast.store.postgres_clock import ServerClock
 from holdfast.store.postgres_lock import folded_views
 from holdfast.store.postgres_open import Place, driver, translate
@@ -56,6 +58,12 @@ class Books(PostgresConnection):
                 raise
         self._anew()
         return super().execute(statements, bindings)
+
+    def ready(self) -> Any:
+        """The connection itself, made anew where it broke."""
+        if self.raw.closed:
+            self._anew()
+        return self.raw
 
     def _anew(self) -> None:
         version = self.__dict__.get("_version", 0)
@@ -132,6 +140,28 @@ class Looks:
         raise StoreBusy(store=self._books.place.name, holder="a server that comes and goes", waited_ms=0)
 
     def _looked(self, effects: Sequence[str]) -> dict[str, Seen]:
+        """In one call, where nothing has to be folded or read beside; else all of it in one snapshot."""
+        asked = (_array(effects), str(FACTS_AT_ONCE + 1).encode())
+        found, facts, time = _decode(called(self._books.ready(), [(sql.LOOKED, asked)])[0].get_value(0, 0))
+        now_ms = self._clock.risen(*time)
+        if any(view is None for _, _, _, view, _ in found or ()) or len(facts or ()) > FACTS_AT_ONCE:
+            return self._looked_apart(effects)
+        snapshot = Snapshot(
+            {id_: view for _, id_, _, view, _ in found or () if view is not None},
+            {run.id: run for *_, run in found or ()},
+            {},
+            {row[0]: as_fact(row) for row in facts or ()},
+        )
+        try:
+            return self._dated(effects, snapshot, now_ms)
+        except MoreToRead:
+            return self._looked_apart(effects)
+
+    def _dated(self, effects: Sequence[str], snapshot: Snapshot, now_ms: int) -> dict[str, Seen]:
+        steady_ms = self._clock.clock.counts_from_ms(now_ms)
+        return {effect: replace(look(effect, snapshot, now_ms), steady_ms=steady_ms) for effect in effects}
+
+    def _looked_apart(self, effects: Sequence[str]) -> dict[str, Seen]:
         self._books.execute("BEGIN")
         db = self._books.raw
         with db.pipeline():
@@ -161,11 +191,25 @@ class Looks:
             self._books,
             len(kept) > FACTS_AT_ONCE,
         )
-        now_ms = self._clock.risen(*time.fetchall()[0])
-        steady_ms = self._clock.clock.counts_from_ms(now_ms)
-        answers = {effect: replace(look(effect, snapshot, now_ms), steady_ms=steady_ms) for effect in effects}
+        answers = self._dated(effects, snapshot, self._clock.risen(*time.fetchall()[0]))
         self._books.execute("ROLLBACK")
         return answers
+
+
+class MoreToRead(Exception):  # noqa: N818  # no error: a look that stands on more reads all of it in one snapshot
+    """A request or a document was asked for in a look of one call."""
+
+
+Row = tuple[int, str, int, Effect | None, Run]
+Facts = list[tuple[str, int, int, str, str, str]]
+
+_decode = msgspec.json.Decoder(tuple[list[Row] | None, Facts | None, tuple[int, int, int, int, int]]).decode
+
+
+def _array(texts: Sequence[str]) -> bytes:
+    """An array of texts as PostgreSQL writes it."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return ("{" + ",".join(f'"{text}"' for text in quoted) + "}").encode()
 
 
 class Snapshot(NamedTuple):
@@ -175,8 +219,8 @@ class Snapshot(NamedTuple):
     runs: dict[str, Run]
     approvals: dict[str, Approval]
     facts: dict[str, Fact]
-    books: Books
-    more_facts: bool
+    books: Books | None = None
+    more_facts: bool = False
 
     def effect(self, effect: str) -> Effect | None:
         """The effect."""
@@ -192,17 +236,22 @@ class Snapshot(NamedTuple):
 
     def approval(self, approval: str) -> Approval | None:
         """Its request."""
+        if self.books is None:
+            raise MoreToRead
         return self.approvals.get(approval)
 
     def fact(self, scope: str) -> Fact | None:
         """A fact."""
         if scope in self.facts or not self.more_facts:
             return self.facts.get(scope)
+        assert self.books is not None, "there are more facts than were read at once"
         row = self.books.execute(rows.FACT, (scope,)).get
         return None if row is None else as_fact(row)
 
     def document(self, kind: str, key: str) -> AnyDocument | None:
         """A document, from the same snapshot."""
+        if self.books is None:
+            raise MoreToRead
         view = self.books.execute(rows.DOCUMENT, (kind, key)).get
         return None if view is None else decode_document(view)
 

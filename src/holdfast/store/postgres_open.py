@@ -99,7 +99,7 @@ def connect(dsn: str, schema: str, lock_ms: int) -> tuple[psycopg.Connection[Any
     longest = f"{max(lock_ms, 1_000) * STATEMENT_FACTOR}ms"
     given: dict[str, Any] = LIVELY | {"application_name": "holdfast"} | {k: v for k, v in parts.items() if k in LIVELY}
     try:
-        db = psycopg.connect(dsn, autocommit=True, prepare_threshold=3, **given)
+        db = psycopg.connect(dsn, autocommit=True, prepare_threshold=None, **given)
         # Of this session alone, whatever the role or the database would have.
         db.execute(SESSION, (f"{schema}, pg_temp", f"{lock_ms}ms", longest, longest))
     except psycopg.Error as error:
