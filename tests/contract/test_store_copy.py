@@ -254,6 +254,26 @@ def test_a_worker_that_has_the_source_open_learns_that_it_moved(ends: Ends) -> N
 
 
 @REQ
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed before"])
+def test_two_who_move_a_store_at_once_make_one_store(ends: Ends, *, closed: bool) -> None:
+    """Whoever comes second finds it done, or is refused; what is there is whole, and it alone goes on."""
+    ends.fill(3)
+    if closed:
+        ends.killed("closed")
+    env = {**os.environ, "FROM": ends.source, "TO": ends.target, "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, str(PROGRAM), "copy", "-", "-", "never"]
+    both = [subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate()[0].strip() for one in both]
+    refusals = {"HF-U30-not-copied", "HF-I14-store-moved"}
+    assert len([word for word in said if word not in refusals]) >= 1, said
+    assert all(one.returncode in (0, 9) for one in both), said
+    everything(ends.target)
+    assert (ends.able(ends.source, "x"), ends.able(ends.target, "x")) == (False, True)
+    if address(ends.target).path is not None:
+        assert [path.name for path in ends.books.parent.iterdir() if "draft" in path.name] == []
+
+
+@REQ
 def test_a_process_that_works_all_the_while_is_stopped_by_the_move_and_nothing_is_done_twice(ends: Ends) -> None:
     """It records until the source is closed; everything that it did is in the copy, and the rest is done there."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -106,11 +106,11 @@ class NewSchema:
         try:
             raw.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
             raw.execute("SET LOCAL lock_timeout = 0")
+            # As a migration does: whoever else makes a store there is waited for, and then found.
+            db.execute("SELECT pg_advisory_xact_lock(hashtextextended('holdfast migration ' || ?, 0))", (schema,))
             if db.execute("SELECT to_regclass(?)::text", (f'"{schema}".migration',)).get is not None:
                 raise NotCopied(store="", to=self._at.shown, why="there is a store already")
             migrate(raw, db.place)
-            if db.execute("SELECT count(*) FROM entry").get:
-                raise NotCopied(store="", to=self._at.shown, why="a store appeared there meanwhile")
             for table in (*TABLES, "meta"):
                 db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             for table in FIRST_ROWS:

@@ -165,15 +165,15 @@ class Draft:
         assert at.path is not None, "a file has a path"
         self._at = at
         self._path = at.path
-        self._draft = at.path.with_name(f".{at.path.name}.{store}.draft")
+        self._drafts = f".{at.path.name}.{store}"
+        self._draft = at.path.with_name(f"{self._drafts}.{os.getpid()}.draft")
 
     def begin(self) -> None:
         """A private file beside the place. What an earlier copy of the same store left there is taken away."""
         if self._path.exists():
             raise NotCopied(store="", to=self._at.shown, why="there is a file already")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        for tail in ("", "-journal", "-wal", "-shm"):
-            Path(f"{self._draft}{tail}").unlink(missing_ok=True)
+        self.sweep()
         os.close(os.open(self._draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         self.db = apsw.Connection(str(self._draft), flags=apsw.SQLITE_OPEN_READWRITE)
         self.db.pragma("synchronous", "FULL")
@@ -182,6 +182,13 @@ class Draft:
         self.db.execute("BEGIN IMMEDIATE")
         for table in FIRST_ROWS:
             self.db.execute(f"DELETE FROM {table}")  # noqa: S608  # names of ours
+
+    def sweep(self) -> None:
+        """Take away the drafts of processes that are no more. One that is at it keeps its own."""
+        for left in self._path.parent.glob(f"{self._drafts}.*.draft*"):
+            pid = left.name.removeprefix(f"{self._drafts}.").partition(".")[0]
+            if pid == str(os.getpid()) or not Path("/proc", pid).exists():
+                left.unlink(missing_ok=True)
 
     def columns(self, table: str) -> tuple[str, ...]:
         """As the file has them."""
@@ -224,8 +231,7 @@ class Draft:
         """A draft that has no name is taken away."""
         with suppress(AttributeError):
             self.db.close()
-        for tail in ("", "-journal", "-wal", "-shm"):
-            Path(f"{self._draft}{tail}").unlink(missing_ok=True)
+        self.sweep()
 
 
 def _columns(db: apsw.Connection, table: str) -> tuple[str, ...]:
