@@ -87,6 +87,14 @@ def refused(db: psycopg.Connection[Any], statement: str) -> None:
         db.execute(statement.encode())
 
 
+def test_every_table_is_one_that_the_roles_speak_of(logins: Logins) -> None:
+    """A table that a later version adds gets its rights by somebody's decision, and not by being forgotten."""
+    only_an_owner = {"life", "migration", "archive", "archived", "redaction"}
+    assert logins.tables().keys() == {*roles.ADDED_TO, *roles.MOVED, *only_an_owner}
+    for table, moved in roles.MOVED.items():
+        assert set(moved.split(", ")) <= set(logins.tables()[table]), table
+
+
 def test_a_reader_cannot_write_a_byte(logins: Logins) -> None:
     """Every kind of write to every table and sequence is refused, and afterwards every row is as it was."""
     before = logins.bytes_of()

@@ -26,6 +26,7 @@ import holdfast as hf
 from holdfast.cli.main import run as run_command
 from holdfast.kernel.errors import ChainBroken, HoldfastError, NotCopied, StoreMoved
 from holdfast.store import address, is_there, open_store
+from holdfast.store.copy_sides import TABLES
 from holdfast.store.copying import Copied
 from tests.contract import moving_house
 from tests.contract.moving_house import ALLOW, booked, move, tool, work
@@ -385,6 +386,24 @@ def test_a_moved_store_goes_to_no_third_place_unless_a_person_says_that_the_seco
     finally:
         last.close_now()
     assert (body["lost"], body["reason"]) == (True, "a larger house")
+
+
+def test_every_table_of_both_kinds_is_copied(tmp_path: Path, server: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that a later version adds is copied, or is known to be of one place alone."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    open_store(tmp_path / "a.db").close_now()
+    db = apsw.Connection(str(tmp_path / "a.db"))
+    in_a_file = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    db.close()
+    name = server.database("tables")
+    open_store(server.url(database=name)).close_now()
+    with server.admin(name) as admin:
+        on_a_server = {
+            table for (table,) in admin.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'holdfast'")
+        }
+    made_anew = {"meta", "migration"}
+    assert in_a_file == {*TABLES, *made_anew}
+    assert on_a_server == {*TABLES, *made_anew, "landing", "boot"}
 
 
 def test_a_store_goes_there_and_back(tmp_path: Path, server: House, monkeypatch: pytest.MonkeyPatch) -> None:
