@@ -24,10 +24,11 @@ from holdfast.runtime import grants as held
 from holdfast.runtime import people
 from holdfast.runtime.approvers import Approvers
 from holdfast.runtime.begin import Intent, checked
+from holdfast.runtime.owed import owed
 from holdfast.runtime.planner import Card
 from holdfast.runtime.resume import revalidated
 from holdfast.runtime.run import RunHandle
-from holdfast.runtime.stops import InTheWay, in_the_way
+from holdfast.runtime.stops import InTheWay, Stop, in_the_way
 from holdfast.runtime.view import Noted
 from holdfast.runtime.worker.holding import Holding
 from holdfast.runtime.worker.skew import lacks_tool
@@ -148,6 +149,10 @@ class Desk:
     def requests(self, run: str) -> dict[str, Approval]:
         """The requests to humans that are open under a run, by id."""
         return {a.id: a for a in self.store.approvals("open") if a.run == run}
+
+    def owed(self, run: str) -> Stop | None:
+        """A drift or a saga of a run that keeps it from being done."""
+        return owed(self.store, run)
 
     async def _handed(self, handle: RunHandle, *, asked: bool = False) -> RunHandle:
         """A run as it is handed out. One that others began, or that is gone on with, is looked over first."""

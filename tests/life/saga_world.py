@@ -27,7 +27,7 @@ from holdfast.runtime.planner import Card
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.saga import Step
 from holdfast.runtime.saga import people as words
-from holdfast.runtime.stops import InTheWay, in_the_way
+from holdfast.runtime.stops import InTheWay, Stop, in_the_way
 from holdfast.runtime.view import Noted
 from holdfast.store.memory import MemoryFace, MemoryStore
 
@@ -275,6 +275,10 @@ class Process:
     def in_the_way(self, run: Run) -> InTheWay:
         """A halt."""
         return in_the_way(self.face, run)
+
+    def owed(self, run: str) -> Stop | None:
+        """No planner is here."""
+        raise AssertionError(run)
 
     def requests(self, run: str) -> dict[str, Approval]:
         """Nobody is asked."""

@@ -1,8 +1,8 @@
 """Where a drive comes to rest, and what is reported of it: done, waiting or blocked, why, and the record of a stop.
 
-Promises that *done* is said only where every effect of the run ended as its contract agreed: a weaker check never
-stands in for the agreed one. Does not decide when a drive rests: :mod:`holdfast.runtime.stops` and the planner's
-turns do.
+Promises that *done* is said only where every effect of the run ended as its contract agreed, no drift of it is open and
+no saga of it unfinished: a weaker check never stands in for the agreed one. Does not decide when a drive rests:
+:mod:`holdfast.runtime.stops` and the planner's turns do.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class Over(Protocol):
 
     def requests(self, run: str) -> dict[str, Approval]:
         """The requests to humans that are open under a run, by id."""
+        ...
+
+    def owed(self, run: str) -> Stop | None:
+        """What is not as it is to be although every effect of the run ended as agreed."""
         ...
 
 
@@ -92,10 +96,14 @@ def agreed(view: Effect) -> bool:
     return view.state in NOTHING_CAME or view.state in (State.VERIFIED, State.COMPENSATED)
 
 
-def finished(effects: Iterable[Effect], says: str) -> Rest:
-    """What the claim that a run is done amounts to: every effect ended as agreed, or the run is blocked."""
+def finished(effects: Iterable[Effect], says: str, owed: Stop | None) -> Rest:
+    """What the claim that a run is done amounts to: every effect ended as agreed and nothing else is owed
+    (:mod:`holdfast.runtime.owed`), or the run is blocked.
+    """
     views = list(effects)
     short = [view for view in views if not agreed(view)]
+    if not short and owed is not None:
+        return Rest("blocked", owed.reason, says, stop=owed)
     if not short and views and all(view.state in NOTHING_CAME for view in views):
         return stopping(
             Ground.NOTHING, "nothing that was asked for took place: every effect was refused or failed", says

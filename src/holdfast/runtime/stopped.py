@@ -14,6 +14,7 @@ import msgspec
 
 from holdfast.kernel.due import is_open
 from holdfast.kernel.model import BEFORE_DISPATCH, Approval, Contract, Effect, Run, State
+from holdfast.runtime import owed
 from holdfast.runtime.stops import LASTING, Ground, Stop
 
 WHY = '--as NAME --reason "…"'
@@ -178,6 +179,8 @@ def unblocks(
             f"holdfast run cancel {run.id} {WHY}",
             "a new intent, with a purpose and a budget of its own",
         )
+    if stop.code is Ground.OWED:
+        return (*owed.moves(stop.about), resume)
     if view is not None and stop.code in (Ground.AMBIGUOUS, Ground.VERIFICATION):
         return (*moves(view, contracts.get(view.tool)), resume)
     return (resume,)
@@ -186,4 +189,5 @@ def unblocks(
 def as_body(stop: Stop, record: StopRecord) -> dict[str, Any]:
     """What an entry keeps of a stop."""
     body: dict[str, Any] = msgspec.to_builtins(record)
-    return {"code": stop.code.value, "effect": stop.effect} | body
+    about = {"about": stop.about} if stop.about else {}
+    return {"code": stop.code.value, "effect": stop.effect} | about | body

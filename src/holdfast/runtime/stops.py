@@ -40,6 +40,7 @@ class Ground(StrEnum):
     NO_PROGRESS = "no-progress"  # steps after which nothing is other than before
     LEASE = "lost-lease"  # another worker holds what this drive was carrying
     NOTHING = "nothing-took-place"  # done was claimed, and every effect was refused or failed
+    OWED = "not-as-desired"  # done was claimed, and a drift of the run is open, or a saga of it is unfinished
     NO_ANSWER = "no-answer"  # the planner cannot be had
     TURNS = "turns-used-up"  # as many answers were taken as whoever drives allowed this time
     STORE = "not-now"  # the store, or this process, dispatches nothing now
@@ -70,11 +71,12 @@ TOLERANCE = Tolerance()
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
-    """A stop: its ground, the reason in words, and the effect it is about (empty: none)."""
+    """A stop: its ground, the reason in words, the effect it is about, and the drift or saga (empty: none)."""
 
     code: Ground
     reason: str
     effect: str = ""
+    about: str = ""
 
 
 class InTheWay(NamedTuple):

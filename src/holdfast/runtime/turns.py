@@ -312,7 +312,8 @@ class Turns:
                 await self._tell(number, outcome)
         if turn.done:
             await self._point()
-            raise finished(await self._ports.store.run_effects(self._handle.id), turn.says)
+            views = await self._ports.store.run_effects(self._handle.id)
+            raise finished(views, turn.says, self._desk.owed(self._handle.id))
 
     async def _try(self, turn: Turn, call: Proposed) -> Outcome | Unfit:
         """A planner's call as far as it goes, or why it is none."""

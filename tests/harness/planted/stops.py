@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from holdfast.effect import dispatch
 from holdfast.kernel import amounts, commit, deadlines
 from holdfast.runtime import deadlines as moving
-from holdfast.runtime import ending, stopped, stops
+from holdfast.runtime import ending, stopped, stops, turns
 
 Put = Callable[[Any, str, Any], None]
 
@@ -84,10 +84,17 @@ def unknown_is_refunded(put: Put) -> None:
     put(amounts, "debit", lambda spent, _cost: spent)
 
 
+def done_while_owed(put: Put) -> None:
+    """A run is done when its effects are, whatever was seen outside since and whatever saga of it is under way."""
+    honest = ending.finished
+    put(turns, "finished", lambda views, says, _owed: honest(views, says, None))
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
     "never-stops": never_stops,
     "outcomes-stop-nothing": outcomes_stop_nothing,
     "weaker-check-is-done": weaker_check_is_done,
+    "done-while-owed": done_while_owed,
     "stop-leaves-it-open": stop_leaves_it_open,
     "stop-record-is-empty": stop_record_is_empty,
     "late-is-not-said": late_is_not_said,

@@ -62,7 +62,12 @@ def test_store_option_goes_before_the_file_and_starts_where_it_is_typed(tmp_path
         ('tools = "a:b"', "tools", None, "line 1: it is a list of texts, not str"),
         ("tools = [1]", "tools", None, "line 1: it is a list of texts, not list"),
         ('environment = " "', "environment", None, "line 1: it is empty"),
-        ('store = "oracle:x"', "store", "sqlite:holdfast.db", "oracle:… is no store this command can open: write sqlite:PATH or postgresql://…"),
+        (
+            'store = "oracle:x"',
+            "store",
+            "sqlite:holdfast.db",
+            "oracle:… is no store this command can open: write sqlite:PATH or postgresql://…",
+        ),
     ],
 )
 def test_a_key_that_means_nothing_is_named(tmp_path: Path, text: str, key: str, nearest: str | None, why: str) -> None:

@@ -16,10 +16,11 @@ from holdfast.kernel.answers import Absent, Ack, CannotTell, Checked, Found, Hol
 from holdfast.kernel.model import Approval, Contract, Effect, EffectClass, Run
 from holdfast.kernel.ports import Ports, Question, Request, Ruling, Seen
 from holdfast.runtime.begin import Intent, begin
+from holdfast.runtime.owed import owed
 from holdfast.runtime.planner import Card
 from holdfast.runtime.recover import Recoverer
 from holdfast.runtime.run import RunHandle
-from holdfast.runtime.stops import InTheWay, in_the_way
+from holdfast.runtime.stops import InTheWay, Stop, in_the_way
 from holdfast.runtime.view import Noted
 from holdfast.store.memory import MemoryStore
 
@@ -191,6 +192,9 @@ class Desk:
 
     def in_the_way(self, run: Run) -> InTheWay:
         return in_the_way(self.rig.store.face(self.ports.me), run)
+
+    def owed(self, run: str) -> Stop | None:
+        return owed(self.rig.store.face(self.ports.me), run)
 
     def requests(self, run: str) -> dict[str, Approval]:
         return {a.id: a for a in self.rig.store.durable.approvals.values() if a.run == run and a.state == "open"}

@@ -19,7 +19,7 @@ from holdfast.kernel.ports import Ports
 from holdfast.runtime.planner import Answer, Card, View
 from holdfast.runtime.replay.ports import Job, Wait
 from holdfast.runtime.run import Call, RunHandle
-from holdfast.runtime.stops import InTheWay, in_the_way
+from holdfast.runtime.stops import InTheWay, Stop, in_the_way
 from holdfast.runtime.view import Noted
 from holdfast.store.memory import MemoryFace
 from holdfast.tools.arguments import Arguments, nearest
@@ -42,9 +42,18 @@ class TapeDesk:
 
     winding_down = ""
 
-    def __init__(self, ports: Ports, face: MemoryFace, job: Job, spelled: Spelled, cards: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        face: MemoryFace,
+        job: Job,
+        spelled: Spelled,
+        cards: Callable[[], Any],
+        owed: Callable[[], Stop | None],
+    ) -> None:
         """For one job; what it is told without a wait is kept with the job."""
         self._ports, self._face, self._job, self._spelled, self._cards = ports, face, job, spelled, cards
+        self._owed = owed
         self._arguments: dict[str, Arguments] = {}
 
     @property
@@ -90,6 +99,11 @@ class TapeDesk:
         found: dict[str, Approval] = self._job.at_once(
             lambda: {a.id: a for a in self._face.books.approvals.values() if a.run == run and a.state == "open"}
         )
+        return found
+
+    def owed(self, run: str) -> Stop | None:  # noqa: ARG002 - as called
+        """What kept the run from being done then: drifts are found by others, and the record says what was found."""
+        found: Stop | None = self._job.at_once(self._owed)
         return found
 
     async def undo_of(self, view: Effect) -> Call:

@@ -28,6 +28,7 @@ from holdfast.kernel.model import Run
 from holdfast.kernel.standin import holds_stand_in
 from holdfast.runtime.replay.ledger import Ledger
 from holdfast.runtime.replay.tape import Tape
+from holdfast.runtime.stops import Ground, Stop
 from holdfast.store.evidence import Entry
 
 TURNS = frozenset({"step", "no_answer", "told", "unfit", "reopened"})
@@ -241,6 +242,19 @@ class Inputs:
         if isinstance(said, dict) and said != args and _respelled(said, args):
             self._spelled[key] = said
         return self._spelled.get(key, args)
+
+    def owed(self) -> Stop | None:
+        """The drift or the saga that kept the run from being done where this drive ended; None: none did."""
+        for i in self._tape.ahead(self.at, *RESTS):
+            if self._tape.entries[i].effect:
+                continue
+            body = self._tape.bodies[i]
+            stop = body.get("stop") or {}
+            if stop.get("code") != Ground.OWED:
+                break
+            about = {name: str(stop.get(name, "")) for name in ("effect", "about")}
+            return Stop(code=Ground.OWED, reason=str(body.get("reason", "")), **about)
+        return None
 
     def versions(self, at: int) -> tuple[str, ...]:
         """The contracts under which the drive that goes on here proposes."""

@@ -159,7 +159,8 @@ class Jobs:
 
         def start(job: Job) -> Coroutine[Wait, Any, Any]:
             given = ports(me, contracts, self.names, self.inputs.sources)
-            desk = TapeDesk(given, self.ledger.face, job, self.inputs.spelled, lambda: self.cards(contracts))
+            spelled, owed = self.inputs.spelled, self.inputs.owed
+            desk = TapeDesk(given, self.ledger.face, job, spelled, lambda: self.cards(contracts), owed)
             return drive(desk, given, run, narrowed, terms)
 
         job = Job(TURNS, contracts, start)

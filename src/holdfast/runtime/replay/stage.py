@@ -30,6 +30,7 @@ from holdfast.kernel.model import Approval, Contract, Effect, Run
 from holdfast.kernel.ports import Ports
 from holdfast.kernel.standin import holds_stand_in
 from holdfast.runtime import review
+from holdfast.runtime.owed import owed
 from holdfast.runtime.planner import Card
 from holdfast.runtime.record import effects
 from holdfast.runtime.replay.desk import Prepared, bounded, of
@@ -37,7 +38,7 @@ from holdfast.runtime.replay.names import Names
 from holdfast.runtime.replay.tape import Tape
 from holdfast.runtime.replay.world import World
 from holdfast.runtime.run import Call, RunHandle
-from holdfast.runtime.stops import InTheWay, in_the_way
+from holdfast.runtime.stops import InTheWay, Stop, in_the_way
 from holdfast.runtime.view import Noted
 from holdfast.store.memory import EMPTY, MemoryFace, MemoryStore
 from holdfast.tools.arguments import Arguments, nearest
@@ -327,6 +328,10 @@ class Stage:
     def in_the_way(self, run: Run) -> InTheWay:
         """What stands over a run now."""
         return in_the_way(self.face, run)
+
+    def owed(self, run: str) -> Stop | None:
+        """What keeps a run from being done, of what was put on this stage."""
+        return owed(self.face, run)
 
     def requests(self, run: str) -> dict[str, Approval]:
         """The requests to humans that are open under a run, by id."""

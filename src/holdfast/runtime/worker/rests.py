@@ -20,6 +20,7 @@ from holdfast.kernel.model import Approval, Effect, Run, State
 from holdfast.kernel.outcomes import Deferred, Waiting
 from holdfast.runtime import jobs
 from holdfast.runtime.ending import Report
+from holdfast.runtime.owed import owed
 from holdfast.runtime.stops import Ground, in_the_way
 from holdfast.store.evidence import Entry
 
@@ -51,6 +52,7 @@ class Ledger(Protocol):
     def entries(self, of: str, limit: int = -1, after: int = 0) -> list[Entry]: ...
     def fact(self, scope: str) -> Fact | None: ...
     def documents(self, kind: str, run: str = "", limit: int = 10_000) -> list[AnyDocument]: ...
+    def documents_due(self, kind: str, lane: str, until_ms: int, limit: int = 100) -> list[AnyDocument]: ...
     def now_ms(self) -> int: ...
 
 
@@ -98,6 +100,8 @@ def over(job: Job, ledger: Ledger) -> str:
         return word
     if job.waits == EFFECT or job.waits in ON_EFFECT:
         return _effect_over(job, ledger)
+    if job.waits == Ground.OWED:
+        return "" if owed(ledger, job.run) is not None else "no drift of it is open, and no saga of it unfinished"
     if job.waits == Ground.HALT:
         return "" if in_the_way(ledger, run).halted else "the halt was lifted"
     if job.waits == Ground.TIME:
