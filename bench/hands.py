@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import gate, planning, rounds
+from bench import fleet, gate, planning, rounds
 from bench import outsides as every
 from bench import startup as fresh
 
@@ -73,12 +73,32 @@ def measure_evidence(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     return found
 
 
+def measure_fleet(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:  # noqa: ARG001  # servers of its own
+    """Every part of several processes on one server, and the reconciler's throughput."""
+    found = {}
+    for part in fleet.PARTS:
+        found[part] = _asked("bench.fleet", part)
+        say(f"fleet: {part}")
+    found["reconcile"] = _asked("bench.drift", "--effects", "10000", "--one")
+    say("fleet: reconcile")
+    return found
+
+
+def show_fleet(out: Console, counts: dict[str, Any]) -> None:
+    """A line a figure, as each part gives it."""
+    _figures(out, "fleet", _here(out, counts))
+
+
 def show_evidence(out: Console, counts: dict[str, Any]) -> None:
     """A line a figure, as each part gives it."""
-    table = Table(title="evidence", title_justify="left")
+    _figures(out, "evidence", _here(out, counts))
+
+
+def _figures(out: Console, title: str, here: dict[str, Any]) -> None:
+    table = Table(title=title, title_justify="left")
     for column in ("part", "figure", "value"):
         table.add_column(column)
-    for part, figures in _here(out, counts).items():
+    for part, figures in here.items():
         for name, value in figures.items():
             table.add_row(part, name, str(value))
     out.print(table)

@@ -77,14 +77,14 @@ def _opened(
     def connected() -> tuple[psycopg.Connection[Any], Place]:
         return connect(dsn, place.schema, place.lock_ms)
 
-    def books() -> Books:
-        made = Books(connected)
+    def books(waits_ms: int = 0) -> Books:
+        made = Books(connected, waits_ms)
         opened.callback(made.close)
         return made
 
     access = PostgresAccess(dsn, place.schema, place.lock_ms, place.name)
     with ExitStack() as opened:
-        looked, read = books(), books()
+        looked, read = books(outage_ms), books()  # a look has a thread of its own, and may wait
         reading = Reading(read, Words(read), place.name, access)
         own = Reading(looked, Words(looked), place.name, access)
         looks = Looks(own, looked, clock, own.word)

@@ -8,6 +8,7 @@ holds, and that what this process was told of is in it. Does not show what a tra
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 
 from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.documents import decode as decode_document
-from holdfast.kernel.errors import HoldfastError, OurBug, StoreBusy, StoreFailed
+from holdfast.kernel.errors import HoldfastError, OurBug, StoreAway, StoreFailed
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.kernel.ports import Seen
@@ -26,6 +27,7 @@ from holdfast.store import rows
 from holdfast.store.postgres_books import PostgresConnection, Rows
 from holdfast.store.postgres_calls import called
 from holdfast.store.postgres_clock import ServerClock
+from holdfast.store.postgres_link import FIRST_PAUSE_S, LONGEST_PAUSE_S, passing
 from holdfast.store.postgres_lock import folded_views
 from holdfast.store.postgres_open import Place, driver, translate
 from holdfast.store.reading import Reading
@@ -40,11 +42,11 @@ FACTS_AT_ONCE = 64
 class Books(PostgresConnection):
     """A reading connection that is made anew where it broke; a transaction that was open on it is an error."""
 
-    def __init__(self, connect: Connect) -> None:
-        """``connect`` makes one and judges it."""
-        self._connect = connect
+    def __init__(self, connect: Connect, outage_ms: int = 0) -> None:
+        """``connect`` makes one and judges it; a server that is away is waited for so long, where others may wait."""
+        self._connect, self._outage_s = connect, outage_ms / 1000
         super().__init__(*connect())
-        self.raw.execute(b"SET default_transaction_read_only = on")
+        self._only_reads()
 
     def execute(self, statements: str, bindings: Any = None, /) -> Rows:
         """Run one statement."""
@@ -65,10 +67,23 @@ class Books(PostgresConnection):
             self._anew()
         return self.raw
 
+    def _only_reads(self) -> None:
+        super().execute("SET default_transaction_read_only = on")
+
     def _anew(self) -> None:
         version = self.__dict__.get("_version", 0)
-        PostgresConnection.__init__(self, *self._connect())
-        self.raw.execute(b"SET default_transaction_read_only = on")
+        until, pause_s = time.monotonic() + self._outage_s, FIRST_PAUSE_S
+        while True:
+            try:
+                made = self._connect()
+                break
+            except HoldfastError as error:
+                if not passing(error) or time.monotonic() + pause_s > until:
+                    raise
+            time.sleep(pause_s)  # nobody tells when a server is back
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        PostgresConnection.__init__(self, *made)
+        self._only_reads()
         self._version = version + 1
 
 
@@ -137,7 +152,7 @@ class Looks:
                 if not self._books.raw.closed:
                     self._books.execute("ROLLBACK")
                     raise translate(error, self._books.place) from None
-        raise StoreBusy(store=self._books.place.name, holder="a server that comes and goes", waited_ms=0)
+        raise StoreAway(store=self._books.place.name, why="the connection broke twice while it was asked")
 
     def _looked(self, effects: Sequence[str]) -> dict[str, Seen]:
         """In one call, where nothing has to be folded or read beside; else all of it in one snapshot."""
