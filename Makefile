@@ -7,7 +7,7 @@ PY   := $(VENV)/bin/python
 PIP  := $(PY) -m pip install -qq --no-input --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash tamper mutants explore bench lint format clean
+.PHONY: help demo test crash chaos tamper mutants explore bench lint format clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -20,6 +20,9 @@ test: $(VENV)/.stamp-dev ## every tier, one table, under ten minutes
 
 crash: $(VENV)/.stamp-dev ## at least 500 seeded kills of real processes, judged by the outside's books
 	$(PY) -m tests.crash.campaign
+
+chaos: $(VENV)/.stamp-dev ## at least 300 seeded faults on workers, their database and the wire between them
+	$(PY) -m tests.chaos.campaign
 
 tamper: $(VENV)/.stamp-dev ## every byte of a small store flipped, its history forged, rolled back and forked
 	$(PY) -m tests.tamper.campaign
