@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import apsw
 from msgspec import to_builtins
 
+from holdfast.kernel import documents
 from holdfast.kernel.amounts import NOTHING_SPENT
 from holdfast.kernel.archived import remains, tombstone
 from holdfast.kernel.canon import decode
@@ -62,6 +63,8 @@ _DRIFTS = (
     "SELECT entry.run, entry_body.body FROM entry LEFT JOIN entry_body USING (pos)"
     " WHERE entry.kind = (SELECT n FROM word WHERE text = 'drift')"
 )
+_LIVE = "SELECT view FROM document WHERE kind = 'drift' AND lane <> ''"
+_NUMBER = "SELECT n FROM run WHERE id = ?"
 _STATE = "SELECT word.text FROM effect JOIN word ON word.n = effect.state WHERE effect.id = ?"
 _RUN_OF = "SELECT run FROM effect WHERE id = ?"
 _EFFECTS_OF = "SELECT n, id FROM effect WHERE run = ? ORDER BY n"
@@ -106,7 +109,7 @@ def choose(db: Connection, resting: Iterator[Effect], before_ms: int, size: int)
     ``resting``: the effects that are still to be moved, whatever run they are of.
     """
     asked = {run for (run,) in db.execute(_ASKED)}
-    drifting = {run for run, body in db.execute(_DRIFTS) if _open_drift(db, body)}
+    drifting = {run for run, body in db.execute(_DRIFTS) if _open_drift(db, body)} | _drifting(db)
     needed = {
         db.execute(_RUN_OF, (other,)).get
         for view in resting
@@ -135,9 +138,21 @@ def choose(db: Connection, resting: Iterator[Effect], before_ms: int, size: int)
 
 
 def _open_drift(db: Connection, body: bytes | None) -> bool:
-    """Whether a drift is open: what it is about was not seen to be right since, and nothing offsets it."""
-    effect = decode(body).get("effect", "") if body is not None else ""
+    """Whether the drift of an entry that opened no record is open: what it is about was not seen to be right since, and
+    nothing offsets it. Where there is a record, that says it.
+    """
+    told = decode(body) if body is not None else {}
+    if isinstance(told.get("drift"), dict):
+        return False
+    effect = told.get("effect", "")
     return db.execute(_STATE, (str(effect),)).get not in CLOSED
+
+
+def _drifting(db: Connection) -> set[int]:
+    """The numbers of the runs of which a drift has not come to an end, as the records of drifts say."""
+    live = (documents.decode(view) for (view,) in db.execute(_LIVE).fetchall())
+    runs = {drift.of_run for drift in live if isinstance(drift, documents.Drift) and drift.of_run}
+    return {number for run in sorted(runs) if (number := db.execute(_NUMBER, (run,)).get) is not None}
 
 
 def effects_of(db: Connection, run: Going) -> list[tuple[int, str]]:
@@ -238,7 +253,10 @@ def take_out(store: Store, spool: Spool, said: Said, seen_pos: int) -> int:
     def may(db: Connection) -> None:
         if db.execute(_REDACTED).get > seen_pos:
             raise NotArchived(where=where, why="something was redacted while it was written")
+        drifting = _drifting(db)
         for n, seq, head, _, _ in spool.going():
+            if n in drifting:
+                raise NotArchived(where=where, why="a drift of a run that was to go was found while it was written")
             if db.execute(_STILL, (n,)).get != (seq, head, 0, 0):
                 raise NotArchived(where=where, why="a run that was to go moved while it was written")
 

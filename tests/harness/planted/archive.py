@@ -47,6 +47,11 @@ def unsealed_runs_leave(put: Put) -> None:
     put(writing, "choose", lambda db, resting, before_ms, size: honest(db, resting, before_ms, 1 << 53))
 
 
+def drifting_runs_leave(put: Put) -> None:
+    """What the records of drifts say is not asked."""
+    put(archived, "_drifting", lambda _db: set())
+
+
 def moved_runs_leave(put: Put) -> None:
     """Nobody looks again under the lock."""
     put(archived, "_STILL", "SELECT seq, head, 0, 0 FROM run WHERE n = ?")
@@ -104,6 +109,7 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "tombstones-forget-the-outcome": tombstones_forget_the_outcome,
     "rows-leave-before-the-files": rows_leave_before_the_files,
     "unsealed-runs-leave": unsealed_runs_leave,
+    "drifting-runs-leave": drifting_runs_leave,
     "moved-runs-leave": moved_runs_leave,
     "archived-runs-go-on": archived_runs_go_on,
     "tombstones-are-not-compared": tombstones_are_not_compared,

@@ -24,8 +24,11 @@ from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.documents import Item, Meter
 from holdfast.kernel.errors import ChainBroken, KeyReused, NotArchived, NotReplayable, RunStopped
 from holdfast.kernel.guard import Rejected
+from holdfast.kernel.late import named_drift
 from holdfast.report.explain import explain_page
 from holdfast.runtime.account import account
+from holdfast.runtime.drift.records import accept, ended
+from holdfast.runtime.drift.records import find as find_drift
 from holdfast.runtime.record import effects, record_of
 from holdfast.runtime.replay.play import play
 from holdfast.store.access import SqliteAccess
@@ -104,6 +107,29 @@ def test_the_file_shrinks(life: Life) -> None:
     assert not done.not_shrunk
     assert done.after_bytes < done.before_bytes / 2
     assert life.path.stat().st_size == done.after_bytes
+
+
+@pytest.mark.req("1.3c", mutant="drifting-runs-leave")
+@pytest.mark.parametrize("ends", ["accepted", "repaired"])
+def test_a_run_leaves_when_its_drift_has_come_to_an_end_and_not_before(life: Life, ends: str) -> None:
+    """The record of a drift decides, whatever state its effect is in; one that is found meanwhile keeps the run too."""
+    [run] = life.live("a")
+    with closing(life.store()) as store:
+        view = next(one for one in store.effects(run=run) if one.tool == "never")
+        why = {"effect": view.id, "class": "outside", "why": "late", "drift": named_drift(view, "lingering", "late")}
+        store.commit_now(Change(run=run, notes=(Note(kind="drift", by="late", body=why),)))
+        found = find_drift(store, "dr_")
+    life.seal()
+    assert life.archive().stay == {"drift": 1}
+    with closing(life.store()) as store:
+        if ends == "accepted":
+            accept(store, found.id, who="ann", reason="it may stay")
+        else:
+            asyncio.run(ended(store, found, by="ann", reason="it was taken away", evidence="probe"))
+    life.seal()
+    done = life.archive()
+    assert (done.runs, done.stay) == (1, {})
+    intact(life)
 
 
 def test_a_dry_run_changes_nothing(life: Life) -> None:
