@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from holdfast.kernel.commit import Applied
-from holdfast.kernel.errors import HoldfastError, StoreBusy, StoreFailed, StoreReadOnly
+from holdfast.kernel.errors import HoldfastError, StoreAway, StoreBusy, StoreFailed, StoreReadOnly
 from holdfast.store import postgres_writer
 from holdfast.store.postgres import PostgresStore, open_postgres
 from holdfast.store.postgres_batch import PostgresBatch
@@ -204,7 +204,7 @@ async def test_an_outage_that_is_too_long_is_an_error_and_then_over(own, way, tm
         acts = await begun(store)
         own.stop()
         told = await asyncio.gather(*(store.commit(acts.propose(n)) for n in range(2, 6)), return_exceptions=True)
-        assert [type(error) for error in told] == [StoreFailed] * 4
+        assert [type(error) for error in told] == [StoreAway] * 4
         with pytest.raises(HoldfastError):
             await store.read(acts.id(1))
         own.start()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from holdfast.store.postgres_open import driver
+from holdfast.store.postgres_silence import LIMIT_S, watched
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,6 +25,11 @@ Call = tuple[str, Sequence[bytes | None]]
 
 def called(db: psycopg.Connection[Any], calls: Sequence[Call]) -> list[Any]:
     """The results of some statements, in their order. Raises what psycopg raises at the first that went wrong."""
+    with watched(db, getattr(db, "limit_s", LIMIT_S)):
+        return _called(db, calls)
+
+
+def _called(db: psycopg.Connection[Any], calls: Sequence[Call]) -> list[Any]:
     psycopg = driver()
     raw = db.pgconn
     known = _PREPARED.setdefault(db, {})

@@ -11,16 +11,15 @@ Does not hide an outage: one that is longer than its bound is an error.
 from __future__ import annotations
 
 import os
-import socket
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast.kernel.errors import HoldfastError, StoreBusy, StoreFailed, StoreReadOnly
 from holdfast.store import postgres_sql as sql
 from holdfast.store.postgres_open import Place, connect, driver, translate
+from holdfast.store.postgres_silence import watched
 
 if TYPE_CHECKING:
     import psycopg
@@ -56,7 +55,6 @@ class Link:
         self._psycopg = driver()
         self._session: Session | None = None
         self._broken: Session | None = None
-        self._watch = Watch()
         self.links = 0
 
     def ready(self) -> Session:
@@ -98,10 +96,10 @@ class Link:
         self.links += 1
         return self._session
 
-    def watched(self, limit_s: float) -> Watch:
+    def watched(self, limit_s: float) -> AbstractContextManager[None]:
         """Give the connection up where what is done with it takes longer than that."""
         assert self._session is not None, "asked for by whoever has a session"
-        return self._watch.over(self._session.db, limit_s)
+        return watched(self._session.db, limit_s)
 
     @property
     def broken(self) -> bool:
@@ -138,7 +136,6 @@ class Link:
 
     def close(self) -> None:
         """Let go; harmless twice."""
-        self._watch.close()
         session, self._session = self._session, None
         if session is not None:
             with suppress(self._psycopg.Error):
@@ -149,52 +146,3 @@ class Link:
 def passing(error: Exception) -> bool:
     """Whether what went wrong with a connection may be over in a moment: an outage, too many connections, a standby."""
     return isinstance(error, StoreReadOnly | StoreFailed | StoreBusy)
-
-
-class Watch:
-    """Shuts a connection that answers nothing for too long: whoever waits on it then learns that it is gone."""
-
-    def __init__(self) -> None:
-        """Its thread starts with the first use."""
-        self._changed = threading.Condition()
-        self._until: float | None = None
-        self._db: Any = None
-        self._thread: threading.Thread | None = None
-        self._closed = False
-
-    def over(self, db: Any, limit_s: float) -> Watch:
-        """To be entered around what may take so long."""
-        self._db, self._limit_s = db, limit_s
-        return self
-
-    def __enter__(self) -> None:
-        with self._changed:
-            self._until = time.monotonic() + self._limit_s
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="holdfast-postgres-watch", daemon=True)
-                self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._until = None
-
-    def close(self) -> None:
-        """End its thread."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-
-    def _look(self) -> None:
-        with self._changed:
-            while not self._closed:
-                self._changed.wait(1.0)
-                if self._until is not None and time.monotonic() > self._until:
-                    self._until = None
-                    self._shut()
-
-    def _shut(self) -> None:
-        with suppress(Exception):  # it is closed by itself, or no socket of ours
-            copy = socket.socket(fileno=os.dup(self._db.fileno()))
-            try:
-                copy.shutdown(socket.SHUT_RDWR)
-            finally:
-                copy.close()

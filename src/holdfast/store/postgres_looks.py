@@ -72,19 +72,20 @@ class Books(PostgresConnection):
 
     def _anew(self) -> None:
         version = self.__dict__.get("_version", 0)
+        PostgresConnection.__init__(self, *self._made())
+        self._only_reads()
+        self._version = version + 1
+
+    def _made(self) -> tuple[Any, Place]:
         until, pause_s = time.monotonic() + self._outage_s, FIRST_PAUSE_S
         while True:
             try:
-                made = self._connect()
-                break
+                return self._connect()
             except HoldfastError as error:
                 if not passing(error) or time.monotonic() + pause_s > until:
                     raise
             time.sleep(pause_s)  # nobody tells when a server is back
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-        PostgresConnection.__init__(self, *made)
-        self._only_reads()
-        self._version = version + 1
 
 
 class Looks:

@@ -17,6 +17,7 @@ from holdfast.kernel.errors import (
     BadValue,
     HoldfastError,
     OurBug,
+    StoreAway,
     StoreBusy,
     StoreCorrupt,
     StoreFailed,
@@ -27,6 +28,7 @@ from holdfast.kernel.errors import (
 from holdfast.store.address import SCHEMA
 from holdfast.store.migrate import Migration
 from holdfast.store.migrate import migrations as known_in
+from holdfast.store.postgres_silence import connection_type
 
 if TYPE_CHECKING:
     import psycopg
@@ -47,6 +49,8 @@ SESSION = (
 )
 STATEMENT_FACTOR = 3
 """How often the wait for a lock a statement may take, and an open transaction be left alone."""
+SILENCE_S = 10.0
+"""How much longer than the server's own bound a statement may go unanswered."""
 
 # A server that is gone without a word is noticed within about half a minute, and not after TCP's hours.
 LIVELY = {
@@ -99,12 +103,13 @@ def connect(dsn: str, schema: str, lock_ms: int) -> tuple[psycopg.Connection[Any
     longest = f"{max(lock_ms, 1_000) * STATEMENT_FACTOR}ms"
     given: dict[str, Any] = LIVELY | {"application_name": "holdfast"} | {k: v for k, v in parts.items() if k in LIVELY}
     try:
-        db = psycopg.connect(dsn, autocommit=True, prepare_threshold=None, **given)
+        db = connection_type(psycopg).connect(dsn, autocommit=True, prepare_threshold=None, **given)
+        db.limit_s = max(lock_ms, 1_000) * STATEMENT_FACTOR / 1000 + SILENCE_S
         # Of this session alone, whatever the role or the database would have.
         db.execute(SESSION, (f"{schema}, pg_temp", f"{lock_ms}ms", longest, longest))
     except psycopg.Error as error:
         why = f"the server was not reached: {said(error, str(parts.get('password') or ''))}"
-        raise StoreFailed(store=place.name, why=why) from None
+        raise StoreAway(store=place.name, why=why) from None
     return db, place
 
 
@@ -183,12 +188,21 @@ def translate(error: Exception, place: Place) -> HoldfastError:
         return StoreReadOnly(store=place.name)
     if code in ("XX001", "XX002"):
         return StoreCorrupt(store=place.name, where=said(error))
-    if code == "55P03":
-        return StoreBusy(store=place.name, holder="another transaction", waited_ms=place.lock_ms)
+    if code in ("55P03", "57014"):
+        holder = "another transaction" if code == "55P03" else "what made a statement take too long"
+        waited_ms = place.lock_ms * (1 if code == "55P03" else STATEMENT_FACTOR)
+        return StoreBusy(store=place.name, holder=holder, waited_ms=waited_ms)
     if code.startswith("23") and "the store was moved" in said(error):
         return StoreMoved(store=place.name, to="elsewhere")
     if code.startswith("23"):
         return OurBug(where="the store's write", what=f"{place.name} refused a row: {said(error)}")
-    if code.startswith("22") or type(error).__name__ == "DataError":
+    if code.startswith(("22", "54")) or type(error).__name__ == "DataError":  # 54: longer than an index can hold
         return BadValue(path="$", why=f"PostgreSQL cannot hold it as text: {said(error)}", value_type="str")
-    return StoreFailed(store=place.name, why=said(error))
+    return (StoreAway if away(error) else StoreFailed)(store=place.name, why=said(error))
+
+
+def away(error: Exception) -> bool:
+    """Whether this failure says that the server, or the way to it, went away, and nothing of what is stored."""
+    code = str(getattr(error, "sqlstate", None) or "")
+    lost = not code and type(error).__name__ in ("OperationalError", "ConnectionTimeout")
+    return lost or code.startswith(("08", "57P", "53300")) or code in ("25P03", "25P04", "HF001")

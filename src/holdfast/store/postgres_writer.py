@@ -228,7 +228,7 @@ class PostgresWriter:
         errors, store = self._psycopg.errors, self._memory.place.name
         # Two inserted the same new row, or a circle of waiting was cut: it left no trace, so it is planned anew.
         again = (errors.UniqueViolation, errors.DeadlockDetected, errors.SerializationFailure)
-        why = ""
+        why, since = "", time.monotonic()
         for _ in range(MOST_REDOS):
             session = self._session()
             batch = PostgresBatch(session.db, self._memory)
@@ -257,7 +257,9 @@ class PostgresWriter:
                 self.parts["sql"] = self.parts.get("sql", 0) + time.perf_counter_ns() - start
             self._committed(done)
             return done
-        raise StoreBusy(store=store, holder=f"other workers, or a server that comes and goes ({why})", waited_ms=0)
+        waited_ms = int((time.monotonic() - since) * 1000)
+        holder = f"other workers, or a server that comes and goes ({why})"
+        raise StoreBusy(store=store, holder=holder, waited_ms=waited_ms)
 
     def _session(self) -> Session:
         """A connection to a store that is the one last seen, or is marked as restored."""

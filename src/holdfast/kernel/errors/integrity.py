@@ -30,6 +30,16 @@ class StoreFailed(IntegrityError):
     why: str
 
 
+class StoreAway(StoreFailed):
+    """The server that keeps the store is not there, or the way to it is cut; it may be back in a moment."""
+
+    code = "HF-I15-store-away"
+    what_happened = "The server of store {store} is not there: {why}."
+    what_is_known = "Everything acknowledged before is on its disk; no effect was dispatched on the writes in doubt."
+    what_is_not_known = "Whether the last, unacknowledged records reached the server is not known."
+    what_to_do = "Bring the server or the way to it back: workers wait for it and go on with what is really there."
+
+
 class StoreFull(IntegrityError):
     """No room is left for the store."""
 
