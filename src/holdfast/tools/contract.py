@@ -32,6 +32,9 @@ ITEM_KINDS: Final = ("authoritative", "observed", "user claim", "cached summary"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+RESOURCE_BYTES: Final = 2_000
+"""The longest name of a resource: an index of PostgreSQL holds 2,704 bytes."""
+
 _KEPT: Final = "@"  # Beside what quote() always keeps: letters, digits and _ . - ~ (the last is dropped below).
 _SEPARATES: Final = re.compile(r"[^A-Za-z0-9_.@%-]")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
@@ -312,9 +315,13 @@ def bind_resource(contract: Contract, args: Mapping[str, Any]) -> str:
 
     Everything in a value outside [A-Za-z0-9_.@-] is percent-encoded (RFC 3986 section 2.1, UTF-8), so that
     no value can imitate another resource. Raises BadArguments for a value that names nothing: null, a list,
-    an object, a fraction.
+    an object, a fraction, and for a name that is longer than every store can look up.
     """
-    return _PLACEHOLDER.sub(lambda found: _escaped(contract.name, found[1], args.get(found[1])), contract.resource)
+    named = _PLACEHOLDER.sub(lambda found: _escaped(contract.name, found[1], args.get(found[1])), contract.resource)
+    if len(named.encode()) > RESOURCE_BYTES:
+        problem = f"the resource that its arguments name takes more than {RESOURCE_BYTES} bytes"
+        raise BadArguments(tool=contract.name, problems=(problem,))
+    return named
 
 
 def _escaped(tool: str, name: str, value: object) -> str:

@@ -61,6 +61,11 @@ class Holding:
         self._ports, self._ledger, self._lacks = ports, ledger, lacks
         self.heart = heart
         self.held: dict[str, Held] = {}
+        self._moving: set[str] = set()
+
+    def drives(self, run: str) -> bool:
+        """Whether a run is held here, or is being claimed or given back at this moment."""
+        return run in self.held or run in self._moving
 
     def ports_of(self, run: str) -> Ports | None:
         """The ports under which a run is driven here; None where it is not under a claim."""
@@ -87,12 +92,22 @@ class Holding:
         """Hold a queued job, or take over a claimed one; None where another was first or its holder is there.
 
         ``force`` has to be in force at that instant. A job whose last try was with the worker that is gone is not held
-        but dead. Raises what the store raises.
+        but dead. A job that is this worker's by the store, and that no drive here has any more, is taken over from
+        itself. Raises what the store raises.
         """
+        if self.drives(job.run):
+            return None
+        self._moving.add(job.run)
+        try:
+            return await self._claim(job, force, why)
+        finally:
+            self._moving.discard(job.run)
+
+    async def _claim(self, job: Job, force: tuple[tuple[str, str], ...], why: str) -> Held | None:
         await self.heart.start()
         now_ms, gone = self._ledger.now_ms(), tuple[str, ...]()
         if job.state == "claimed":
-            gone = () if await self.dead(job.holder) else (job.holder,)
+            gone = () if job.holder == self.heart.id or await self.dead(job.holder) else (job.holder,)
             moved = jobs.taken_over(job, why or f"{job.holder} is gone", now_ms, self.heart.id)
         else:
             moved = jobs.claimed(job, self.heart.id)
@@ -129,7 +144,11 @@ class Holding:
         """Write what became of a job that is held; it is not held afterwards. False: it was another's by then."""
         self.held.pop(held.job.run, None)
         held.store.lost = held.store.lost or why or "it was given back"
-        return await put(self._ports().store, held.job, moved, self._ports().me, kind, why)
+        self._moving.add(held.job.run)
+        try:
+            return await put(self._ports().store, held.job, moved, self._ports().me, kind, why)
+        finally:
+            self._moving.discard(held.job.run)
 
     async def rested(self, held: Held, report: Report) -> None:
         """After a drive: the job is done with its run, or goes back, or waits."""

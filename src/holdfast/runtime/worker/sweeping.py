@@ -1,7 +1,8 @@
 """What nobody drives any more, and what has stopped waiting: found by a sweep, whatever hints were lost.
 
 Decides what is taken over: the jobs held by a worker that has left, whose lease is over by the store's clock, or that
-is proved dead. Each is claimed here where there is a place and this process has what it needs, and otherwise put back
+is proved dead, and those that are this worker's own by the store and that it drives no more (their drive could not
+give them back). Each is claimed here where there is a place and this process has what it needs, and otherwise put back
 into the queue for others; with either that was a try of the job. Jobs that wait for a person, an operation or an effect
 in doubt are looked at again, and put back into their lanes when that is over. Runs that ended while nobody drove them
 take their jobs along. Workers that are gone long and hold nothing are marked as left.
@@ -68,21 +69,23 @@ class Sweeper:
     async def _orphans(self, free: int) -> tuple[tuple[Held, ...], int]:
         taken: list[Held] = []
         returned = 0
-        for holder in await self._gone():
+        me = self._holding.heart.id
+        for holder in (*await self._gone(), me):
+            why = f"{holder} is gone" if holder != me else "its drive ended and could not give it back"
             for job in self._store.documents_due("job", f"held:{holder}", self._store.now_ms() + EVERY, EVERY):
-                if not isinstance(job, Job):
+                if not isinstance(job, Job) or self._holding.drives(job.run):
                     continue
                 if len(taken) < free and self._may(job):
-                    held = await self._holding.claim(job, force=self._force(job), why=f"{holder} is gone")
+                    held = await self._holding.claim(job, force=self._force(job), why=why)
                     taken += [held] if held is not None else []
                 else:
-                    returned += await self._return(job, holder)
+                    returned += await self._return(job, holder, why)
         return tuple(taken), returned
 
-    async def _return(self, job: Job, holder: str) -> bool:
+    async def _return(self, job: Job, holder: str, why: str) -> bool:
         """Back into the queue, where there is no place here for it or it needs what this process lacks."""
-        moved = jobs.taken_over(job, f"{holder} is gone", self._store.now_ms())
-        gone = () if await self._holding.dead(holder) else (holder,)
+        moved = jobs.taken_over(job, why, self._store.now_ms())
+        gone = () if holder == self._holding.heart.id or await self._holding.dead(holder) else (holder,)
         guard = Guard(as_read=(("job", job.id, digest_of(job)),), gone=gone)
         verdict = await self._store.commit(Change(run=job.run, guard=guard, documents=(moved,)))
         return not isinstance(verdict, Rejected)

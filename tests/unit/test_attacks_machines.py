@@ -1,0 +1,117 @@
+"""Attacks on work that many machines share, over real stores, by the name of the attack; the outside's books judge."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+import holdfast as hf
+from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
+from holdfast.kernel.errors import BadArguments, BadValue, StoreBusy
+from tests.contract.postgres_server import server
+from tests.unit.runtime.worker.floor import Charges, Floor, job, submitted
+
+WITHIN_S = 20
+
+
+@pytest.fixture
+def floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Floor]:
+    """One floor a test."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    return Floor(tmp_path)
+
+
+class RaisesOnce:
+    """A planner whose first answer never comes."""
+
+    asked = 0
+
+    async def propose(self, view: object) -> hf.Answer:
+        """Raise, and later charge."""
+        self.asked += 1
+        if self.asked == 1:
+            raise RuntimeError("no plan yet")
+        return await Charges().propose(view)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------- runs that nobody drives any more
+
+
+@pytest.mark.req("1.4c", mutant=None, reason="the take-over itself is planted among the worker's defects")
+async def test_a_run_that_could_not_be_given_back_is_not_kept_by_a_worker_that_is_alive(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is away at the instant of giving back: the worker's own next sweep takes the run up again."""
+    async with floor.open() as app:
+        run = await submitted(app, "o1")
+        commit, refused = app.store.commit, list[str]()
+
+        async def busy_once(change: Change) -> Verdict:
+            if not refused and any(note.kind == "drive_ended" for note in change.notes):
+                refused.append(change.run)
+                raise StoreBusy(store="here", holder="somebody", waited_ms=1)
+            return await commit(change)
+
+        monkeypatch.setattr(app.store, "commit", busy_once)
+        async with asyncio.timeout(WITHIN_S):
+            await app.work(RaisesOnce(), stays="empty", sweep_ms=50, look_ms=50)
+        assert refused == [run]
+        assert (job(app, run).state, job(app, run).tries) == ("done", 1)
+        assert list(floor.books.values()) == [1]
+
+
+@pytest.mark.req("1.4c", mutant=None, reason="the take-over itself is planted among the worker's defects")
+async def test_a_worker_alone_that_slept_past_its_lease_goes_on_with_its_run(floor: Floor) -> None:
+    """Its drive is refused, its heart beats again, nobody else is there: the run is driven on, and charged once."""
+    async with floor.open() as app:
+        run = await submitted(app, "o1")
+        floor.gate.clear()
+        shift = app.shift(Charges, stays="empty", sweep_ms=50, look_ms=50)
+        task = asyncio.create_task(shift.work())
+        await floor.entered.wait()
+        row = app.store.document("worker", shift.id)
+        await app.store.commit(Change(run=STORE_RUN_ID, documents=(replace(row, lease_ms=-1),)))
+        floor.gate.set()
+        async with asyncio.timeout(WITHIN_S):
+            while not shift.worked().lost:
+                await asyncio.sleep(0.01)
+            await app.holding.heart.beat()
+            worked = await task
+        assert (worked.lost, worked.taken_over) == (1, 1)
+        assert job(app, run).state == "done"
+        assert list(floor.books.values()) == [1]
+
+
+# ------------------------------------------------------------------------------------ names that no index can hold
+
+
+async def test_a_planner_names_no_resource_that_a_store_cannot_look_up(floor: Floor) -> None:
+    """The longest name that every store holds passes; a longer one is refused as an argument, with nothing recorded."""
+    async with floor.open() as app:
+        run = await app.begin(hf.Intent(goal="charge", purpose="o1", principal="shop"))
+        with pytest.raises(BadArguments, match="2000 bytes"):
+            await run.call(hf.Call("charge", {"order": "x" * 2_000}))
+        assert app.store.effects(run=run.id) == []
+        assert isinstance(await run.call(hf.Call("charge", {"order": "x" * 1_900})), hf.Committed)
+
+
+async def test_a_name_that_is_too_long_for_an_index_fails_nobody_else(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one batch on PostgreSQL only the change with that name is turned away, and it says that it is the value."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path))
+    schema = f"hf_attack_{secrets.token_hex(4)}"
+    mark = "&" if "?" in server else "?"
+    async with hf.open(f"{server}{mark}schema={schema}", tools=[], environment="prod") as app:
+
+        def said(by: str) -> Change:
+            return Change(run=STORE_RUN_ID, notes=(Note(kind="told", by=by),))
+
+        changes = (said("anna"), said(secrets.token_hex(9_000)), said("bert"))
+        answers = await asyncio.gather(*map(app.store.commit, changes), return_exceptions=True)
+        assert [type(answer).__name__ for answer in answers] == ["Applied", BadValue.__name__, "Applied"]
