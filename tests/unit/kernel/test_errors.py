@@ -27,7 +27,7 @@ COMMANDS = {
     "effect attest",
     "effect abandon",
 }
-COMMANDS |= {"queue show", "worker list", "tool review"}
+COMMANDS |= {"queue show", "queue dead", "worker list", "tool review"}
 COMMANDS |= {"saga show", "saga list"}
 COMMANDS |= {"store show", "store copy"}
 COMMANDS |= {"run bundle", "evidence seal", "evidence checkpoint", "evidence redact"}
@@ -55,6 +55,7 @@ ALL = pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__nam
 def test_the_list_of_errors_is_complete() -> None:
     """Every concrete class of the three families is listed, exported, and listed once."""
     found = {kind for family in FAMILIES.values() for kind in family.__subclasses__()}
+    found |= {kind for one in found for kind in one.__subclasses__()}
     assert set(every_error()) == found
     assert {kind.__name__ for kind in found} <= set(errors.__all__)
     assert len(found) >= 38
