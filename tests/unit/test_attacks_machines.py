@@ -13,7 +13,7 @@ from msgspec.structs import replace
 import holdfast as hf
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
 from holdfast.kernel.errors import BadArguments, BadValue, StoreBusy
-from tests.contract.postgres_server import server
+from tests.contract.postgres_server import server  # noqa: F401  # the fixture
 from tests.unit.runtime.worker.floor import Charges, Floor, job, submitted
 
 WITHIN_S = 20
@@ -101,7 +101,9 @@ async def test_a_planner_names_no_resource_that_a_store_cannot_look_up(floor: Fl
 
 
 async def test_a_name_that_is_too_long_for_an_index_fails_nobody_else(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: str,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of one batch on PostgreSQL only the change with that name is turned away, and it says that it is the value."""
     monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path))
