@@ -300,9 +300,14 @@ def _account(view: Effect, rows: Tables, move: Callable[[Spent, Money | None], S
     run = rows.run(view.run)
     if run is not None:
         rows.put_run(replace(run, spent=move(run.spent, view.cost)))
-    for scope in (*(f"grant:{grant}" for grant in view.grants), *view.meters):
+    for scope in counted_in(view):
         meter = meter_of(rows, scope)
         rows.put_document(replace(meter, spent=move(meter.spent, view.cost)))
+
+
+def counted_in(view: Effect) -> tuple[str, ...]:
+    """The scopes beside its run in which an effect's cost counts: the grants that it came under, and its meters."""
+    return (*(f"grant:{grant}" for grant in view.grants), *view.meters)
 
 
 def _reservations(before: Effect | None, after: Effect, rows: Tables) -> None:

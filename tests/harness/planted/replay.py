@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from holdfast.runtime.replay import compare, inputs, names, play
+from holdfast.runtime.replay import compare, inputs, ledger, names, play
 from holdfast.runtime.replay.inputs import Sort
 from tests.harness.planted import Put
 
@@ -70,11 +70,17 @@ def _short_sighted(put: Put) -> None:
     put(compare, "first_difference", lambda number, expected, actual: honest(number, expected, actual[:1]))
 
 
+def _uncounted(put: Put) -> None:
+    """What is taken in as sent is given back where it failed, and was never counted."""
+    put(ledger.Ledger, "_debit", lambda _self, _view: None)
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
     "a-playback-without-times": _timeless,
     "a-playback-that-reads-whenever": _boundless,
     "a-playback-that-believes-the-record": _credulous,
     "a-playback-that-guesses-what-was-redacted": _silent,
     "a-playback-that-gives-any-name": _any_name,
+    "a-playback-that-counts-no-adopted-dispatch": _uncounted,
     "a-playback-that-sees-the-first-entry": _short_sighted,
 }

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from holdfast.kernel.commit import Change, Note, Verdict
+from holdfast.kernel.amounts import debit
+from holdfast.kernel.authority import meter_of
+from holdfast.kernel.commit import Change, Note, Verdict, counted_in
 from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.life import KINDS, Draft
@@ -135,8 +137,22 @@ class Ledger:
         if facts:
             change = _struct(change, facts=tuple(facts.values()))
         made = self.commit(change, entry.at_ms, entry.token if body.get("holder") else 0)
+        if entry.kind == "dispatched" and made.entries:
+            self._debit(self.books.effects[entry.effect])
         self.set_facts(facts)
         return made
+
+    def _debit(self, view: Effect) -> None:
+        """Count a dispatch that was taken in as spent, as its own commit did: nothing guards what is adopted. A resend
+        was counted with its first attempt.
+        """
+        if view.attempts[-1].resend:
+            return
+        run = self.books.runs[view.run]
+        spent = msgspec.structs.replace(run, spent=debit(run.spent, view.cost))
+        self.put(self.books._replace(runs={**self.books.runs, run.id: spent}))
+        meters = [meter_of(Rows(self.books), scope) for scope in counted_in(view)]
+        self.set_documents(*(msgspec.structs.replace(one, spent=debit(one.spent, view.cost)) for one in meters))
 
     def set_facts(self, facts: dict[str, Fact]) -> None:
         """Facts with the epochs that they had."""

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import holdfast as hf
 from holdfast.effect import admit, observe, settle, verify
 from holdfast.gate import PolicySet
 from holdfast.kernel import canon
@@ -17,8 +18,10 @@ from holdfast.kernel.documents import Kept
 from holdfast.kernel.errors import NotReplayable
 from holdfast.kernel.model import Contract
 from holdfast.runtime import ending, stops
-from holdfast.runtime.record import Record
+from holdfast.runtime.record import Record, record_of
+from holdfast.runtime.redact import Wanted, take_out
 from holdfast.runtime.replay.play import play
+from tests.adapters.archiving import Life, closing
 from tests.unit.runtime import redaction_stage
 from tests.unit.runtime.replay.playing import Scene, called, driven, edited, first
 
@@ -274,6 +277,31 @@ def test_a_redacted_run_is_played_back_and_what_cannot_be_compared_is_counted(
     assert found.aside
     assert all("redacted" in aside.why for aside in found.aside)
     assert (found.entries, found.inputs) == (len(whole.entries), before.inputs)
+
+
+@pytest.mark.req("1.8c", mutant="a-playback-that-counts-no-adopted-dispatch")
+def test_a_failed_effect_whose_arguments_are_gone_is_played_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent and failed is counted and given back, though who sent it cannot be judged again."""
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    life = Life(tmp_path)
+
+    async def act(app: hf.App) -> str:
+        run = await app.begin(hf.Intent(goal="order", purpose="order", principal="alice"))
+        assert isinstance(await run.call(hf.Call("never", {"order": "order 7 for somebody"})), hf.Failed)
+        await run.stop("it is done")
+        return run.id
+
+    run = life.do(act)
+    with closing(life.store()) as store:
+        failed = next(view for view in store.effects(run=run) if view.tool == "never")
+        take_out(store, Wanted(failed.id, ("order",), (), "asked to be forgotten"), who="ann")
+        record = record_of(store, run)
+    found = play(record)
+    assert found.divergence is None, (found.divergence, found.how)
+    assert found.entries == len(record.entries)
+    assert all("redacted" in aside.why for aside in found.aside)
 
 
 def test_whoever_sent_it_is_played_by_the_same_author(by_program: Record) -> None:
