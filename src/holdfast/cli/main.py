@@ -39,6 +39,8 @@ NOUNS = {
     "effect": ("holdfast.cli.effect:app", "Effects: how each stands, and what a person may decide."),
     "work": ("holdfast.cli.work:work", "Claim queued runs and drive them, beside any number of others."),
     "worker": ("holdfast.cli.worker:app", "Workers: who holds what, until when, and what each lacks."),
+    "queue": ("holdfast.cli.queue:app", "Queued runs: what waits for a worker, and what none could finish."),
+    "submit": ("holdfast.cli.submit:submit", "Ask for runs that workers drive."),
     "approval": ("holdfast.cli.approval:app", "Requests: what waits for whom."),
     "approve": ("holdfast.cli.approval:approve", "Say yes to exactly what a request shows."),
     "refuse": ("holdfast.cli.approval:refuse", "Say no to a request, with a reason."),

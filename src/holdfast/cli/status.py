@@ -24,7 +24,9 @@ def status(
     """
     if metrics:
         return _metrics(shared)
+    from holdfast.cli.queue import standing_jobs
     from holdfast.report.drift import standing as standing_drifts
+    from holdfast.report.jobs import standing as standing_queue
     from holdfast.report.saga import standing as standing_sagas
     from holdfast.report.sealing import standing
     from holdfast.report.status import status_page
@@ -39,6 +41,7 @@ def status(
         }
         sealing = standing(store.tree(), store.pushes(), wanted=shared.settings().evidence is not None)
         page = status_page(store.status(), facts, store.open_effects(), asked, limits, sealing)
+        standing_queue(page, standing_jobs(store), limits, store.now_ms())
         standing_drifts(page, store.tally().live_drifts(), store.now_ms())
         standing_sagas(page, store.documents_due("saga", "person", store.now_ms()))
         return page

@@ -81,7 +81,7 @@ def queue_lines(page: Page, queues: Iterable[Queue]) -> None:
         if queue.oldest:
             promise = f", {span(queue.promise_ms)} promised" if queue.promise_ms else ""
             said.append(f"the oldest is {span(queue.oldest_ms)} old{promise}: {queue.oldest}")
-        label = "✗ promise broken" if queue.broken else "queue"
+        label = "✗ promise broken " if queue.broken else "queue"
         page.fact(label, f"{escaped(queue.work)} in {escaped(queue.environment)}: {', '.join(said)}")
 
 

@@ -80,6 +80,7 @@ def queued(
         work=work,
         priority=priority,
         not_before_ms=not_before_ms,
+        wanted_ms=not_before_ms,
         owner=owner or NOBODY,
         planner=planner,
         needs=needs,

@@ -8,7 +8,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from holdfast.kernel.commit import Change, Note
-from holdfast.runtime import begin, queue_terms, queue_wanted, submit
+from holdfast.report import jobs as report_jobs
+from holdfast.runtime import begin, jobs, queue_resolve, queue_terms, queue_wanted, submit
 from tests.harness.planted import Put
 
 
@@ -53,10 +54,33 @@ def _superseded_goes_on(put: Put) -> None:
     put(queue_wanted, "standing", standing)
 
 
+def _resolved_unread(put: Put) -> None:
+    """What a person decides of a dead letter is written over whatever is there."""
+    honest = queue_resolve.Guard
+
+    def unread(**parts: Any) -> Any:
+        return honest(**(parts | {"as_read": ()}))
+
+    put(queue_resolve, "Guard", unread)
+
+
+def _without_owner(honest: Callable[..., Any]) -> Callable[..., Any]:
+    """Whose a run is if it comes to nothing is not kept with its job."""
+    return lambda run, **terms: honest(run, **(terms | {"owner": ""}))
+
+
+def _oldest_is_newest(put: Put) -> None:
+    """The age of a queue is that of the run that came last."""
+    put(report_jobs, "first_of", lambda due: max(due, key=report_jobs.since, default=None))
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
     "job-apart": _job_apart,
     "submit-again": _submit_again,
     "never-superseded": _never_superseded,
     "superseded-goes-on": _superseded_goes_on,
+    "resolved-unread": _resolved_unread,
+    "oldest-is-newest": _oldest_is_newest,
+    "dead-without-owner": lambda put: put(jobs, "queued", _without_owner(jobs.queued)),
     "begins-late": lambda put: put(queue_terms, "_begins_late", lambda asked, limits: ""),
 }

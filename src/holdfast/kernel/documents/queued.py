@@ -28,7 +28,8 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
     ``accepted_ms`` is when it was submitted, and ``since_ms`` since when it is in its state. ``waits`` says for what a
     queued one waits that no worker can give (an effect's end, or the ground of a stop), ``about`` which effect that is
     of, and ``seen`` after which entry of its run somebody's word for it counts. ``superseded_by`` is a newer run that
-    makes it unwanted, ``again`` why its purpose was asked for once more. The moves that there are between the states
+    makes it unwanted, ``again`` why its purpose was asked for once more, ``wanted_ms`` the time that was asked for it
+    when it was submitted (0: at once). The moves that there are between the states
     are in :mod:`holdfast.runtime.jobs`.
     """
 
@@ -53,6 +54,7 @@ class Job(Document, frozen=True, kw_only=True, tag="job"):
     seen: int = 0
     superseded_by: str = ""
     again: str = ""
+    wanted_ms: int = 0
 
     @property
     def place(self) -> Place | None:
@@ -131,8 +133,10 @@ class Worker(Document, frozen=True, kw_only=True, tag="worker"):
 class Schedule(Document, frozen=True, kw_only=True, tag="schedule"):
     """An intent that is submitted for each slot of a calendar (cron), in a time zone; ``next_ms`` is the next slot.
 
-    The purpose of each run names its slot, so that no slot is run twice whoever submits it. ``template`` is the intent
-    as plain data.
+    ``id`` is ``TENANT/ENVIRONMENT/NAME``. The purpose of each run is the name and its slot, so that no slot is run
+    twice whoever submits it. ``template`` is the intent as plain data. ``misses`` says which slots that nobody was
+    there for are made up for: the last, all (at most ``most``), none. ``again_ms``: a slot that was due found no room,
+    and is submitted again then. ``passed`` counts slots that were not run, ``why`` says why the last of them was not.
     """
 
     cron: str
@@ -141,14 +145,25 @@ class Schedule(Document, frozen=True, kw_only=True, tag="schedule"):
     next_ms: int = 0
     last_ms: int = 0
     state: str = "on"  # on, paused, ended
-    misses: str = "last"  # which slots that nobody was there for are made up for: last, all, none
+    misses: str = "last"
+    most: int = 24
+    again_ms: int = 0
+    passed: int = 0
+    why: str = ""
     priority: int = 0
     work: str = ""
+    planner: str = ""
     owner: str = ""
     by: str = ""
     reason: str = ""
 
     @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.id.rpartition("/")[2]
+
+    @property
     def place(self) -> Place | None:
         """By its next slot, while it is on."""
-        return Place("on", self.priority, self.next_ms) if self.state == "on" else None
+        lane = f"on:{self.id.rpartition('/')[0]}"
+        return Place(lane, self.priority, max(self.next_ms, self.again_ms)) if self.state == "on" else None
