@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 import holdfast as hf
+from holdfast import fences
+from holdfast.fences import sidecar
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
 from holdfast.kernel.errors import BadArguments, BadValue, StoreBusy
 from tests.contract.postgres_server import server  # noqa: F401  # the fixture
@@ -117,3 +121,50 @@ async def test_a_name_that_is_too_long_for_an_index_fails_nobody_else(
         changes = (said("anna"), said(secrets.token_hex(9_000)), said("bert"))
         answers = await asyncio.gather(*map(app.store.commit, changes), return_exceptions=True)
         assert [type(answer).__name__ for answer in answers] == ["Applied", BadValue.__name__, "Applied"]
+
+
+# ------------------------------------------------------------------------------------------------ doors outside
+
+
+async def test_a_request_that_is_cancelled_while_its_token_is_saved_opens_no_door_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is slow and the client hangs up: whoever comes next waits, and the lower token is stale afterwards."""
+    entered: list[bytes] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        entered.append(dict(scope["headers"])[b"fence-token"])
+
+    fenced = fences.Fenced(app, folder=tmp_path, resource=lambda scope: "lamp")
+    slow, begun, saved, save = threading.Event(), threading.Event(), threading.Event(), sidecar.Held.save
+
+    def slowly(held: sidecar.Held, record: sidecar.Record) -> None:
+        if record.door.highest == 5:
+            begun.set()
+            slow.wait(WITHIN_S)
+        save(held, record)
+        if record.door.highest == 5:
+            saved.set()
+
+    monkeypatch.setattr(sidecar.Held, "save", slowly)
+
+    async def sent(token: int) -> list[Any]:
+        said: list[Any] = []
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        scope = {"type": "http", "method": "PUT", "path": "/", "headers": [(b"fence-token", str(token).encode())]}
+        await fenced(scope, asyncio.Event().wait, send)
+        return said
+
+    first = asyncio.create_task(sent(5))
+    await asyncio.to_thread(begun.wait, WITHIN_S)
+    first.cancel()
+    second = asyncio.create_task(sent(9))
+    await asyncio.wait([second], timeout=0.1)  # as far as it comes beside the first
+    slow.set()
+    await asyncio.to_thread(saved.wait, WITHIN_S)
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert [message["status"] for message in await sent(7) if "status" in message] == [412]
+    assert entered == [b"9"]

@@ -24,7 +24,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,8 +112,7 @@ class Fenced:
                 await _say(send, PRECONDITION_FAILED, stale.why, highest=stale.highest)
                 return
             if token > held.record.door.highest:
-                shut = Record(door=held.record.door.raised(token))
-                await asyncio.to_thread(held.save, shut)
+                await _saved(held, Record(door=held.record.door.raised(token)))
             await act()
 
     @asynccontextmanager
@@ -130,6 +129,20 @@ class Fenced:
             yield Held(self._folder / f"{name}.fence")
         finally:
             os.close(file)
+
+
+async def _saved(held: Held, record: Record) -> None:
+    """Save a record beside the loop. A request that is cancelled meanwhile keeps its turn until that is over: a save
+    that came after somebody else's would open the door again.
+    """
+    saving = asyncio.create_task(asyncio.to_thread(held.save, record))
+    try:
+        await asyncio.shield(saving)
+    except asyncio.CancelledError:
+        while not saving.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([saving])
+        raise
 
 
 async def _body(receive: Receive) -> bytes:
