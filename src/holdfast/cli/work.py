@@ -9,6 +9,7 @@ that a worker does not put its own policy in force over that of workers that are
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import signal
 import sys
@@ -112,8 +113,11 @@ async def work(
 
 
 async def _worked(app: App, planners: dict[str, Any], terms: dict[str, Any], *, as_json: bool) -> Worked:
-    """One shift, with the signals that end it."""
-    async with app:
+    """One shift, with the signals that end it. A store that is away when it begins is waited for, within a bound."""
+    from holdfast.runtime.worker.outage import START_S, outlasted
+
+    async with contextlib.AsyncExitStack() as opened:
+        await outlasted(lambda: opened.enter_async_context(app), "the worker", START_S)
         shift = app.shift(planners, **terms)
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from holdfast.kernel.due import is_open, wake_ms
-from holdfast.kernel.errors import HoldfastError, IllegalTransition, IntegrityError, OurBug, StoreBusy
+from holdfast.kernel.errors import HoldfastError, IllegalTransition, IntegrityError, OurBug
 from holdfast.kernel.model import BEFORE_DISPATCH, Effect, State
 from holdfast.kernel.ports import Ports
 from holdfast.runtime.drive import due_here, pursue, step
 from holdfast.runtime.worker.holding import Holding
+from holdfast.runtime.worker.outage import FIRST_WAIT_S, LONGEST_WAIT_S, PASSING
 
 log = logging.getLogger("holdfast.recover")
 
@@ -72,16 +73,17 @@ class Recoverer:
             self._task = None
 
     async def _sweep(self) -> None:
+        wait_s = FIRST_WAIT_S
         while not self._stop.is_set():
             try:
-                still_open = await self.round()
-            except StoreBusy as busy:
-                log.warning("recovery looks again later: %s", busy)  # nothing is broken: another process has the lock
-                still_open = ()
+                pause_s = self._pause_s(await self.round())
+                wait_s = FIRST_WAIT_S
+            except PASSING as error:  # nothing is broken: the store is away, or another process has the lock
+                log.warning("recovery looks again later: %s", error)
+                pause_s, wait_s = wait_s, min(LONGEST_WAIT_S, wait_s * 2)
             except IntegrityError:
                 log.exception("recovery stopped: the store cannot be trusted")
                 return
-            pause_s = self._pause_s(still_open)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause_s)
 

@@ -54,6 +54,10 @@ class Heart:
         self.row = Worker(id=worker_id(process), process=process, lease_ms=max(SHORTEST_LEASE_MS, lease_ms))
         self.why_not = "it has not been seen yet"
         self._sound_until_s = 0.0
+        self._away = False
+        self._back_s = float("-inf")
+        self.back_ms = 0
+        """The store's time when the store answered again after it was last away; 0: it never was."""
         self._task: asyncio.Task[None] | None = None
         self._again = asyncio.Event()
         self._before: Callable[[Worker], Awaitable[Worker]] | None = None
@@ -72,6 +76,10 @@ class Heart:
         """Whether the last heartbeat still holds, as far as this process can know without asking."""
         return time.monotonic() < self._sound_until_s
 
+    def just_back(self) -> bool:
+        """Whether the store was away so short a time ago that others may not have said yet that they are there."""
+        return time.monotonic() < self._back_s + self.row.lease_ms / 1000
+
     async def start(self, before: Callable[[Worker], Awaitable[Worker]] | None = None) -> None:
         """Say that it is there, and go on saying so. ``before`` brings the row up to date for each heartbeat."""
         if self._task is None:
@@ -87,6 +95,8 @@ class Heart:
         known = self._store.document("worker", row.id)
         self.row = replace(known, **_said(row)) if isinstance(known, Worker) else row
         self._sound_until_s, self.why_not = asked_s + self.row.lease_ms / 1000, ""
+        if self._away or time.monotonic() - asked_s > self.row.lease_ms / 2000:
+            self._away, self._back_s, self.back_ms = False, time.monotonic(), self.row.seen_ms
 
     def now(self) -> None:
         """Beat as soon as may be: what the row says has changed."""
@@ -115,7 +125,7 @@ class Heart:
                 await self.beat()
                 wait_s = FIRST_WAIT_S
             except (HoldfastError, OSError) as error:
-                self.why_not = str(error)
+                self.why_not, self._away = str(error), True
                 wait_s = min(period_s, wait_s * 2)
                 log.log(
                     logging.WARNING if isinstance(error, IntegrityError) else logging.ERROR, "no heartbeat: %s", error

@@ -28,6 +28,7 @@ from holdfast.runtime.ending import Report
 from holdfast.runtime.worker import rests
 from holdfast.runtime.worker.driven import Driven
 from holdfast.runtime.worker.heart import Heart
+from holdfast.runtime.worker.outage import PASSING
 
 log = logging.getLogger("holdfast.worker")
 
@@ -141,12 +142,18 @@ class Holding:
         return held
 
     async def move(self, held: Held, moved: Job, kind: str, why: str) -> bool:
-        """Write what became of a job that is held; it is not held afterwards. False: it was another's by then."""
+        """Write what became of a job that is held; it is not held afterwards. False: it was another's by then.
+
+        Where the store cannot be had it is still held, and this may be asked again.
+        """
         self.held.pop(held.job.run, None)
-        held.store.lost = held.store.lost or why or "it was given back"
+        was, held.store.lost = held.store.lost, held.store.lost or why or "it was given back"
         self._moving.add(held.job.run)
         try:
             return await put(self._ports().store, held.job, moved, self._ports().me, kind, why)
+        except PASSING:
+            self.held[held.job.run], held.store.lost = held, was
+            raise
         finally:
             self._moving.discard(held.job.run)
 

@@ -23,7 +23,7 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.kernel.documents import Job, Worker
-from holdfast.kernel.errors import BadValue, IntegrityError, RunLost, StoreBusy
+from holdfast.kernel.errors import BadValue, IntegrityError, RunLost
 from holdfast.kernel.model import Run
 from holdfast.kernel.ports import Ports
 from holdfast.runtime.ending import Report
@@ -31,10 +31,12 @@ from holdfast.runtime.planner import Planner
 from holdfast.runtime.queue_wanted import put_right, read_again
 from holdfast.runtime.resume import revalidated
 from holdfast.runtime.run import RunHandle
+from holdfast.runtime.submit import Desk as Submits
 from holdfast.runtime.worker import rests
 from holdfast.runtime.worker.heart import LEASE_MS, SHORTEST_LEASE_MS
 from holdfast.runtime.worker.hints import Hints
 from holdfast.runtime.worker.holding import Held, Holding, give_back
+from holdfast.runtime.worker.outage import AWAY_S, PASSING, START_S, Waits, outlasted
 from holdfast.runtime.worker.picking import Picker
 from holdfast.runtime.worker.skew import Having, in_force, lacking, lacking_for
 from holdfast.runtime.worker.sweeping import Sweeper
@@ -44,7 +46,6 @@ log = logging.getLogger("holdfast.worker")
 LOOK_MS = 1_000
 SWEEP_MS = 1_000
 GRACE_S = 10.0
-LONGEST_WAIT_S = 10.0
 STAYS = ("", "drain", "empty")
 """When a worker ends by itself: never; when nothing is due now and it holds nothing; when nothing is queued or held."""
 
@@ -52,7 +53,7 @@ PlannerFactory = Planner | Callable[[RunHandle], Planner] | Callable[[], Planner
 """A planner, or what makes one: of a run, or of nothing."""
 
 
-class Desk(Protocol):
+class Desk(Submits, Protocol):
     """What a worker needs of an application."""
 
     @property
@@ -144,12 +145,11 @@ class Shift:
 
     async def work(self) -> Worked:
         """Until drained, or until there is nothing left to do where the terms say so."""
-        await self._renewed()
-        await self._out_of_reach(lambda: self._holding.heart.start(self._row))
+        await outlasted(self._start, "the worker", START_S, stop=lambda: self.draining)
         self._hints.start()
         try:
             while not self._drained:
-                await self._out_of_reach(self._round)
+                await outlasted(self._round, "the worker", stop=lambda: self.draining)
                 if self._over():
                     break
                 await self._hints.wait(self._terms.look_ms)
@@ -158,6 +158,10 @@ class Shift:
         return self.worked()
 
     # -- looking --
+
+    async def _start(self) -> None:
+        await self._renewed()
+        await self._holding.heart.start(self._row)
 
     async def _round(self) -> None:
         """Sweep if it is time, then claim as many as there are places."""
@@ -173,11 +177,14 @@ class Shift:
                 self._begin(held)
             await self._sweeper.forget()
         while picked := self._picker.pick(self._free()):
-            claims = await asyncio.gather(*(self._claimed(job) for job in picked))
-            won = [held for held in claims if held is not None]
+            claims = await asyncio.gather(*(self._claimed(job) for job in picked), return_exceptions=True)
+            won = [held for held in claims if isinstance(held, Held)]
             self._picker.lost = len(picked) - len(won)
             for held in won:
-                self._begin(held)
+                self._begin(held)  # whatever another claim ran into: what is held is driven
+            for failed in claims:
+                if isinstance(failed, BaseException):
+                    raise failed
             if not won:
                 break
 
@@ -201,7 +208,8 @@ class Shift:
         return None
 
     def _may(self, job: Job) -> bool:
-        return job.run not in self._drives and not lacking_for(self._store, self._have, job)
+        mine = not self._terms.works or job.work in self._terms.works
+        return mine and job.run not in self._drives and not lacking_for(self._store, self._have, job)
 
     def _force(self, job: Job) -> tuple[tuple[str, str], ...]:
         return in_force(self._have, job)
@@ -251,10 +259,10 @@ class Shift:
     async def _drive(self, held: Held) -> None:
         """One drive to its rest; whatever it raises, the job is somewhere afterwards."""
         self._counts["drives"] += 1
-        wait_s = 0.1
+        waits, report = Waits(), None
         while True:
             try:
-                report = await self._carried(held)
+                report = report or await self._carried(held)
                 await self._holding.rested(held, report)
                 self._counts["lost" if held.lost and report.state != "done" else _word(report)] += 1
                 return
@@ -263,18 +271,23 @@ class Shift:
                 self._counts["lost"] += 1
                 self._holding.held.pop(held.job.run, None)
                 return
-            except StoreBusy as busy:
-                log.warning("run %s waits for the store: %s", held.job.run, busy)
-                await asyncio.sleep(wait_s)
-                wait_s = min(LONGEST_WAIT_S, wait_s * 2)
+            except PASSING as error:  # no try: the run is looked over again, and goes on here while it is still ours
+                await waits.pause(error, f"run {held.job.run}")
             except (Exception, asyncio.CancelledError) as error:
                 log.warning("the drive of %s was given up: %s: %s", held.job.run, type(error).__name__, error)
                 self._counts["given_back"] += 1
-                with contextlib.suppress(IntegrityError):  # then its lease runs out, and others take it over
-                    await give_back(self._holding, held, error)
+                await self._give_back(held, error)
                 if isinstance(error, asyncio.CancelledError):
                     raise
                 return
+
+    async def _give_back(self, held: Held, error: BaseException) -> None:
+        """The job of a drive that raised; what cannot be given back is found by the next sweep, which sees no drive."""
+        within_s = 0.0 if isinstance(error, asyncio.CancelledError) else AWAY_S
+        with contextlib.suppress(IntegrityError):
+            what = f"the job of run {held.job.run}"
+            await outlasted(lambda: give_back(self._holding, held, error), what, within_s, stop=lambda: self.draining)
+        self._holding.held.pop(held.job.run, None)
 
     async def _carried(self, held: Held) -> Report:
         """The run as it is now, looked over where it was driven before, under its planner."""
@@ -287,21 +300,7 @@ class Shift:
         planner = made(self._planners[held.job.planner], handle)
         return await handle.drive(planner, max_steps=self._terms.max_steps)
 
-    # -- the store, and the end --
-
-    async def _out_of_reach(self, act: Callable[[], Any]) -> None:
-        """Do it; where the store cannot be had, wait ever longer and do it again, unless asked to end meanwhile."""
-        wait_s = 0.1
-        while True:
-            try:
-                await act()
-                return
-            except StoreBusy as busy:
-                log.warning("the worker waits for the store: %s", busy)
-            if self._drained:
-                return
-            await asyncio.sleep(wait_s)
-            wait_s = min(LONGEST_WAIT_S, wait_s * 2)
+    # -- the end --
 
     async def _leave(self) -> None:
         """Let what is under way come to its next step within the grace, then give everything back."""

@@ -1,11 +1,12 @@
 """What nobody drives any more, and what has stopped waiting: found by a sweep, whatever hints were lost.
 
 Decides what is taken over: the jobs held by a worker that has left, whose lease is over by the store's clock, or that
-is proved dead, and those that are this worker's own by the store and that it drives no more (their drive could not
-give them back). Each is claimed here where there is a place and this process has what it needs, and otherwise put back
-into the queue for others; with either that was a try of the job. Jobs that wait for a person, an operation or an effect
-in doubt are looked at again, and put back into their lanes when that is over. Runs that ended while nobody drove them
-take their jobs along. Workers that are gone long and hold nothing are marked as left.
+is proved dead, and those that are this worker's own by the store and that it drives no more. Each is claimed here where
+there is a place and this process has what it needs, and otherwise put back into the queue for others; with either that
+was a try of the job, unless the store was away meanwhile: no lease could be renewed then, so nobody is taken for gone
+before one lease has passed, and what a worker lost by it goes back as it is. Jobs that wait for a person, an operation
+or an effect in doubt are looked at again, and put back into their lanes when that is over. Runs that ended while nobody
+drove them take their jobs along. Workers that are gone long and hold nothing are marked as left.
 
 Bounded: a sweep looks at so many jobs that wait, turning through them. Promises that a sweep by many workers at once
 does each of these things once: every one is a comparing commit.
@@ -24,6 +25,7 @@ from holdfast.kernel.guard import Guard, Rejected
 from holdfast.runtime import jobs
 from holdfast.runtime.worker import rests
 from holdfast.runtime.worker.holding import Held, Holding, put
+from holdfast.runtime.worker.outage import PASSING
 
 AT_ONCE = 200
 """Waiting jobs that one sweep looks at."""
@@ -50,8 +52,15 @@ class Sweeper:
 
     async def sweep(self, free: int) -> Swept:
         """One round; at most ``free`` runs are taken over to be driven here."""
+        strays = await self._strays()
         taken, returned = await self._orphans(free)
-        return Swept(taken, returned, await self._waiting())
+        returned += strays
+        try:
+            return Swept(taken, returned, await self._waiting())
+        except PASSING:
+            if not taken:
+                raise
+        return Swept(taken, returned)  # what was taken over is driven; the next sweep runs into the same
 
     async def _gone(self) -> list[str]:
         """Workers that hold jobs and are not there, in the order of their ids."""
@@ -61,10 +70,22 @@ class Sweeper:
             if holder == self._holding.heart.id:
                 continue
             row, now_ms = self._store.document("worker", holder), self._store.now_ms()
-            over = not isinstance(row, Worker) or row.state == "left" or now_ms > row.until_ms
+            left = not isinstance(row, Worker) or row.state == "left"
+            # While the store was away nobody could renew a lease: for as long as one lasts, its end says nothing.
+            over = left or (now_ms > row.until_ms and not self._holding.heart.just_back())
             if over or await self._holding.dead(holder):
                 found.append(holder)
         return found
+
+    async def _strays(self) -> int:
+        """This worker's own, lost or not given back because the store was away: into the queue, and that was no try."""
+        me, returned = self._holding.heart, 0
+        for job in self._store.documents_due("job", f"held:{me.id}", self._store.now_ms() + EVERY, EVERY):
+            if isinstance(job, Job) and job.claimed_ms <= me.back_ms and not self._holding.drives(job.run):
+                why = "its worker could not keep it while the store was away"
+                awake = jobs.let_go(job, why, self._store.now_ms())
+                returned += await put(self._store, job, awake, me.row.process, "drive_ended", why)
+        return returned
 
     async def _orphans(self, free: int) -> tuple[tuple[Held, ...], int]:
         taken: list[Held] = []
