@@ -112,14 +112,17 @@ class Database:
         """Kill -9 of one process that serves a client, if there is one: the server ends all others and recovers."""
         import psycopg
 
-        with psycopg.connect(self.url, autocommit=True) as admin:
-            found = admin.execute(
-                "SELECT pid FROM pg_stat_activity"
-                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1"
-            ).fetchone()
-            if found is None:
-                return False
-            os.kill(found[0], signal.SIGKILL)
+        try:
+            with psycopg.connect(self.url, autocommit=True) as admin:
+                found = admin.execute(
+                    "SELECT pid FROM pg_stat_activity"
+                    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1"
+                ).fetchone()
+                if found is None:
+                    return False
+                os.kill(found[0], signal.SIGKILL)
+        except psycopg.OperationalError:
+            return False  # it recovers from what was done to it before
         return True
 
     def pause(self) -> None:
