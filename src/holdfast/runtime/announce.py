@@ -1,9 +1,9 @@
-"""Tell a webhook that a request waits, or a saga needs a person: after it is on disk, beside the work, signed, and
-again until it is taken.
+"""Tell a webhook that a request waits, or that a saga, a drift or a dead letter needs a person: after it is on disk,
+beside the work, signed, and again until it is taken.
 
-What is posted names the request or the saga and what it is about, never an argument's value; it follows the Standard
-Webhooks form (``webhook-id``, ``webhook-timestamp``, ``webhook-signature``), so that known libraries check it. Promises
-that nothing waits for a webhook: no effect, no answer, no caller. Each of them is posted until it is taken, a bounded
+What is posted names the request, or what needs a person (:mod:`.needed`), and never an argument's value; it follows the
+Standard Webhooks form (``webhook-id``, ``webhook-timestamp``, ``webhook-signature``), so that known libraries check it.
+Promises that nothing waits for a webhook: no effect, no answer, no caller. Each of them is posted until it is taken, a bounded
 number of times while this process lives; what came of it is an entry of its run, and the next process posts what was
 not taken.
 
@@ -25,18 +25,17 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from holdfast.kernel.canon import encode
 from holdfast.kernel.commit import Change, Note, Verdict
-from holdfast.kernel.documents import AnyDocument, Saga
+from holdfast.kernel.documents import AnyDocument
 from holdfast.kernel.errors import BadConfig
 from holdfast.kernel.guard import Fact, Guard
 from holdfast.kernel.model import Approval, Effect, Run, State
 from holdfast.kernel.ports import Seen
-from holdfast.runtime.saga.telling import needs_a_person
+from holdfast.runtime.needed import Message, needed
 
 SECRET = "HOLDFAST_ANNOUNCE_SECRET"  # noqa: S105  # the name of the variable
 LEAST_SECRET = 16
@@ -164,15 +163,6 @@ def signature(secret: bytes, identifier: str, at_s: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
 
 
-class Message(NamedTuple):
-    """What is to be told: its id, the run it is of, and what is posted now (None: nobody need be told any more)."""
-
-    id: str
-    run: str
-    what: str
-    posts: Callable[[], dict[str, Any] | None]
-
-
 class Announcer:
     """Implements :class:`holdfast.kernel.ports.TellPort`: whoever tells only wakes it, and never waits."""
 
@@ -222,15 +212,11 @@ class Announcer:
             self._awake.clear()
 
     def _messages(self) -> list[Message]:
-        """What is on disk and has to be told: requests that can still be answered in time, sagas that need a person."""
+        """What is on disk and has to be told: requests that can still be answered in time, and what needs a person."""
         # What cannot be sent in time any more is nobody's to answer.
         asked = [approval for approval in self._store.approvals("open") if not self._too_late(approval)]
         found = [Message(a.id, a.run, "approval", functools.partial(self._asked, a)) for a in asked]
-        for saga in self._store.documents_due("saga", "person", self._store.now_ms()):
-            if isinstance(saga, Saga):
-                posts = functools.partial(needs_a_person, self._store, saga)
-                found.append(Message(f"{saga.id}:{saga.since_ms}", saga.run, "saga", posts))
-        return found
+        return [*found, *needed(self._store)]
 
     def _asked(self, approval: Approval) -> dict[str, Any] | None:
         now, view = self._store.approval(approval.id), self._store.read_now(approval.effect).effect

@@ -196,6 +196,7 @@ def habit_without_bounds(put: Put) -> None:
 
 
 PLANT: dict[str, Callable[[Put], None]] = {
+    "announced-are-requests-alone": lambda put: put(announce, "needed", lambda _store: ()),
     "announced-with-arguments": announced_with_arguments,
     "anybody-registers": anybody_registers,
     "assent-in-text": assent_in_text,
