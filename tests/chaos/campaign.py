@@ -65,8 +65,9 @@ def line(one: Judged, seconds: float) -> str:
     """One episode in a line."""
     return (
         f"[{seconds:5.0f} s] {one.kind:<10} seed {one.seed}: {sum(one.faults.values())} faults, {one.orders} orders,"
-        f" {one.calls} calls, {one.changes} changes; done {one.done}, dead {one.dead}, open with an owner {one.owned},"
-        f" late refused {one.late}, unsure {one.unsure}; broken {len(one.broken)}"
+        f" {one.calls} calls, {one.changes} changes; done {one.done}, dead {one.dead}, a person's {one.handed},"
+        f" open with an owner {one.owned},"
+        f" spent {one.spent}, late refused {one.late}, unsure {one.unsure}; broken {len(one.broken)}"
     )
 
 
@@ -75,7 +76,7 @@ def written(verdicts: list[Judged], chosen: argparse.Namespace, seconds: float) 
     by: Counter[str] = Counter()
     for one in verdicts:
         by.update(one.faults)
-    names = ("orders", "calls", "changes", "done", "dead", "owned", "late", "unsure", "entries")
+    names = ("orders", "calls", "changes", "done", "dead", "handed", "owned", "spent", "late", "unsure", "entries")
     broken_names = ("doubles", "losses", "stuck")
     totals = {name: sum(getattr(one, name) for one in verdicts) for name in (*names, *broken_names)}
     broken = [sentence for one in verdicts for sentence in one.broken]

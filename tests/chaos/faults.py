@@ -145,7 +145,6 @@ FAULTS = (
     Fault("a commit is cut before it arrives", "wire", True, MIDDLE, _wire("lose commit")),
     Fault("a reply of the outside is lost", "outside", False, SHORT, _outside("drop_reply", None, 2)),
     Fault("the outside works and hangs", "outside", False, SHORT, _outside("work_then_hang", 4_000, 1)),
-    Fault("a request arrives twice", "outside", False, SHORT, _outside("duplicate", None, 2, "refund_keyed")),
     Fault("the outside is down", "outside", False, SHORT, _outside("outage", "503", 5)),
     Fault("the outside answers garbage", "outside", False, SHORT, _outside("garbage", "body", 2)),
     Fault("the clock leaps ahead", "clock", True, MIDDLE, clock_ahead),

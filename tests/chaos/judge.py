@@ -1,7 +1,12 @@
 """What the outside's own books say of an episode, and whether the ledger says the same.
 
 Decides from the books first. Broken are: two changes for one call; an order that is done without its changes; an order
-that nobody has; an effect or a dead letter without owner, next act and due time; evidence that does not verify.
+that nobody has; an effect, a job or a dead letter without owner and next act; evidence that does not verify.
+
+Who has what, for L13: an effect that left is its own record's owner's. One that has not left goes on only with its run,
+so its next act is whatever is next for the job of that run, and whoever has the job has it: a worker (now, or when the
+job is due), or the owner of a job that waits for a person or is a dead letter. What is still to be done of a job in a
+lane is due at its time; what waits for a person has waited since a time, and is shown with its age.
 """
 
 from __future__ import annotations
@@ -12,10 +17,10 @@ from typing import Any
 import msgspec
 
 from holdfast.kernel.due import is_open
-from holdfast.kernel.model import Effect, State
+from holdfast.kernel.model import BEFORE_DISPATCH, Effect, State
 from holdfast.store import open_store
-from tests.chaos.scene import Scene
-from tests.chaos.shop import invoice
+from tests.chaos.scene import Scene, unresolved
+from tests.chaos.shop import TRIES, invoice
 
 
 class Judged(msgspec.Struct, kw_only=True):
@@ -29,7 +34,9 @@ class Judged(msgspec.Struct, kw_only=True):
     changes: int = 0
     done: int = 0
     dead: int = 0
+    handed: int = 0
     owned: int = 0
+    spent: int = 0
     late: int = 0
     takeovers: int = 0
     unsure: int = 0
@@ -56,8 +63,9 @@ def judge(scene: Scene, *, settled: bool) -> Judged:
             kinds = Counter(entry.kind for entry in store.entries(run.id))
             found.late += kinds["late"]
         if not settled:
-            found.stuck += len([job for job in jobs.values() if job.state in ("queued", "claimed")])
-            found.broken.append(f"{found.stuck} jobs never came to an end: {_stuck(jobs)}")
+            left = [job for job in jobs.values() if unresolved(job, store)]
+            found.stuck += len(left)
+            found.broken.append(f"{found.stuck} jobs never came to an end: {_stuck(left)}")
         audited = store.verify()
         found.entries = audited.entries
     except Exception as error:
@@ -81,6 +89,7 @@ def _order(
     found.calls += len(ways)
     found.done += job is not None and job.state == "done" and run.state == "done"
     found.dead += job is not None and job.state == "dead"
+    found.handed += job is not None and job.state == "queued" and not unresolved(job, store)
     if job is not None and job.state == "dead" and not job.owner:
         found.broken.append(f"the dead letter of {name} has no owner")
     for way in ways:
@@ -89,7 +98,9 @@ def _order(
         if changes > 1:
             found.doubles += 1
             found.broken.append(f"{changes} changes for {name} {way}: {_states(mine)}")
-        if changes == 0 and run.state == "done":
+        spent = len(mine) >= TRIES and all(view.state is State.FAILED for view in mine)
+        found.spent += changes == 0 and spent
+        if changes == 0 and run.state == "done" and not spent:
             found.losses += 1
             found.broken.append(f"{name} is done and {way} changed nothing: {_states(mine)}")
         if changes and not mine:
@@ -98,14 +109,21 @@ def _order(
             found.broken.append(f"{name} {way} happened and is recorded as absent: {_states(mine)}")
     for view in (view for views in effects.values() for view in views if is_open(view)):
         found.owned += 1
-        if not (view.owner and view.next):
+        if not had(view, job):
             found.broken.append(f"{view.id} of {name} is {view.state.value} and nobody has it")
+
+
+def had(view: Effect, job: Any) -> bool:
+    """Whether somebody has an open effect, and knows what to do next."""
+    if view.state in BEFORE_DISPATCH and job is not None and job.state in ("queued", "claimed", "dead"):
+        return bool(job.owner or job.holder)
+    return bool(view.owner and view.next)
 
 
 def _states(views: list[Effect]) -> str:
     return ", ".join(f"{view.generation}: {view.state.value} {view.cause} x{len(view.attempts)}" for view in views)
 
 
-def _stuck(jobs: dict[str, Any]) -> str:
-    there = (job for job in jobs.values() if job.state in ("queued", "claimed"))
-    return "; ".join(f"{job.id} {job.state} {job.holder} {job.why}" for job in there)[:600]
+def _stuck(jobs: list[Any]) -> str:
+    said = (f"{job.id} {job.state} {job.holder} waits '{job.waits}' {job.about} {job.why}" for job in jobs)
+    return "; ".join(said)[:3_000]

@@ -20,7 +20,10 @@ from typing import Any, Self
 import holdfast as hf
 from examples.payments.client import PaymentsClient
 from examples.payments.spawn import running as outside_running
+from holdfast.kernel.due import is_open
 from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.model import State
+from holdfast.runtime.worker import rests
 from holdfast.store import open_store
 from tests.chaos import faults
 from tests.chaos.database import Database
@@ -103,6 +106,7 @@ class Scene:
                 faults.hold(fault, self.dice)
                 undo()
             self.fleet.tend()
+            self.look_at_clock()
 
     def leap(self, by_ms: int) -> faults.Undo:
         """The server's clock as the store reads it, off by so much until it is undone; then a person accepts it."""
@@ -120,10 +124,25 @@ class Scene:
 
         def right() -> None:
             to(real)
-            # Whoever looks at the clock finds it right, and says so: until then nothing rests on passed time.
-            ask(self.folder, self.direct, "store", "clock", "--as", "ops", "--reason", "compared with another clock")
+            self.look_at_clock()
 
         return right
+
+    def look_at_clock(self) -> None:
+        """Whoever looks at the clock finds it right, and says so: until then nothing rests on passed time.
+
+        A worker may have seen the leap and not recorded it yet when somebody looks, so they look again.
+        """
+        if not self.clock_leapt:
+            return
+        with contextlib.suppress(HoldfastError):
+            store = open_store(self.direct, read_only=True)
+            try:
+                if not store.clock_jumped_ms():
+                    return
+            finally:
+                store.close_now()
+            ask(self.folder, self.direct, "store", "clock", "--as", "ops", "--reason", "compared with another clock")
 
     # -- orders --
 
@@ -190,6 +209,7 @@ class Scene:
 
         def over() -> bool:
             self.fleet.tend()
+            self.look_at_clock()
             with contextlib.suppress(HoldfastError):
                 return not self.waiting()
             return False
@@ -200,9 +220,22 @@ class Scene:
         """Jobs that no worker has carried to an end yet."""
         store = open_store(self.direct, read_only=True)
         try:
-            return [job for job in store.documents("job") if job.state in ("queued", "claimed")]
+            return [job for job in store.documents("job") if unresolved(job, store)]
         finally:
             store.close_now()
+
+
+def unresolved(job: Any, store: Any) -> bool:
+    """Whether a job is still to come to an end by itself: it is no more once a person has it, by name."""
+    if job.state not in ("queued", "claimed"):
+        return False
+    if not job.waits or not job.owner:
+        return True
+    view = store.read_now(job.about).effect if job.about else None
+    if view is None:
+        return job.waits in (rests.EFFECT, *rests.ON_EFFECT)
+    by_person = view.escalated or view.state is State.WAITING or not view.next
+    return not (by_person and view.owner) if is_open(view) else job.waits in rests.ON_EFFECT
 
 
 __all__ = ["LEASE", "Scene"]

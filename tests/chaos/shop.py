@@ -8,6 +8,8 @@ The tools are the example's own with shorter spans; ``PAYMENTS_URL`` says where 
 
 from __future__ import annotations
 
+from collections import Counter
+
 import holdfast as hf
 from holdfast.runtime.planner import View
 from tests.crash.brisk import POLICY, brisk
@@ -17,6 +19,10 @@ WAYS = ("refund", "refund_keyed", "refund_fenced", "refund_probed")
 """The tools that an order uses, one invoice each: every protection that an outside can give, alone and together."""
 
 AMOUNT = 1_200
+TRIES = 6
+"""How often one call is proposed that comes to nothing, before it is given up: spent, and not lost."""
+
+NOTHING_CAME = frozenset({"failed", "refused", "stopped"})
 SPANS = {
     "timeout_ms": 1_500,
     "lands_within_ms": 1_000,
@@ -35,15 +41,15 @@ def invoice(purpose: str, way: str) -> str:
 
 
 class Refunds:
-    """One call a turn, in order, until each was told; then done."""
+    """One call a turn, in order, until each took place or came to nothing so often; then done."""
 
     async def propose(self, view: View) -> hf.Answer:
-        """The first way that nothing was told of yet."""
+        """The first way that is neither over nor spent."""
         purpose = view.purpose
-        wanted = view.goal.split()
-        told = {told.tool for told in view.told}
-        for way in wanted:
-            if way not in told:
+        failed = Counter(told.tool for told in view.told if told.outcome in NOTHING_CAME)
+        over = {told.tool for told in view.told if told.outcome not in NOTHING_CAME}
+        for way in view.goal.split():
+            if way not in over and failed[way] < TRIES:
                 return hf.Answer(calls=(hf.Proposed(way, {"invoice_id": invoice(purpose, way), "amount": AMOUNT}),))
         return hf.Answer(done=True, says="refunded")
 
