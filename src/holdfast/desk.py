@@ -159,9 +159,15 @@ class Desk:
         run, known = handle.record, handle.id in self._handed_out
         self._handed_out.add(handle.id)
         goes_on = run.state in ("open", "blocked") and run.environment == self.environment
-        if goes_on and (asked or (run.seq > 1 and not known)):
+        if goes_on and (asked or (not known and await self._was_driven(run))):
             handle.resumption = await revalidated(handle, self.ports, self.store)
         return handle
+
+    async def _was_driven(self, run: Run) -> bool:
+        """Whether a run stands on anything yet: one that was only submitted has nothing to be looked over."""
+        if run.seq <= 1 or run.state == "blocked" or run.steps or run.assumes:
+            return run.seq > 1
+        return bool(await self.store.run_effects(run.id) or await self.store.run_items(run.id))
 
     @contextlib.contextmanager
     def driving(self, effect: str) -> Iterator[None]:
