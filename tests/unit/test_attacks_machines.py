@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,27 @@ import holdfast as hf
 from holdfast import fences
 from holdfast.fences import sidecar
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
-from holdfast.kernel.errors import BadArguments, BadValue, StoreBusy
+from holdfast.kernel.errors import BadArguments, BadValue, NotCopied, StoreBusy
+from holdfast.kernel.guard import Fact
+from holdfast.store import open_store
+from holdfast.store.address import address
+from holdfast.store.copying import Order, copy
 from tests.contract.postgres_server import server  # noqa: F401  # the fixture
+from tests.unit.runtime.drift.catalogue import Catalogue, at_work, inserted, the_drift
 from tests.unit.runtime.worker.floor import Charges, Floor, job, submitted
 
 WITHIN_S = 20
 
 
-@pytest.fixture
-def floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Floor]:
-    """One floor a test."""
+@pytest.fixture(autouse=True)
+def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("CATALOGUE_URL", "")  # put back when the test ends
+
+
+@pytest.fixture
+def floor(tmp_path: Path) -> Floor:
+    """One floor a test."""
     return Floor(tmp_path)
 
 
@@ -106,11 +115,8 @@ async def test_a_planner_names_no_resource_that_a_store_cannot_look_up(floor: Fl
 
 async def test_a_name_that_is_too_long_for_an_index_fails_nobody_else(
     server: str,  # noqa: F811
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of one batch on PostgreSQL only the change with that name is turned away, and it says that it is the value."""
-    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path))
     schema = f"hf_attack_{secrets.token_hex(4)}"
     mark = "&" if "?" in server else "?"
     async with hf.open(f"{server}{mark}schema={schema}", tools=[], environment="prod") as app:
@@ -168,3 +174,38 @@ async def test_a_request_that_is_cancelled_while_its_token_is_saved_opens_no_doo
     await asyncio.gather(first, second, return_exceptions=True)
     assert [message["status"] for message in await sent(7) if "status" in message] == [412]
     assert entered == [b"9"]
+
+
+# ------------------------------------------------------------------------------------ a second store, a second try
+
+
+async def test_a_store_that_came_to_be_is_not_lost_whatever_a_person_says(tmp_path: Path) -> None:
+    """Of a closed store no second one is made while the first is there: both would draw the same tokens."""
+    source, first, second = (address(f"sqlite:{tmp_path / name}.db") for name in ("a", "b", "c"))
+    open_store(source).close_now()
+    copy(source, first, Order("anna", "a new disk"))
+    lost = Order("anna", "it never came to be", lost=True)
+    with pytest.raises(NotCopied, match="not lost"):
+        copy(source, second, lost)
+    assert second.path is not None and not second.path.exists()
+    assert first.path is not None
+    first.path.unlink()
+    assert copy(source, second, lost).target == second.shown
+
+
+async def test_what_a_person_halted_is_not_done_again_as_a_repair(tmp_path: Path) -> None:
+    """The run is halted and what it made is gone: nobody puts it back without a person."""
+    catalogue = Catalogue(tmp_path)
+    async with at_work(f"sqlite:{tmp_path / 'h.db'}") as (app, reconciler):
+        effect = await inserted(app, "lamp")
+        view = app.store.read_now(effect).effect
+        assert view is not None
+        halt = Fact(scope=f"halt:run:{view.run}", raised=True, by="anna", reason="not what we wanted")
+        note = Note(kind="halted", by="anna")
+        await app.store.commit(Change(run=STORE_RUN_ID, notes=(note,), facts=(halt,)))
+        catalogue.lose("lamp", books_too=True)
+        await reconciler.round(everything=True)
+        assert catalogue.products() == {}
+        found = the_drift(app)
+        assert (found.state, found.repair, bool(found.owner)) == ("escalated", "", True)
+        assert "not what we wanted" in found.reason

@@ -24,7 +24,7 @@ from holdfast.kernel.errors import ChainBroken, HoldfastError, NotCopied, StoreM
 from holdfast.kernel.guard import Fact, Rejected
 from holdfast.kernel.model import DEFAULT_TENANT, State
 from holdfast.store import rows
-from holdfast.store.address import Address
+from holdfast.store.address import Address, address
 from holdfast.store.audit import audit
 from holdfast.store.connection import Connection
 from holdfast.store.copy_sides import TABLES, Draft, File, Source, Target, rows_of
@@ -75,9 +75,12 @@ class Copied(NamedTuple):
 def copy(source: Address, target: Address, order: Order, tell: Tell = lambda *_: None) -> Copied:
     """Copy a store. Raises NotCopied with both places as they were, ChainBroken where the source does not verify."""
     closed = _settled(source, order)
-    if closed and closed != target.shown and not order.lost:
-        raise NotCopied(store=source.shown, to=target.shown, why=f"it was moved to {closed} before")
     store = _id_of(source)
+    if closed and closed != target.shown:
+        if not order.lost:
+            raise NotCopied(store=source.shown, to=target.shown, why=f"it was moved to {closed} before")
+        if _came_to_be(closed, store):
+            raise NotCopied(store=source.shown, to=target.shown, why=f"it goes on at {closed}, which is not lost")
     if (there := _already(target, store, closed=bool(closed))) is not None:
         return there._replace(source=source.shown)
     end: Source = _source(source)
@@ -175,6 +178,22 @@ def _id_of(at: Address) -> str:
         return str(opened.status()["store"])
     finally:
         opened.close_now()
+
+
+def _came_to_be(closed: str, store: str) -> bool:
+    """Whether the place that a closed store names has that store. A server that cannot be asked from here is taken for
+    what the person says of it.
+    """
+    try:
+        at = address(closed)
+        if not is_there(at):
+            return False
+    except HoldfastError:
+        return False
+    try:
+        return _id_of(at) == store
+    except HoldfastError:
+        return True  # something is there, and nobody can say that it is another
 
 
 def _already(target: Address, store: str, *, closed: bool) -> Copied | None:

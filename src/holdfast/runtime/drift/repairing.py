@@ -71,6 +71,9 @@ class Repairer:
         may = classes.remedy(drift, contract, found)
         if drift.next == ASKED:  # somebody asked for it, and whoever did was stopped before it was begun
             may, automatic = classes.Remedy(classes.forced(drift), drift.reason), True
+        halt = self._store.fact(f"halt:run:{view.run}") if view is not None and drift.next != ASKED else None
+        if may.act and halt is not None and halt.raised:  # its repair has another run, which that halt would not stop
+            may = classes.Remedy("", f"{halt.sentence}, and a repair does what that run did")
         if not may.act or not automatic or contract is None:
             why = may.why if not may.act else "repairs by itself are switched off"
             return Came(await self._asked(drift, contract, why, by), why=why)
