@@ -7,7 +7,7 @@ machine remembers, the clock. Promises that whatever fails is the store's own er
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from holdfast.store.postgres_access import PostgresAccess
 from holdfast.store.postgres_clock import ServerClock
 from holdfast.store.postgres_identity import Identity, doubt, looked_at
 from holdfast.store.postgres_link import OUTAGE_MS, Link
+from holdfast.store.postgres_listen import listened
 from holdfast.store.postgres_looks import Books, Looks
 from holdfast.store.postgres_memory import Memory
 from holdfast.store.postgres_migrate import look, migrate
@@ -82,6 +83,9 @@ def _opened(
         opened.callback(made.close)
         return made
 
+    def hints() -> AsyncGenerator[None, None]:
+        return listened(dsn, place.schema)
+
     access = PostgresAccess(dsn, place.schema, place.lock_ms, place.name)
     with ExitStack() as opened:
         looked, read = books(outage_ms), books()  # a look has a thread of its own, and may wait
@@ -90,14 +94,16 @@ def _opened(
         looks = Looks(own, looked, clock, own.word)
         opened.callback(looks.close)
         if read_only:
-            store = PostgresStore(reading, read, looks, clock, identity.heads, doubt=identity.doubt)
+            store = PostgresStore(reading, read, looks, clock, identity.heads, doubt=identity.doubt, hints=hints)
         else:
             link = Link(dsn, place.schema, place.lock_ms, identity.settle, outage_ms)
             opened.callback(link.close)
             writer = PostgresWriter(link, Memory(place, clock), identity)
             link.connect()
             writer.do(None).result()  # a store that has to be marked as restored is marked now
-            store = PostgresStore(reading, read, looks, clock, identity.heads, writer=writer, identity=identity)
+            store = PostgresStore(
+                reading, read, looks, clock, identity.heads, writer=writer, identity=identity, hints=hints
+            )
         opened.pop_all()
         return store
 

@@ -13,7 +13,7 @@ kernel's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -47,6 +47,7 @@ class PostgresStore:
     def __init__(
         self, reading: Reading, books: Books, looks: Looks, clock: ServerClock, heads: HeadFile, *,
         writer: PostgresWriter | None = None, identity: Identity | None = None, doubt: str | None = None,
+        hints: Callable[[], AsyncGenerator[None, None]],
     ) -> None:  # fmt: skip
         """Built by :func:`holdfast.store.postgres.open_postgres`."""
         self.reading = reading
@@ -58,6 +59,7 @@ class PostgresStore:
         self._writer = writer
         self._identity = identity
         self._doubt = doubt
+        self._hints = hints
         self._shut = False
         self._secret = b""
 
@@ -100,6 +102,10 @@ class PostgresStore:
         """All that was asked for before is on disk."""
         if self._writer is not None:
             await self._writer.flush()
+
+    def listen(self) -> AsyncGenerator[None, None]:
+        """A hint each time that somebody changed what others may wait for, for as long as it is iterated."""
+        return self._hints()
 
     # -- the same without an event loop --
 
@@ -202,7 +208,7 @@ class PostgresStore:
 
     def status(self) -> dict[str, Any]:
         """How the store stands, as plain data (see :meth:`Reading.status`)."""
-        status = self.reading.status(self.now_ms())
+        status = self.reading.status(self._open().time_now())
         if self._doubt is not None:
             status |= {"mode": "restored", "why": self._doubt}
         jumped_ms = self._server_clock.clock.jumped_ms()
@@ -221,12 +227,14 @@ class PostgresStore:
     # -- its state, and what people say of it --
 
     def now_ms(self) -> int:
-        """The store's time."""
-        return self._open().time_now()
+        """The store's time: as the server told it less than a second ago and as long since, or as it tells it now."""
+        looks = self._open()
+        told = self._server_clock.told()
+        return looks.time_now() if told is None else told
 
     def clock_jumped_ms(self) -> int:
         """By how much the server's clock jumped; what rests on time is refused until it is accepted."""
-        self.now_ms()
+        self._open().time_now()
         return self._server_clock.clock.jumped_ms()
 
     def accept_clock(self, by: str, reason: str) -> int:
@@ -238,7 +246,7 @@ class PostgresStore:
         writer, jumped = self._writing(), [0]
 
         def made(_: Any) -> tuple[Change, None]:  # with the log for itself: nobody else accepts it meanwhile
-            self.now_ms()
+            self._open().time_now()
             clock = self._server_clock.clock
             jumped[0] = clock.jumped_ms() or jumped[0]
             if clock.jumped_ms():

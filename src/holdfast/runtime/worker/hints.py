@@ -2,18 +2,26 @@
 
 A hint says only that something may have changed, and may be lost; the time being up is what bounds the wait. A store
 that can say so by itself is listened to (``listen``, PostgreSQL's NOTIFY); of a file the number of its changes is read
-every few milliseconds (``data_version``), which costs no lock and no disk. Decides nothing.
+every few milliseconds (``data_version``), which costs no lock and no disk. Decides nothing, and whatever keeps it from
+listening costs hints and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
+import logging
 from typing import Any
+
+from holdfast.kernel.errors import HoldfastError
+
+log = logging.getLogger("holdfast.worker")
 
 READ_EVERY_S = 0.05
 """How often the number of changes of a file is read."""
+
+ASK_EVERY_S = 1.0
+"""How often a server that cannot be listened to is asked."""
 
 
 class Hints:
@@ -50,20 +58,20 @@ class Hints:
 
     async def _listen(self) -> None:
         listen = getattr(self._store, "listen", None)
-        if listen is None:
-            await self._look()
-            return
-        hints = listen()
-        if inspect.isawaitable(hints):
-            hints = await hints
-        async for _ in hints:
-            self._event.set()
+        if listen is not None:
+            try:
+                async with contextlib.aclosing(listen()) as hints:
+                    async for _ in hints:
+                        self._event.set()
+            except (HoldfastError, OSError) as error:
+                log.warning("the store is not listened to, it is asked now and then: %s", error)
+        await self._look(READ_EVERY_S if listen is None else ASK_EVERY_S)
 
-    async def _look(self) -> None:
-        version = self._store.reading.source.db.data_version
-        seen = version()
+    async def _look(self, every_s: float) -> None:
+        version, seen = self._store.reading.source.db.data_version, -1
         while True:
-            await asyncio.sleep(READ_EVERY_S)
-            if (now := version()) != seen:
-                seen = now
-                self._event.set()
+            await asyncio.sleep(every_s)
+            with contextlib.suppress(HoldfastError, OSError):  # it is away: the time being up finds out
+                if (now := version()) != seen:
+                    seen = now
+                    self._event.set()
