@@ -82,7 +82,8 @@ def restart_database(scene: Scene, dice: random.Random) -> Undo | None:
 
 def kill_backend(scene: Scene, dice: random.Random) -> Undo | None:
     """Kill -9 of one of the server's own processes: all connections are lost, and it recovers."""
-    return nothing if scene.database.kill_backend() else None
+    scene.database.wait_until_it_answers()
+    return scene.database.wait_until_it_answers if scene.database.kill_backend() else None
 
 
 def pause_database(scene: Scene, dice: random.Random) -> Undo | None:

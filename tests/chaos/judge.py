@@ -98,7 +98,7 @@ def _order(
         if changes > 1:
             found.doubles += 1
             found.broken.append(f"{changes} changes for {name} {way}: {_states(mine)}")
-        spent = len(mine) >= TRIES and all(view.state is State.FAILED for view in mine)
+        spent = len(mine) >= TRIES and all(view.state in (State.FAILED, State.REFUSED) for view in mine)
         found.spent += changes == 0 and spent
         if changes == 0 and run.state == "done" and not spent:
             found.losses += 1
@@ -121,7 +121,9 @@ def had(view: Effect, job: Any) -> bool:
 
 
 def _states(views: list[Effect]) -> str:
-    return ", ".join(f"{view.generation}: {view.state.value} {view.cause} x{len(view.attempts)}" for view in views)
+    return ", ".join(
+        f"{view.generation}: {view.state.value} {view.cause or view.reason} x{len(view.attempts)}" for view in views
+    )
 
 
 def _stuck(jobs: list[Any]) -> str:

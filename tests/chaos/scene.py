@@ -116,6 +116,7 @@ class Scene:
         make = "CREATE OR REPLACE FUNCTION holdfast.wall_ms() RETURNS bigint VOLATILE LANGUAGE sql AS $$ SELECT {} $$"
 
         def to(text: str) -> None:
+            self.database.wait_until_it_answers()
             with psycopg.connect(self.direct, autocommit=True) as admin:
                 admin.execute(make.format(text))
 
@@ -188,7 +189,7 @@ class Scene:
             try:
                 async with hf.open(self.url, tools=tools, policy=policy, environment="dev", recover=False) as app:
                     said = await app.submit(
-                        hf.Intent(goal=ways, purpose=name, principal="shop", deadline="1h"), planner="refunds"
+                        hf.Intent(goal=ways, purpose=name, principal="shop", deadline="90d"), planner="refunds"
                     )
                     if said.run is not None:
                         return True
