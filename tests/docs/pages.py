@@ -10,6 +10,10 @@ Decides what a mark means and nothing about the page. A sh line is ``python FILE
 NAME=value before it; it must end with exit code 0, or N where ``# exit N`` stands behind it. A word such as
 ``ef_…`` is the first word with that beginning in what was printed last that has one: ids are different on every
 machine. Does not run pipes, redirections or other programs: a page that needs them is not marked.
+
+As in a shell, ``export NAME=value`` holds for all lines that follow, and a line that ends in ``&`` is a job that is not
+waited for: ``kill %2``, ``kill -9 %2`` and ``wait %2`` are about the second one. Whoever carries out such a page calls
+:meth:`Folder.end` at its end, which leaves none behind.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +34,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 LIMIT_S = 60
+JOB = re.compile(r"(kill|kill -9|wait) %(\d)")
 HOLDFAST = ("-c", "from holdfast.cli.main import main; main()")
 
 
@@ -66,6 +72,7 @@ class Folder:
         self._name = name
         self._printed = ""
         self._seen: list[str] = []
+        self._jobs: list[subprocess.Popen[bytes]] = []
         paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
         self._env = os.environ | {
             "HOLDFAST_STATE_DIR": str(place / "state"),
@@ -98,13 +105,52 @@ class Folder:
         if block.language == "python":
             commands = [(shlex.join(["python", "-c", block.text]), 0)]
         for command, wanted in commands:
+            where = f"{self._name}:{block.line}: {command.splitlines()[0]}"
+            if self._shell(command, where):
+                continue
             ended = self._command(command)
             self._printed += ended.stdout
             self._seen.insert(0, ended.stdout)
-            where = f"{self._name}:{block.line}: {command.splitlines()[0]}"
             assert ended.returncode == wanted, f"{where}: exit {ended.returncode}\n{ended.stdout}{ended.stderr}"
 
+    def _shell(self, command: str, where: str) -> bool:
+        """What a shell does by itself: its variables and its jobs. Whether this was one of these."""
+        if command.startswith("export "):
+            name, _, value = shlex.split(command)[1].partition("=")
+            self._env[name] = value
+        elif command.endswith(" &"):
+            line, env = self._line(command.removesuffix(" &"))
+            with (self._place / f"job-{len(self._jobs) + 1}.out").open("wb") as out:
+                job = subprocess.Popen(
+                    line, cwd=self._place, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+                )
+            self._jobs.append(job)
+        elif found := JOB.fullmatch(command):
+            job = self._jobs[int(found[2]) - 1]
+            said = self._place / f"job-{found[2]}.out"
+            if found[1] == "wait":
+                assert job.wait(LIMIT_S) == 0, f"{where}: {said.read_text(encoding='utf-8')}"
+            else:
+                assert job.poll() is None, f"{where}: it had ended\n{said.read_text(encoding='utf-8')}"
+                job.send_signal(signal.SIGKILL if "-9" in found[1] else signal.SIGTERM)
+        else:
+            return False
+        return True
+
+    def end(self) -> None:
+        """Kill the jobs that are left, each by its own id."""
+        for job in self._jobs:
+            job.kill()
+            job.wait()
+
     def _command(self, command: str) -> subprocess.CompletedProcess[str]:
+        line, env = self._line(command)
+        return subprocess.run(
+            line, cwd=self._place, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
+
+    def _line(self, command: str) -> tuple[list[str], dict[str, str]]:
+        """The process that a line starts, and its environment."""
         words = shlex.split(command)
         env = dict(self._env)
         while "=" in words[0]:
@@ -113,15 +159,7 @@ class Folder:
         program, *given = (self._known(word) for word in words)
         known = {"python": (), "holdfast": HOLDFAST}
         assert program in known, f"{self._name}: a marked block runs {program}; only python and holdfast are run"
-        return subprocess.run(
-            [sys.executable, *known[program], *given],
-            cwd=self._place,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
+        return [sys.executable, *known[program], *given], env
 
     def _known(self, word: str) -> str:
         """A word that ends in … as it was printed last."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,18 @@ async def test_a_tool_that_claims_a_fence_and_has_none_is_found(
         proof = await prove(tool, Settings(tool), tools.TOOLS)
     found = {finding.check: finding for finding in proof.findings}
     assert found["fenced"].verdict is Verdict.BROKEN, found["fenced"].evidence
+
+
+def test_the_program_shows_each_old_write_refused_and_only_the_new_one_in_the_books() -> None:
+    """Four lines, one for each outside."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "examples.fences.run"],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout.splitlines() == [
+        f"{tool.name}: the old one was told: stale, 8 was seen; books: new" for tool in tools.TOOLS
+    ]
