@@ -24,6 +24,8 @@ from holdfast.runtime import grants as held
 from holdfast.runtime import people
 from holdfast.runtime.approvers import Approvers
 from holdfast.runtime.begin import Intent, checked
+from holdfast.runtime.drift.pacing import Pace
+from holdfast.runtime.drift.rounds import Reconciler
 from holdfast.runtime.owed import owed
 from holdfast.runtime.planner import Card
 from holdfast.runtime.resume import revalidated
@@ -145,6 +147,10 @@ class Desk:
     def in_the_way(self, run: Run) -> InTheWay:
         """What stands over a run now: a raised halt, an assumption that no longer holds."""
         return in_the_way(self.store, run)
+
+    def reconcile(self, pace: Pace = Pace()) -> Reconciler:  # noqa: B008  # frozen
+        """``async with app.reconcile(): …`` looks for drifts beside the work; one process of a store at a time."""
+        return Reconciler(self, pace)
 
     def requests(self, run: str) -> dict[str, Approval]:
         """The requests to humans that are open under a run, by id."""

@@ -38,6 +38,7 @@ KEYS: dict[str, str] = {
     "limits": "a table",
     "keys": "text",
     "announce": "text",
+    "reconcile": "text",
     "telemetry": "text",
     "evidence": "a table",
     "planners": "a table",
@@ -73,6 +74,7 @@ class Settings:
     sources: tuple[str, ...] = ()
     limits: Limits | None = None
     announce: str | None = None
+    reconcile: str | None = None
     telemetry: str | None = None
     evidence: Evidence | None = None
     planners: tuple[tuple[str, str], ...] = ()
@@ -156,6 +158,7 @@ def _read(path: Path) -> Settings:
         sources=tuple(keys.get("sources", ())),
         limits=_limits(path, text, keys["limits"]) if "limits" in keys else None,
         announce=keys.get("announce"),
+        reconcile=keys.get("reconcile"),
         telemetry=keys.get("telemetry"),
         evidence=_evidence(path, text, keys["evidence"]) if "evidence" in keys else None,
         planners=planners_of(path, text, keys.get("planners", {})),

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from holdfast.runtime.worker.shift import Shift, Worked
 
 
+EVERY = "1m"
+"""How long the reconciler waits between two rounds where nothing says it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Gear:
     """What a worker works with."""
@@ -52,6 +56,7 @@ async def work(
     max_steps: Annotated[int, Parameter(name="--max-steps")] = 100,
     drain: Annotated[bool, Parameter(name="--drain", negative="")] = False,
     until_empty: Annotated[bool, Parameter(name="--until-empty", negative="")] = False,
+    reconcile: Annotated[bool | None, Parameter(name="--reconcile", negative="--no-reconcile")] = None,
     shared: Shared = NO_OPTIONS,
 ) -> Page:
     """Claim queued runs and drive them, until it is told to end (SIGTERM, SIGINT).
@@ -75,6 +80,8 @@ async def work(
         Work off what is due now, then end.
     until_empty
         End when nothing is queued, for now or for later, and nobody holds anything.
+    reconcile
+        Look for drifts beside the work, in one process of a store at a time. Default: if holdfast.toml says how often.
     """
     from holdfast.app import open_app
     from holdfast.cli.driving import _telemetry as telemetry
@@ -104,20 +111,30 @@ async def work(
         "lease_ms": parse_duration(lease, name="--lease"),
         "grace_s": parse_duration(grace, name="--grace") / 1000,
     }
+    wants = settings.reconcile is not None if reconcile is None else reconcile
+    every_s = parse_duration(settings.reconcile or EVERY, name="reconcile") / 1000 if wants else 0.0
     if gear.model is None:
-        return _page(await _worked(app, gear.planners, terms, as_json=shared.json))
+        return _page(await _worked(app, gear.planners, terms, every_s, as_json=shared.json))
     from holdfast.adapters.models import open_planner
 
     async with open_planner(gear.model, file=settings.named) as planner:
-        return _page(await _worked(app, {"": planner, **gear.planners}, terms, as_json=shared.json))
+        return _page(await _worked(app, {"": planner, **gear.planners}, terms, every_s, as_json=shared.json))
 
 
-async def _worked(app: App, planners: dict[str, Any], terms: dict[str, Any], *, as_json: bool) -> Worked:
-    """One shift, with the signals that end it. A store that is away when it begins is waited for, within a bound."""
+async def _worked(
+    app: App, planners: dict[str, Any], terms: dict[str, Any], every_s: float, *, as_json: bool
+) -> Worked:
+    """One shift, with the signals that end it, and rounds of the reconciler ``every_s`` (0: none).
+
+    A store that is away when it begins is waited for, within a bound.
+    """
+    from holdfast.runtime.drift.pacing import Pace
     from holdfast.runtime.worker.outage import START_S, outlasted
 
     async with contextlib.AsyncExitStack() as opened:
         await outlasted(lambda: opened.enter_async_context(app), "the worker", START_S)
+        if every_s:
+            await opened.enter_async_context(app.reconcile(Pace(every_s=every_s)))
         shift = app.shift(planners, **terms)
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()

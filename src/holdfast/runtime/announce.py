@@ -3,9 +3,9 @@ beside the work, signed, and again until it is taken.
 
 What is posted names the request, or what needs a person (:mod:`.needed`), and never an argument's value; it follows the
 Standard Webhooks form (``webhook-id``, ``webhook-timestamp``, ``webhook-signature``), so that known libraries check it.
-Promises that nothing waits for a webhook: no effect, no answer, no caller. Each of them is posted until it is taken, a bounded
-number of times while this process lives; what came of it is an entry of its run, and the next process posts what was
-not taken.
+Promises that nothing waits for a webhook: no effect, no answer, no caller. Each of them is posted until it is taken, a
+bounded number of times while this process lives; what came of it is an entry of its run, and the next process posts
+what was not taken.
 
 Does NOT promise that it is posted once (``webhook-id`` names it: drop what you know), nor that anybody reads it.
 A redirect is not followed, and an answer's body is not read: a webhook answers nothing that matters here.
