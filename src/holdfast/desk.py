@@ -16,12 +16,13 @@ from holdfast.gate import PolicySet
 from holdfast.gate.policy import Rule
 from holdfast.gate.signing import Signer
 from holdfast.kernel.canon import decode
+from holdfast.kernel.documents import Schedule
 from holdfast.kernel.errors import ApprovalInvalid, BadContract, NotGranted, NotOpen
 from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
 from holdfast.kernel.outcomes import Refused
 from holdfast.kernel.ports import Ports, Request
 from holdfast.runtime import grants as held
-from holdfast.runtime import people
+from holdfast.runtime import people, schedules
 from holdfast.runtime.approvers import Approvers
 from holdfast.runtime.begin import Intent, checked
 from holdfast.runtime.drift.pacing import Pace
@@ -274,6 +275,17 @@ class Desk:
                 return f"{view.id}, which called it, holds {bound.resource} until this call is over"
             parent = view.parent
         return ""
+
+    # -- the calendar --
+
+    async def schedule(self, name: str, *, cron: str, intent: Intent, zone: str = "UTC", **terms: Any) -> Schedule:
+        """Submit an intent for each slot of a calendar, once; workers do it. Saying it again changes nothing.
+
+        ``terms``: ``misses`` (last, all, none) with ``most``, ``priority``, ``work_class``, ``planner``, ``owner``
+        (:class:`holdfast.runtime.schedules.Terms`). Each run's purpose is the name and the slot. Raises BadValue.
+        """
+        desk: Any = self
+        return await schedules.declare(desk, self.store, name, intent, cron, zone, schedules.Terms(**terms))
 
     # -- what people decide --
 

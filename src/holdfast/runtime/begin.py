@@ -48,6 +48,7 @@ class Queued(NamedTuple):
     """How a new run waits for a worker. ``job`` makes its job, recorded in the same commit; ``marks`` are jobs of other
     runs that it supersedes, as they were read; ``first`` gives notes and documents that are recorded with it. It is the
     run of this ``number`` under its purpose: one that has ended by then gives itself back, and there is no next.
+    ``moves`` are documents as they were read, and as they are from then on.
     """
 
     job: Callable[[str], Job]
@@ -55,6 +56,7 @@ class Queued(NamedTuple):
     first: Callable[[str], tuple[tuple[Note, ...], tuple[AnyDocument, ...]]] = lambda _run: ((), ())
     number: int = 1
     again: str = ""
+    moves: tuple[tuple[AnyDocument, AnyDocument], ...] = ()
 
 
 class Place(NamedTuple):
@@ -201,12 +203,15 @@ async def _record(store: StorePort, run: Run, by: str, beside: dict[str, Any], p
     if place.queued is not None:
         notes, documents = place.queued.first(run.id)
         marks = tuple(msgspec.structs.replace(mark, superseded_by=run.id) for mark in place.queued.marks)
-        documents = (place.queued.job(run.id), *marks, *documents)
-        read = tuple((mark.kind, mark.id, digest_of(mark)) for mark in place.queued.marks)
+        documents = (place.queued.job(run.id), *marks, *(new for _, new in place.queued.moves), *documents)
+        before = (*place.queued.marks, *(old for old, _ in place.queued.moves))
+        read = tuple((one.kind, one.id, digest_of(one)) for one in before)
         beside = beside | ({"again": place.queued.again} if place.queued.again else {})
     note = Note(kind="intent", by=by, body=body | beside)
     guard = Guard(limits=place.limits, as_read=read)
     verdict = await store.commit(Change(run=run.id, guard=guard, opens=run, notes=(note, *notes), documents=documents))
+    if isinstance(verdict, Rejected) and verdict.part == "document" and place.queued and place.queued.moves:
+        raise Moved(verdict.why)  # also where the run is there: it was another who began it
     if isinstance(verdict, Rejected) and await store.run_row(run.id) is None:
         if verdict.part == "document":
             raise Moved(verdict.why)

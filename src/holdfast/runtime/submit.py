@@ -140,10 +140,13 @@ class Known(NamedTuple):
         return not again or (self.job is not None and self.job.again == again)
 
 
-async def submit(desk: Desk, intent: Intent, **how: Unpack[How]) -> Submitted:
+async def submit(
+    desk: Desk, intent: Intent, *, moves: tuple[tuple[AnyDocument, AnyDocument], ...] = (), **how: Unpack[How]
+) -> Submitted:
     """Answer an intent, and record its run with its job if it is accepted. See :class:`How` for the rest.
 
-    Raises BadPurpose, BadValue or IntentDiffers.
+    ``moves`` are documents, as read and as they are to be, that go on in the commit that records the run; where one of
+    them moved meanwhile, Moved is raised. Raises BadPurpose, BadValue or IntentDiffers.
     """
     intent = checked(intent)
     assert isinstance(intent.principal, Principal)
@@ -163,11 +166,14 @@ async def submit(desk: Desk, intent: Intent, **how: Unpack[How]) -> Submitted:
         meters = tuple(limit.scope for limit in scopes(asked, limits))
         for _ in range(RACES):
             waits = await _waits(desk, asked, how, limits, known, begins_ms) if queued else None
+            waits = waits._replace(moves=moves) if waits is not None else None
             place = Place(priority, meters, scopes(asked, limits), waits)
             try:
                 return await _taken(desk, on_terms(intent, limits), how, place, "room")
-            except Moved:
-                continue  # what it supersedes moved between the look and the commit
+            except Moved as moved:  # what it supersedes moved between the look and the commit
+                if moves:
+                    raise
+                said = later(asked, limits, str(moved), now_ms)
             except NoRoom as none:  # another took the last place between the look and the commit
                 said = later(asked, limits, none.why, now_ms)
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -38,6 +38,7 @@ def fresh(**more: Any) -> Job:
 
 
 @pytest.mark.req("1.6a", mutant=None, reason="the table of moves is searched for a path that should not be there")
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(sorted(ASKED)), max_size=40))
 def test_no_order_of_asking_leaves_the_table(asked: list[str]) -> None:
     """Whatever is asked, a job moves as its table says or not at all; ends stay ends, and a dead one has an owner."""
@@ -59,6 +60,7 @@ def test_no_order_of_asking_leaves_the_table(asked: list[str]) -> None:
         assert job.token == tokens, "only a claim draws a token, and nothing takes it back"
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9))
 def test_a_poison_job_is_dead_after_its_tries_and_each_pause_is_no_shorter(most: int) -> None:
     """Claimed and given back again and again, a job is dead after as many tries as it has, with pauses that grow."""

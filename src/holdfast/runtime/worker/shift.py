@@ -26,6 +26,7 @@ from holdfast.kernel.documents import Job, Worker
 from holdfast.kernel.errors import BadValue, IntegrityError, RunLost
 from holdfast.kernel.model import Run
 from holdfast.kernel.ports import Ports
+from holdfast.runtime import schedules
 from holdfast.runtime.ending import Report
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.queue_wanted import put_right, read_again
@@ -176,6 +177,7 @@ class Shift:
             for held in swept.taken:
                 self._begin(held)
             await self._sweeper.forget()
+            await schedules.sweep(self._desk, self._store)
         while picked := self._picker.pick(self._free()):
             claims = await asyncio.gather(*(self._claimed(job) for job in picked), return_exceptions=True)
             won = [held for held in claims if isinstance(held, Held)]
