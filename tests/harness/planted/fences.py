@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.fences import asgi, field, rows, sidecar
+from holdfast.fences import asgi, field, ref, rows, sidecar
 from holdfast.fences import file as files
 from holdfast.fences.door import Door, Stale, checked
 from holdfast.fences.sidecar import Record
@@ -155,6 +155,20 @@ def http_lets_go_early(put: Put) -> None:
     put(asgi.Fenced, "_turn", turn)
 
 
+def ref_repeat_is_a_refusal(put: Put) -> None:
+    """A rejected push did not happen, whatever the door says."""
+    put(ref.Ref, "_landed", lambda self, git, before, token, ours, no: False)
+
+
+def ref_leaves_a_rejected_push_under_way(put: Put) -> None:
+    """The door is looked at after a rejection, and left as it was."""
+
+    def landed(self: Any, git: Any, before: Any, token: int, ours: str, no: Any) -> bool:
+        return bool(self._seen(git).blob == ours)
+
+    put(ref.Ref, "_landed", landed)
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
     "fence-lets-stale-in": lets_stale_in,
     "fence-refuses-its-own-token": refuses_its_own_token,
@@ -170,4 +184,6 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "fence-sql-refuses-equal": sql_refuses_equal,
     "fence-http-shuts-nothing": http_shuts_nothing,
     "fence-http-lets-go-early": http_lets_go_early,
+    "fence-ref-repeat-is-a-refusal": ref_repeat_is_a_refusal,
+    "fence-ref-leaves-a-rejected-push-under-way": ref_leaves_a_rejected_push_under_way,
 }
