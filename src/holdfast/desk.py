@@ -17,7 +17,7 @@ from holdfast.gate.policy import Rule
 from holdfast.gate.signing import Signer
 from holdfast.kernel.canon import decode
 from holdfast.kernel.documents import Schedule
-from holdfast.kernel.errors import ApprovalInvalid, BadContract, NotGranted, NotOpen
+from holdfast.kernel.errors import ApprovalInvalid, BadContract, NotGranted, NotOpen, RunLost
 from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
 from holdfast.kernel.outcomes import Refused
 from holdfast.kernel.ports import Ports, Request
@@ -194,6 +194,9 @@ class Desk:
         row = await self.store.run_row(request.run)
         if row is None:
             raise NotOpen(what=f"Run {request.run}")
+        by = self.holding.others(request.run) if self.holding is not None else ""
+        if by:  # sent again here, or lost while its body ran: what is new is for whoever drives the run
+            raise RunLost(run=request.run, why=f"{by} drives it now, and proposes what this body would")
         if reason := await self._in_its_own_way(request.effect, call):
             return Refused(reason, rules=("builtin:own-resource",))
         above = (await self.store.read(request.effect)).effect

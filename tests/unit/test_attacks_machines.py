@@ -22,7 +22,7 @@ from holdfast.store.address import address
 from holdfast.store.copying import Order, copy
 from tests.contract.postgres_server import server  # noqa: F401  # the fixture
 from tests.unit.runtime.drift.catalogue import Catalogue, at_work, inserted, the_drift
-from tests.unit.runtime.worker.floor import Charges, Floor, job, submitted
+from tests.unit.runtime.worker.floor import ALL, Charges, Floor, job, submitted
 
 WITHIN_S = 20
 
@@ -98,6 +98,50 @@ async def test_a_worker_alone_that_slept_past_its_lease_goes_on_with_its_run(flo
         assert (worked.lost, worked.taken_over) == (1, 1)
         assert job(app, run).state == "done"
         assert list(floor.books.values()) == [1]
+
+
+async def test_a_body_that_outlived_its_claim_calls_no_other_tool(tmp_path: Path) -> None:
+    """The run is another machine's by now: what the old body proposes is refused, also when it is sent again here."""
+    sent, went_on = list[str](), asyncio.Event()
+    declared: Any = {"effect": "idempotent", "identity": ("x",), "keyed": "24h", "owner": "ops", "no_probe": "none"}
+
+    @hf.tool(name="inner", resource="inner:{x}", timeout="5s", **declared)
+    async def inner(fx: hf.Fx, *, x: str) -> object:
+        sent.append(x)
+        return {}
+
+    tried: list[str] = []
+
+    @hf.tool(name="outer", resource="outer:{x}", timeout="5s", **declared)
+    async def outer(fx: hf.Fx, *, x: str) -> object:
+        tried.append(x)
+        await went_on.wait()
+        return await fx.call(inner(x=x))
+
+    class Plans:
+        async def propose(self, view: Any) -> hf.Answer:
+            done = hf.Answer(done=True, says="done")
+            return done if view.told else hf.Answer(calls=(hf.Proposed("outer", {"x": "1"}),))
+
+    url = f"sqlite:{tmp_path / 'h.db'}"
+    async with hf.open(url, tools=[inner, outer], policy=ALL, environment="prod") as app:
+        run = await submitted(app, "o1")
+        shift = app.shift(Plans, grace_s=0.1)
+        task = asyncio.create_task(shift.work())
+        async with asyncio.timeout(WITHIN_S):
+            while not tried:
+                await asyncio.sleep(0.01)
+        row = replace(app.store.document("worker", shift.id), id="wo_other", process="elsewhere.1.1.1", lease_ms=60_000)
+        await app.store.commit(Change(run=STORE_RUN_ID, documents=(row,)))
+        taken = replace(job(app, run), holder="wo_other", token=-1)
+        await app.store.commit(Change(run=run, documents=(taken,)))
+        went_on.set()
+        await asyncio.sleep(1.0)  # long enough for the keyed resend that it was
+        shift.drain("the test is over")
+        await task
+        assert sent == []
+        assert {view.tool for view in app.store.effects(run=run)} == {"outer"}
+        assert job(app, run).holder == "wo_other"
 
 
 # ------------------------------------------------------------------------------------ names that no index can hold
