@@ -55,6 +55,8 @@ def schema(path: Path) -> Iterator[Finding]:
         )  # fmt: skip
     elif found == known:
         yield fine("schema", "store", f"schema {found}, the newest that this version knows", found=found)
+    elif found > known:  # opening it says whether this version may go on
+        yield fine("schema", "store", f"schema {found}, newer than the {known} that this version knows", found=found)
     if found and journal != "wal":
         yield doubtful(
             "journal-changed", "store", f"its journal mode is {escaped(journal)}, not the write-ahead log",

@@ -316,3 +316,5 @@ def schema(db: Any, name: str) -> Iterator[Finding]:
         )  # fmt: skip
     elif found == known:
         yield fine("schema", "store", f"schema {found}, the newest that this version knows", found=found)
+    elif found > known:  # opening it says whether this version may go on
+        yield fine("schema", "store", f"schema {found}, newer than the {known} that this version knows", found=found)
