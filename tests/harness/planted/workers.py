@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from holdfast.kernel.guard import Guard
-from holdfast.runtime.worker import driven, holding, shift, skew
+from holdfast.runtime import recover
+from holdfast.runtime.worker import driven, holding, outage, shift, skew
 from tests.harness.planted import Put
 
 
@@ -48,7 +49,16 @@ def _kept_at_drain(put: Put) -> None:
     put(holding.Holding, "let_go", kept)
 
 
+def _ends_with_its_store(put: Put) -> None:
+    """No failure of the store passes by itself: whoever meets one gives up."""
+    put(shift, "PASSING", ())
+    put(outage, "PASSING", ())
+    put(recover, "PASSING", ())
+    put(holding, "PASSING", ())
+
+
 PLANT = {
+    "store-outage-ends-the-work": _ends_with_its_store,
     "drive-without-token": _untold,
     "claim-without-comparison": _uncompared,
     "truth-refused-with-the-run": _truth_refused,
