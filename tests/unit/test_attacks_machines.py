@@ -17,6 +17,7 @@ from holdfast.fences import sidecar
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict
 from holdfast.kernel.errors import BadArguments, BadValue, NotCopied, StoreBusy
 from holdfast.kernel.guard import Fact
+from holdfast.runtime import schedules
 from holdfast.store import open_store
 from holdfast.store.address import address
 from holdfast.store.copying import Order, copy
@@ -253,3 +254,30 @@ async def test_what_a_person_halted_is_not_done_again_as_a_repair(tmp_path: Path
         found = the_drift(app)
         assert (found.state, found.repair, bool(found.owner)) == ("escalated", "", True)
         assert "not what we wanted" in found.reason
+
+
+# ------------------------------------------------------------------------------------------- slots of a calendar
+
+
+async def test_a_slot_that_met_a_busy_store_is_not_passed_over(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run could not be recorded at that instant: the slot stands, and the next look begins it."""
+    async with floor.open() as app:
+        intent = hf.Intent(goal="charge", purpose="any", principal="shop")
+        terms = schedules.Terms(misses="all")  # where a minute ends meanwhile
+        said = await schedules.declare(app, app.store, "nightly", intent, "* * * * *", "UTC", terms, who="anna")
+        due = replace(said, next_ms=app.store.now_ms() // 60_000 * 60_000)
+        await app.store.commit(Change(run=STORE_RUN_ID, documents=(due,)))
+        commit, refused = app.store.commit, list[Change]()
+
+        async def busy_once(change: Change) -> Verdict:
+            if change.opens is not None and not refused:
+                refused.append(change)
+                raise StoreBusy(store="here", holder="somebody", waited_ms=1)
+            return await commit(change)
+
+        monkeypatch.setattr(app.store, "commit", busy_once)
+        with pytest.raises(StoreBusy):
+            await schedules.sweep(app, app.store)
+        swept = await schedules.sweep(app, app.store)
+        assert swept.begun
+        assert swept.passed == 0
