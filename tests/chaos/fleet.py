@@ -37,8 +37,24 @@ def machines_allowed() -> str:
 class Worker:
     """One process of `holdfast work`."""
 
-    def __init__(self, name: str, folder: Path, url: str, payments: str, *, apart: bool, more: tuple[str, ...]) -> None:
-        """Start it. Its own state folder stands for its machine's; what it says goes into a file."""
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        url: str,
+        payments: str,
+        *,
+        apart: bool = False,
+        more: tuple[str, ...] = (),
+        shop: Path = SHOP,
+        inside: tuple[str, ...] = (),
+        lease: str = LEASE,
+        env: dict[str, str] | None = None,
+    ) -> None:
+        """Start it. Its own state folder stands for its machine's; what it says goes into a file.
+
+        ``inside`` is a command that it is started by, as by one that enters another machine's network.
+        """
         self.name, self.apart = name, apart
         self.log = folder / f"{name}.log"
         env = os.environ | {
@@ -47,11 +63,12 @@ class Worker:
             "HOLDFAST_STATE_DIR": str(folder / f"state-{name}"),
             "HOLDFAST_STORE": url,
             "PYTHONPATH": str(ROOT),
+            **(env or {}),
         }
-        command = [sys.executable, "-m", "holdfast.cli.main", "work", str(SHOP), "--lease", LEASE, *more]
+        command = [sys.executable, "-m", "holdfast.cli.main", "work", str(shop), "--lease", lease, *more]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*(APART if apart else ()), *command],
+                [*inside, *(APART if apart else ()), *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=folder,
             )  # fmt: skip
 
@@ -72,6 +89,14 @@ class Worker:
     def there(self) -> bool:
         """Whether its process has not ended."""
         return self._process.poll() is None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its own process is stopped (state T)."""
+        with contextlib.suppress(OSError, IndexError):
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
+            return stat.rpartition(")")[2].split()[0] == "T"
+        return False
 
     def signal(self, number: int) -> bool:
         """Send a signal to the worker's own process. Whether there was one."""

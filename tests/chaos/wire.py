@@ -31,8 +31,9 @@ SLOW_S = 0.05
 class Wire:
     """One wire to one server; the mode may be changed at any time, from any thread."""
 
-    def __init__(self, to_port: int, port: int = 0) -> None:
-        """To a port of 127.0.0.1. The wire's own port is free and known once it is open."""
+    def __init__(self, to_port: int, port: int = 0, host: str = "127.0.0.1") -> None:
+        """To a port of 127.0.0.1. The wire's own port, on ``host``, is free and known once it is open."""
+        self.host = host
         self.to_port = to_port
         self.port = port
         self.did: Counter[str] = Counter()
@@ -83,7 +84,7 @@ class Wire:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", self.port))
+        server = self._loop.run_until_complete(asyncio.start_server(self._serve, self.host, self.port))
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
