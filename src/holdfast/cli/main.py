@@ -41,6 +41,7 @@ NOUNS = {
     "worker": ("holdfast.cli.worker:app", "Workers: who holds what, until when, and what each lacks."),
     "queue": ("holdfast.cli.queue:app", "Queued runs: what waits for a worker, and what none could finish."),
     "submit": ("holdfast.cli.submit:submit", "Ask for runs that workers drive."),
+    "schedule": ("holdfast.cli.schedule:app", "Schedules: intents that are submitted by the calendar."),
     "approval": ("holdfast.cli.approval:app", "Requests: what waits for whom."),
     "approve": ("holdfast.cli.approval:approve", "Say yes to exactly what a request shows."),
     "refuse": ("holdfast.cli.approval:refuse", "Say no to a request, with a reason."),
