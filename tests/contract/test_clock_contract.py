@@ -10,12 +10,14 @@ import msgspec
 import pytest
 
 from holdfast.kernel.commit import Applied, Change, Note
+from holdfast.kernel.documents import Worker
 from holdfast.kernel.model import State
 from holdfast.store.clock import JUMP_MS
 from tests.contract.acts import Acts, applied, rejected
 from tests.contract.test_store_contract import admitted
 
 LEAP_MS = 2 * JUMP_MS
+LEASE_MS = 30_000
 
 
 def absent(acts: Acts, n: int = 1) -> Change:
@@ -134,3 +136,32 @@ async def test_what_one_process_accepted_another_that_is_open_learns(place, acts
     at_ms = (await one.read(acts.id(1))).steady_ms
     assert applied(await two.commit(absent(acts))).state is State.FAILED
     assert (await two.read(acts.id(1))).steady_ms == at_ms
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_a_lease_that_was_renewed_in_a_leap_is_over_in_its_time_once_the_clock_is_accepted(
+    place,
+    acts,
+    recorded: bool,
+) -> None:
+    """A worker beats while the clock leaps, or sees it only; set right and accepted, its lease lasts as agreed."""
+    one, two = place.open("first"), place.open("second")
+    await doubted(one, acts)
+    beat = Change(run=acts.run.id, documents=(Worker(id="wo_1", lease_ms=LEASE_MS),))
+    place.clock.wall_ms += LEAP_MS
+    if recorded:
+        assert isinstance(await one.commit(beat), Applied)
+    else:
+        assert one.clock_jumped_ms() == LEAP_MS
+    place.clock.wall_ms -= LEAP_MS
+    if not recorded:  # the time that it saw alone is recorded with its doubt
+        assert isinstance(await one.commit(beat), Applied)
+    two.accept_clock("ada", "set it right")
+    for store in (one, two):
+        now_ms, until_ms = await store.time(), store.document("worker", "wo_1").until_ms
+        assert 0 < until_ms - now_ms <= LEASE_MS
+        assert isinstance(await store.commit(beat), Applied)
+        assert 0 < store.document("worker", "wo_1").until_ms - await store.time() <= LEASE_MS
+    place.clock.advance(LEASE_MS + 1)
+    for store in (one, two):
+        assert await store.time() > store.document("worker", "wo_1").until_ms

@@ -197,6 +197,25 @@ async def test_a_connection_that_falls_silent_is_given_up(own, way, store, monke
     assert kinds(own, acts) == ["intent", "proposed", "admitted", "claimed"]
 
 
+async def test_a_question_that_is_never_answered_is_asked_anew(way, store) -> None:
+    """A way that swallows what the server says to a reader is noticed after a bound, and the question is put again."""
+    acts = await begun(store)
+    broken = store._books.raw
+    broken.limit_s = store._looks._books.raw.limit_s = 0.5
+    way.mute = True
+    looked = asyncio.create_task(asyncio.to_thread(store.run, acts.run.id))
+    asked = asyncio.create_task(store.run_row(acts.run.id))
+
+    def heal() -> None:
+        settle(lambda: broken.closed or broken.broken)
+        way.mute = False
+
+    await asyncio.to_thread(heal)
+    async with asyncio.timeout(60):
+        assert (await looked).id == (await asked).id == acts.run.id
+    assert store._books.raw is not broken
+
+
 async def test_an_outage_that_is_too_long_is_an_error_and_then_over(own, way, tmp_path) -> None:
     """Every caller that waits is told within the bound; once the server is back the same store goes on."""
     store = open_postgres(way.dsn, state_dir=tmp_path, lock_ms=2_000, outage_ms=300)
