@@ -204,7 +204,7 @@ def _read(how: How, now_ms: int) -> tuple[int, str, int]:
     if not isinstance(work, str) or set(work) & set("/:") or not (work.isprintable() and len(work) <= 100):
         raise BadValue(path="work_class", why='a class of work has a short name without "/" and ":"', value_type="str")
     begins = how.get("not_before", 0)
-    begins_ms = now_ms + parse_duration(begins, name="not_before") if isinstance(begins, str) else begins
+    begins_ms = now_ms + parse_duration(begins, name="not_before") if isinstance(begins, str) else begins or now_ms
     return priority, work, begins_ms
 
 

@@ -268,3 +268,26 @@ async def test_who_floods_the_queue_waits_behind_itself(floor: Floor) -> None:
             await app.work(Sees, stays="empty", at_once=1)
     assert turns[:10].count("alice") == 5
     assert len(turns) == 45
+
+
+async def test_of_one_principal_and_priority_the_first_submitted_is_first(floor: Floor) -> None:
+    """Ten runs that ask for no time are driven in the order in which they were submitted."""
+    turns: list[str] = []
+
+    class Sees(Charges):
+        """Notes whose turn it is."""
+
+        async def propose(self, view: View) -> hf.Answer:
+            """As it is, with a note."""
+            if not view.told:
+                turns.append(view.purpose)
+            return await super().propose(view)
+
+    async with opened(floor) as app:
+        asked_for = [f"o{n}" for n in range(10)]
+        for purpose in asked_for:
+            await asked(app, purpose)
+            await asyncio.sleep(0.002)  # of one instant of the store's clock none is the first
+        async with asyncio.timeout(20):
+            await app.work(Sees, stays="empty", at_once=1)
+    assert turns == asked_for
