@@ -1,4 +1,4 @@
-"""The database of real workers is killed, failed over, and put back: the books judge.
+"""The database of real workers is killed, unheard in the middle of a commit, and put back: the books judge.
 
 Each test has a server of its own behind a wire; nothing reaches the workers but through it.
 """
@@ -63,6 +63,20 @@ async def test_a_server_that_is_killed_under_work_loses_and_doubles_nothing(hous
     await at_work(house)
     house.server.kill()
     house.server.start()
+    house.yard.verified()
+
+
+@pytest.mark.parametrize("mode", ["cut commit", "lose commit"])
+@pytest.mark.req("1.6b", mutant=None, reason=REAL)
+async def test_a_commit_whose_answer_never_came_is_neither_lost_nor_done_twice(house: House, mode: str) -> None:
+    """The answer to a commit is cut off, after or before it arrived, again and again: each order changed once."""
+    await at_work(house)
+    for count in range(1, 4):
+        house.wire.mode = mode
+        if not house.wire.wait_for(f"did {mode}", count):
+            break
+    house.wire.mode = "pass"
+    assert house.wire.did[f"did {mode}"] == 3
     house.yard.verified()
 
 

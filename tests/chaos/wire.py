@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
 import threading
@@ -24,7 +25,9 @@ import time
 from collections import Counter
 from typing import Any, Self
 
-COMMIT = b"COMMIT"
+SAID = re.compile(rb"Q.{4}COMMIT", re.DOTALL)
+PREPARED = re.compile(rb"P.{4}(\w+)\x00COMMIT", re.DOTALL)
+RUN = re.compile(rb"B.{4}\x00(\w+)\x00", re.DOTALL)
 SLOW_S = 0.05
 
 
@@ -131,14 +134,16 @@ class Wire:
     async def _forth(
         self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, client: Any, over: asyncio.Event
     ) -> None:
+        commits: set[bytes] = set()  # the names under which this connection's client has prepared a COMMIT
         while piece := await reader.read(65_536):
             if self._mode == "hole":
                 self.did["swallowed"] += 1
                 continue
             if self._mode == "slow":
                 await asyncio.sleep(SLOW_S)
-            # The simple and the extended protocol both carry the statement's text.
-            if self._mode in ("cut commit", "lose commit") and COMMIT in piece:
+            commits |= set(PREPARED.findall(piece))
+            ends = SAID.search(piece) is not None or not commits.isdisjoint(RUN.findall(piece))
+            if self._mode in ("cut commit", "lose commit") and ends:
                 kind, self._mode = self._mode, "pass"
                 self.did["did " + kind] += 1
                 over.set()
