@@ -219,6 +219,7 @@ def _same_policy(app: App, settings: Settings) -> None:
     """Raises BadConfig where opening would put another policy in force than workers have that are there."""
     from holdfast.kernel.documents import EVERY
     from holdfast.kernel.errors import HoldfastError
+    from holdfast.runtime.worker.outage import PASSING
     from holdfast.store import open_store
 
     if settings.store_missing:
@@ -232,6 +233,8 @@ def _same_policy(app: App, settings: Settings) -> None:
     try:
         fact, now_ms = store.fact(f"policy:{settings.environment}"), store.now_ms()
         there = [row for row in store.documents("worker", limit=EVERY) if getattr(row, "until_ms", 0) > now_ms]
+    except PASSING:
+        return  # the worker waits for it when it is opened to work; what is in force then is what it judges by
     finally:
         store.close_now()
     if fact is None or fact.value == app.policy.digest or not there:
