@@ -69,7 +69,8 @@ FORGED: dict[str, tuple[str, str]] = {
     "a missing approver": ("DELETE FROM document WHERE kind = 'approver'", "approver:bob"),
     "a new grant": (
         (
-            "INSERT INTO document (kind, id, run, view) SELECT kind, 'gr_2', run, CAST(replace(view, 'gr_1', 'gr_2') AS BLOB) FROM document"
+            "INSERT INTO document (kind, id, run, view)"
+            " SELECT kind, 'gr_2', run, CAST(replace(view, 'gr_1', 'gr_2') AS BLOB) FROM document"
             " WHERE kind = 'grant'"
         ),
         "grant:gr_2",

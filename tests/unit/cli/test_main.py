@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import dataclasses
 import json
 import os
 import re
@@ -159,7 +160,7 @@ def test_answer_has_one_envelope(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.code)
 def test_every_error_is_said_in_its_order(kind: type, capsys: pytest.CaptureFixture[str]) -> None:
     """What happened, known, not known, to do, hint, docs: on stderr, in this order, with the error's exit code."""
-    values = {name: _value(str(of)) for name, of in kind.__annotations__.items() if "ClassVar" not in str(of)}
+    values = {field.name: _value(str(field.type)) for field in dataclasses.fields(kind)}
     error = kind(**{"effect": "ef_1", **values} if issubclass(kind, _effect_error()) else values)
     assert printing.refusal(error, as_json=False) == error.exit_code
     out, err = capsys.readouterr()

@@ -56,7 +56,7 @@ class Away:
 
 @pytest.mark.req("1.4c", mutant="store-outage-ends-the-work")
 async def test_a_worker_outlives_its_store_and_goes_on_with_what_it_held(floor: Floor, monkeypatch) -> None:
-    """The store goes while a call is at work: the worker waits, the run ends, it is charged under one key and no try counts."""
+    """The store goes while a call is at work: the worker waits, the run ends, one charge, and no try counts."""
     async with floor.open() as app:
         away = Away(monkeypatch, app.store, "commit", "later", "read", "lanes", "now_ms", "documents_due")
         run = await submitted(app, "o1")
