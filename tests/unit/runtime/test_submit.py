@@ -203,3 +203,12 @@ async def test_terms_that_make_no_sense_are_refused_before_anything_is_recorded(
         with pytest.raises(BadValue):
             await app.submit(intent(), **given)
         assert app.store.documents("job") == []
+
+
+async def test_a_run_that_was_only_submitted_is_not_said_to_be_gone_on_with(tmp_path: Path) -> None:
+    """Neither its submission nor another process that finds it looks over what was never driven."""
+    async with opened(tmp_path) as app:
+        run = (await app.submit(intent())).unwrap()
+    async with opened(tmp_path) as app:
+        assert (await app.begin(intent())).resumption is None
+        assert "resumed" not in [entry.kind for entry in app.store.entries(run.id)]
