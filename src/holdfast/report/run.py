@@ -46,7 +46,7 @@ def run_page(
         data=data,
         counts=states | {"effects": len(views)},
         truncated=len(views) > limit,
-        exit_code=run_code(run, views),
+        exit_code=run_code(run, views) or (4 if any(one.place and one.place.lane == "person" for one in sagas) else 0),
     )
     page.head(f"run {run.id}  ", run_sign(run))
     who = run.principal

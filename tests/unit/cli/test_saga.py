@@ -108,6 +108,7 @@ def test_what_needs_a_person_is_listed_retried_and_gone_on_with_from_a_terminal(
     name = trip(desk, "wednesday")
     assert shown(capsys, "saga", "list")[0] == 4
     assert shown(capsys, "status")[1].count("1 for a person: holdfast saga list") == 1
+    assert shown(capsys, "run", "show", name.partition("/")[0])[0] == 4
     code, text = shown(capsys, "saga", "show", name)
     assert (code, f"holdfast saga retry {name}" in text) == (4, True)
     assert shown(capsys, "saga", "retry", name, *WHY)[0] == 0
@@ -127,6 +128,7 @@ def test_an_end_that_needs_a_person_may_be_accepted_and_is_then_nobodys(
     name = trip(desk, "thursday")
     assert shown(capsys, "saga", "accept", name, *WHY)[0] == 0
     assert shown(capsys, "saga", "list")[0] == 0
+    assert shown(capsys, "run", "show", name.partition("/")[0])[0] == 0
     assert data(capsys, "saga", "show", name)["accepted"] == "ann: looked at it"
     assert shown(capsys, "saga", "retry", name, *WHY)[0] == 2
 

@@ -45,6 +45,9 @@ def test_a_moved_store_is_told_with_what_was_verified_and_who_goes_on(capsys: py
     assert said["data"]["moved_to"].endswith("new.db")
     assert run(["store", "show", "--store", "old.db"]) == 5
     assert "goes on as" in capsys.readouterr().out
+    findings = answered(capsys, "doctor", "--store", "old.db")[1]["data"]["findings"]
+    assert "goes on at" in next(str(one) for one in findings if one["id"] == "store-moved")
+    assert not {"store-restored", "halted"} & {one["id"] for one in findings}
     code, said = answered(capsys, *MOVE)
     assert (code, said["data"]["already"]) == (0, True)
     code, said = answered(capsys, "store", "clock", "--as", "x", "--reason", "y", "--store", "old.db")

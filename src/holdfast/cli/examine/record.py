@@ -21,6 +21,7 @@ from holdfast.report.text import escaped, span
 from holdfast.store import migrate
 from holdfast.store.evidence import leaf_bytes
 from holdfast.store.faults import lock_holder, translate
+from holdfast.store.moved import MOVED
 
 if TYPE_CHECKING:
     from holdfast.store import Store
@@ -93,7 +94,14 @@ def pages(path: Path) -> Iterator[Finding]:
 def standing(store: Store) -> Iterator[Finding]:
     """Mode, remembered head, the secret, and what is halted."""
     status = store.status()
-    if status["mode"] != "normal":
+    moved = store.fact(MOVED)
+    if moved is not None and moved.raised:
+        yield broken(
+            "store-moved", "store", f"it was moved, and goes on at {escaped(moved.value)}",
+            why="Nothing is recorded here any more.",
+            to_do="Open it where it is now, with that as the store in holdfast.toml or in $HOLDFAST_STORE.",
+        )  # fmt: skip
+    elif status["mode"] != "normal":
         why = str(status.get("why", "it was marked restored when it was opened"))
         yield broken(
             "store-restored", "store", f"it is restored: {escaped(why)}",
@@ -123,7 +131,7 @@ def standing(store: Store) -> Iterator[Finding]:
             to_do="Open it once with a worker that can write the state directory ($HOLDFAST_STATE_DIR).",
         )  # fmt: skip
     for fact in store.facts():
-        if fact.raised:
+        if fact.raised and fact.scope != MOVED:
             yield doubtful(
                 "halted", "store", f"{escaped(fact.scope)} is raised by {escaped(fact.by)}",
                 why="Nothing is dispatched under it, as somebody decided.",

@@ -8,15 +8,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from holdfast.kernel.documents import EVERY, Job, Worker
+from holdfast.runtime.peers import Peers
 from holdfast.store import Store
 from holdfast.store.lates import Late, lates
 
+FAR_MS = 1 << 52
 LATES = 1_000
 """Refused writes that are looked through, the newest first."""
 
 
 class Standing(NamedTuple):
-    """One worker. ``word``: working, draining, gone (its lease is over), left."""
+    """One worker. ``word``: working, draining, left, or gone: its lease is over, or its process is proved dead."""
 
     row: Worker
     word: str
@@ -35,8 +37,9 @@ def workers(store: Store, *, gone: bool = True, most: int = 1_000) -> list[Stand
 
 
 def _standing(store: Store, row: Worker, late: list[Late], now_ms: int) -> Standing:
-    word = row.state if row.state == "left" or now_ms <= row.until_ms else "gone"
-    held = store.documents_due("job", f"held:{row.id}", now_ms + EVERY, EVERY)
+    over = now_ms > row.until_ms or Peers().dead_now(row.process)
+    word = "gone" if over and row.state != "left" else row.state
+    held = store.documents_due("job", f"held:{row.id}", FAR_MS, EVERY)
     mine = tuple(one for one in late if _whose(one, row))
     return Standing(row, word, tuple(job for job in held if isinstance(job, Job)), mine)
 
