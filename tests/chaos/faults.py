@@ -95,6 +95,10 @@ def pause_database(scene: Scene, dice: random.Random) -> Undo | None:
 def _wire(mode: str) -> Callable[[Scene, random.Random], Undo | None]:
     def do(scene: Scene, dice: random.Random) -> Undo | None:
         scene.wire.mode = mode
+        if mode.endswith(" commit") and not scene.wire.wait_for("did " + mode, scene.cuts[mode] + 1, 5.0):
+            scene.wire.mode = "pass"
+            return None  # nobody committed
+        scene.cuts[mode] = scene.wire.did["did " + mode]
         return lambda: setattr(scene.wire, "mode", "pass")
 
     return do

@@ -59,6 +59,8 @@ def judge(scene: Scene, *, settled: bool) -> Judged:
         for name, ways in scene.submitted.items():
             _order(found, store, runs.get(name), jobs, name, ways.split(), books)
         found.changes = sum(books.values())
+        if scene.submitted and not found.changes:
+            found.broken.append(f"of {len(scene.submitted)} orders none changed anything: nothing was tried")
         for run in store.runs(1_000_000):
             kinds = Counter(entry.kind for entry in store.entries(run.id))
             found.late += kinds["late"]

@@ -46,6 +46,7 @@ class Scene:
         self.folder, self.kind, self.seed = folder, kind, seed
         self.dice = random.Random(seed)
         self.did: Counter[str] = Counter()
+        self.cuts: Counter[str] = Counter()  # commits that the wire cut, by its mode
         self.order: list[str] = []
         self.submitted: dict[str, str] = {}
         self.unsure = 0
