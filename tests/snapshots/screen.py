@@ -13,6 +13,7 @@ EXPECTED = Path(__file__).parent / "expected"
 SPAN = r"\d+ (?:d|h|min|s|ms)\b(?: \d+ (?:h|min|s)\b)?"
 
 RULES: tuple[tuple[str, str], ...] = (
+    (r"dr_[0-9a-f]{20}", "<drift>"),
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d{3}Z", "<moment>"),
     (r"\b\d\d:\d\d:\d\d\.\d{3}Z", "<time>"),
     (r"sha256:[0-9a-f]{8,}", "sha256:<hash>"),

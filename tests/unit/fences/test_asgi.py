@@ -88,7 +88,7 @@ async def test_a_probe_shuts_the_door_over_http(tmp_path: Path) -> None:
 
 
 @pytest.mark.req(
-    "1.4b", mutant=None, reason="the planted early release is not seen any more since saving keeps the turn"
+    "1.4b", mutant=None, reason="the planted early release is not seen any more"
 )
 async def test_nothing_comes_between_the_comparison_and_the_change(tmp_path: Path) -> None:
     """A newer request waits until the older one, which was let in before it, is through: the newer value stands."""
