@@ -10,8 +10,8 @@ import json
 import sys
 from typing import Any
 
-from holdfast.harness.explore import explore
-from holdfast.harness.scenario import FOUR, one
+from holdfast.harness.explore.bounded import explore
+from holdfast.harness.explore.scenario import FOUR, one
 
 LIMIT = 4_000
 

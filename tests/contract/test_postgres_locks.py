@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.harness.explore import explore
-from holdfast.harness.scenario import one, two
+from holdfast.harness.explore.bounded import explore
+from holdfast.harness.explore.scenario import one, two
 from holdfast.kernel.commit import Applied, Change, Verdict
 from holdfast.store import memory
 from holdfast.store.postgres_books import log_key

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from holdfast.effect.admit import Proposal, propose
-from holdfast.harness.scenario import TOOLS
+from holdfast.harness.explore.scenario import TOOLS
 from holdfast.kernel.answers import Ack, CannotTell, Doubt, Happened, Holds
 from holdfast.kernel.commit import Applied
 from holdfast.kernel.model import State

@@ -16,10 +16,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from holdfast.harness.explore import Explored, explore
-from holdfast.harness.landing import LANDING_TOOLS, everywhere, summary
-from holdfast.harness.replies import PROBE_FAULTS, SEND_FAULTS
-from holdfast.harness.scenario import EVERY_MOVE, FOUR, TOOLS, Bounds, Scenario, one, two
+from holdfast.harness.explore.bounded import Explored, explore
+from holdfast.harness.explore.landing import LANDING_TOOLS, everywhere, summary
+from holdfast.harness.explore.replies import PROBE_FAULTS, SEND_FAULTS
+from holdfast.harness.explore.scenario import EVERY_MOVE, FOUR, TOOLS, Bounds, Scenario, one, two
 from holdfast.kernel.laws import blind
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,9 +20,9 @@ from msgspec.structs import replace
 
 from holdfast.effect import admit, claim, dispatch, observe, reconcile, settle, verify
 from holdfast.gate import asking
-from holdfast.harness.explore import explore
-from holdfast.harness.scenario import Bounds, Scenario, lapsing, one, two
-from holdfast.harness.shrink import Shrunk, shrink
+from holdfast.harness.explore.bounded import explore
+from holdfast.harness.explore.scenario import Bounds, Scenario, lapsing, one, two
+from holdfast.harness.explore.shrink import Shrunk, shrink
 from holdfast.kernel import authority, finality, guard, life
 from holdfast.kernel import commit as commits
 from holdfast.kernel import identity as names

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.harness.explore import explore, explore_again, play
-from holdfast.harness.machine import Machine
-from holdfast.harness.scenario import Bounds, one, two
+from holdfast.harness.explore.bounded import explore, explore_again, play
+from holdfast.harness.explore.machine import Machine
+from holdfast.harness.explore.scenario import Bounds, one, two
 from holdfast.kernel.laws import ALL, blind
 from tests.harness.explore import run, sample
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.harness.explore import play
-from holdfast.harness.scenario import Bounds, Call, one, two
+from holdfast.harness.explore.bounded import play
+from holdfast.harness.explore.scenario import Bounds, Call, one, two
 from holdfast.kernel.due import due, wake_ms
 from holdfast.kernel.life import Draft, Stamp, apply
 

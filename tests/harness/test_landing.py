@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.harness.explore import explore, play
-from holdfast.harness.landing import everywhere, land, summary, waits
-from holdfast.harness.scenario import LAPSES, Bounds, lapsing
+from holdfast.harness.explore.bounded import explore, play
+from holdfast.harness.explore.landing import everywhere, land, summary, waits
+from holdfast.harness.explore.scenario import LAPSES, Bounds, lapsing
 from holdfast.kernel.life import VERBS
 from holdfast.kernel.model import State
 

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from holdfast.harness.explore import play
+from holdfast.harness.explore.bounded import play
 from tests.crash.defects import OWN as IN_A_WORKER
 from tests.harness.mutants import EVENTS_WANTED, MUTANTS, PLANTERS, hunt, planted
 from tests.tidy.test_tests import requirement_marks
@@ -66,8 +66,8 @@ def test_a_shrunk_schedule_is_printed_as_a_case_that_can_be_pasted() -> None:
     hunted = hunt("not-found-is-final")
     assert hunted.shrunk is not None
     code = (
-        "from holdfast.harness.explore import play\n"
-        "from holdfast.harness.scenario import *\n"
+        "from holdfast.harness.explore.bounded import play\n"
+        "from holdfast.harness.explore.scenario import *\n"
         "from holdfast.kernel.amounts import Budget\n" + hunted.shrunk.case()
     )
     with planted("not-found-is-final"):

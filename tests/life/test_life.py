@@ -20,10 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from holdfast.harness.explore import audit, play
-from holdfast.harness.machine import GO, Ended, Machine
-from holdfast.harness.replies import SEND_FAULTS
-from holdfast.harness.scenario import EVERY_MOVE, TOOLS, Bounds, Call, Scenario, one
+from holdfast.harness.explore.bounded import audit, play
+from holdfast.harness.explore.machine import GO, Ended, Machine
+from holdfast.harness.explore.replies import SEND_FAULTS
+from holdfast.harness.explore.scenario import EVERY_MOVE, TOOLS, Bounds, Call, Scenario, one
 from holdfast.kernel.amounts import Budget
 from holdfast.kernel.laws import blind
 from holdfast.kernel.model import State

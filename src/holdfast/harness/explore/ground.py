@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.harness.outside import Outside
-from holdfast.harness.scenario import Scenario
-from holdfast.harness.virtual import Job, Suspended
+from holdfast.harness.explore.outside import Outside
+from holdfast.harness.explore.scenario import Scenario
+from holdfast.harness.explore.virtual import Job, Suspended
 from holdfast.kernel.laws import States
 from holdfast.store.memory import MemoryStore
 

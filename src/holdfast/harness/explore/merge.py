@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from holdfast.harness.machine import Machine
-from holdfast.harness.virtual import Suspended
+from holdfast.harness.explore.machine import Machine
+from holdfast.harness.explore.virtual import Suspended
 from holdfast.store.memory import Books
 
 

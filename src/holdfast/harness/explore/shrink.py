@@ -13,8 +13,8 @@ from __future__ import annotations
 from itertools import combinations
 from typing import NamedTuple
 
-from holdfast.harness.explore import Script, play
-from holdfast.harness.scenario import Scenario
+from holdfast.harness.explore.bounded import Script, play
+from holdfast.harness.explore.scenario import Scenario
 from holdfast.kernel.laws import Broken
 
 EXECUTIONS = 200

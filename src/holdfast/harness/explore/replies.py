@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.harness import outside as world
-from holdfast.harness.ground import Ground
-from holdfast.harness.outside import Flight, Landing
-from holdfast.harness.scenario import OPEN_MS, TOOLS
-from holdfast.harness.virtual import Job, Wait
+from holdfast.harness.explore import outside as world
+from holdfast.harness.explore.ground import Ground
+from holdfast.harness.explore.outside import Flight, Landing
+from holdfast.harness.explore.scenario import OPEN_MS, TOOLS
+from holdfast.harness.explore.virtual import Job, Wait
 from holdfast.kernel.answers import Answer, CannotTell, Differs, Doubt, NeverLeft, Refusal, Reply
 from holdfast.kernel.authority import spelled
 from holdfast.kernel.commit import Change, Verdict

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from holdfast.effect.admit import Proposal
 from holdfast.gate.signing import Key
-from holdfast.harness import outside as world
-from holdfast.harness.replies import Replies
-from holdfast.harness.scenario import JUMPS, LAPSES, SECRET, TOOLS, Call
-from holdfast.harness.virtual import Job, Suspended, resumed
+from holdfast.harness.explore import outside as world
+from holdfast.harness.explore.replies import Replies
+from holdfast.harness.explore.scenario import JUMPS, LAPSES, SECRET, TOOLS, Call
+from holdfast.harness.explore.virtual import Job, Suspended, resumed
 from holdfast.kernel import identity as names
 from holdfast.kernel.authority import BREAK_GLASS
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note, Verdict

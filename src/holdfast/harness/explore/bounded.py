@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from holdfast.harness.machine import GO, Machine, Snapshot
-from holdfast.harness.merge import Merging, Node
-from holdfast.harness.scenario import Scenario
+from holdfast.harness.explore.machine import GO, Machine, Snapshot
+from holdfast.harness.explore.merge import Merging, Node
+from holdfast.harness.explore.scenario import Scenario
 from holdfast.kernel.laws import Broken
 
 Script = tuple[tuple[str, str], ...]
@@ -105,7 +105,7 @@ def _from(machine: Machine, first: str, choose: Callable[[Machine, tuple[str, ..
 
 def audit(machine: Machine) -> Broken | None:
     """Read all evidence that a schedule left behind."""
-    from holdfast.harness.machine import Ended
+    from holdfast.harness.explore.machine import Ended
 
     try:
         machine.read_evidence()

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from holdfast.effect import admit
 from holdfast.effect.dispatch import STANDS
-from holdfast.harness import outside as world
-from holdfast.harness.moves import Moves
-from holdfast.harness.outside import Outside
-from holdfast.harness.scenario import SECRET, START_MS, TOOLS, Scenario
-from holdfast.harness.virtual import Job, Suspended, Wait, ports, resumed
+from holdfast.harness.explore import outside as world
+from holdfast.harness.explore.moves import Moves
+from holdfast.harness.explore.outside import Outside
+from holdfast.harness.explore.scenario import SECRET, START_MS, TOOLS, Scenario
+from holdfast.harness.explore.virtual import Job, Suspended, Wait, ports, resumed
 from holdfast.kernel.documents import Drift
 from holdfast.kernel.due import due, is_open, wake_ms
 from holdfast.kernel.errors import HoldfastError, KeyReused, RunStopped
