@@ -98,7 +98,7 @@ def judged(place: Place, what: str) -> None:
         try:
             [drift] = every(store)
             assert (drift.what, drift.state, drift.times) == (what, "repaired", 1)
-            repairs = [view for view in store.effects() if view.purpose.startswith("drift:")]
+            repairs = [view for view in store.effects() if view.purpose.startswith("holdfast:drift/")]
             [mended] = [view for view in repairs if view.state is State.VERIFIED]
             chain = {view.id: view.previous for view in repairs}
             assert drift.repair in chain, "which effect repairs it is on disk before that effect is"

@@ -16,7 +16,7 @@ import msgspec
 from holdfast.kernel import identity as names
 from holdfast.kernel.amounts import Budget, parse_duration
 from holdfast.kernel.commit import Change, Note
-from holdfast.kernel.documents import AnyDocument, Job, Limit, digest_of
+from holdfast.kernel.documents import OWN, AnyDocument, Job, Limit, digest_of
 from holdfast.kernel.errors import BadPurpose, BadValue, IntentDiffers
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Principal, Run
@@ -42,6 +42,14 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     scope: tuple[str, ...] | list[str] = ()
     done: tuple[str, ...] | list[str] = ()
     grant: str = ""
+
+
+class OwnIntent(Intent, frozen=True, kw_only=True):
+    """An intent that holdfast begins by itself: a slot of a schedule, the repair of a drift.
+
+    Its purpose begins with ``holdfast:``, and no other intent's does: whoever may begin intents of their own could
+    otherwise begin one of these first, and so decide what a slot or a repair comes to.
+    """
 
 
 class Queued(NamedTuple):
@@ -91,6 +99,8 @@ def checked(intent: Intent) -> Intent:
         raise BadPurpose(purpose=purpose[:40], why=f"it is longer than {PURPOSE_LIMIT} characters")
     if not purpose.isprintable():
         raise BadPurpose(purpose=ascii(purpose), why="it holds characters that cannot be printed")
+    if purpose.casefold().startswith(OWN) and not isinstance(intent, OwnIntent):
+        raise BadPurpose(purpose=purpose, why=f'what begins with "{OWN}" names work that holdfast begins by itself')
     principal = intent.principal
     if isinstance(principal, str):
         principal = Principal(name=principal)

@@ -2,8 +2,9 @@
 
 The run of a slot is recorded in the commit that moves its schedule on, compared with the schedule as it was read: of
 two workers at one slot one begins it, a schedule that was paused a moment ago begins nothing, and a worker that is
-killed leaves the slot begun or not. The purpose of the run is the name and the slot, so that a slot has one run also
-where a schedule was restored, or moved back. Time is the store's; while its clock is not trusted nothing is begun.
+killed leaves the slot begun or not. The purpose of the run is the name and the slot, and nobody else's, so that a slot
+has one run also where a schedule was restored, or moved back. Time is the store's; while its clock is not trusted
+nothing is begun.
 
 Promises: slots that nobody was there for are made up for as the schedule says, bounded, and the others are counted and
 named in the record; a slot that finds no room waits for it. Does not promise the second: a slot begins when a worker
@@ -21,11 +22,11 @@ from msgspec.structs import replace
 
 from holdfast.kernel.amounts import Budget
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
-from holdfast.kernel.documents import AnyDocument, Schedule, digest_of
+from holdfast.kernel.documents import OWN, AnyDocument, Schedule, digest_of
 from holdfast.kernel.errors import BadValue, HoldfastError, IntegrityError, ReasonMissing
 from holdfast.kernel.guard import Guard, Rejected
 from holdfast.kernel.model import Principal
-from holdfast.runtime.begin import Intent, Moved, checked
+from holdfast.runtime.begin import Intent, Moved, OwnIntent, checked
 from holdfast.runtime.queue_slots import UNKNOWN, after, between
 from holdfast.runtime.queue_slots import checked as checked_cron
 from holdfast.runtime.submit import Desk as SubmitDesk
@@ -242,7 +243,7 @@ async def _begin(desk: SubmitDesk, schedule: Schedule, moved: Schedule, slot_ms:
     how["owner"] = schedule.owner
     try:
         template = msgspec.convert(schedule.template, Template)
-        intent = Intent(purpose=purpose_of(schedule, slot_ms), **msgspec.structs.asdict(template))
+        intent = OwnIntent(purpose=purpose_of(schedule, slot_ms), **msgspec.structs.asdict(template))
         said = await submit(desk, intent, moves=((schedule, moved),), **how)
     except Moved:
         return "", "", 0  # another took this slot, or a person moved the schedule
@@ -261,8 +262,8 @@ async def _begin(desk: SubmitDesk, schedule: Schedule, moved: Schedule, slot_ms:
 
 
 def purpose_of(schedule: Schedule, slot_ms: int) -> str:
-    """What the run of a slot is for, for ever."""
-    return f"{schedule.name} @ {datetime.fromtimestamp(slot_ms / 1000, UTC):%Y-%m-%dT%H:%MZ}"
+    """What the run of a slot is for, for ever; no other intent may have it."""
+    return f"{OWN}schedule/{schedule.name} @ {datetime.fromtimestamp(slot_ms / 1000, UTC):%Y-%m-%dT%H:%MZ}"
 
 
 async def declare(

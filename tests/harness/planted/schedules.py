@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.runtime import queue_slots, schedules
+from holdfast.runtime import begin, queue_slots, schedules
 from tests.harness.planted import Put
 
 
@@ -28,7 +28,7 @@ def _slot_apart(put: Put) -> None:
 def _slot_is_a_time(put: Put) -> None:
     """What a run is for is when somebody looked, and not which slot it is."""
     looks = count()
-    put(schedules, "purpose_of", lambda schedule, slot_ms: f"{schedule.name} at look {next(looks)}")
+    put(schedules, "purpose_of", lambda schedule, slot_ms: f"holdfast:schedule/{schedule.name} at look {next(looks)}")
 
 
 def _misses_unbounded(put: Put) -> None:
@@ -45,5 +45,6 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "slot-apart": _slot_apart,
     "slot-is-a-time": _slot_is_a_time,
     "misses-unbounded": _misses_unbounded,
+    "own-purpose-for-all": lambda put: put(begin, "OwnIntent", begin.Intent),
     "slots-as-intervals": lambda put: put(queue_slots, "_by_the_clock", lambda cron: cron),
 }

@@ -13,10 +13,11 @@ import holdfast as hf
 from holdfast.kernel.documents import Schedule
 from holdfast.kernel.errors import BadPurpose, BadValue, ReasonMissing
 from holdfast.runtime import schedules
+from holdfast.runtime.begin import OwnIntent
 from holdfast.runtime.cancel import cancel
 from holdfast.runtime.clerk import Clerk
 from holdfast.runtime.queue_slots import DAY_MS
-from holdfast.runtime.schedules import Terms, decided, declare, due_slots, key, replacing, sweep
+from holdfast.runtime.schedules import Terms, decided, declare, due_slots, key, purpose_of, replacing, sweep
 from holdfast.store.memory import MemoryStore
 from tests.unit.runtime.worker.floor import Charges, Floor
 
@@ -70,7 +71,7 @@ async def test_a_slot_begins_one_run_with_its_job_on_the_terms_of_the_schedule()
     [job] = hall.store.documents("job")
     assert (early.begun, again.begun) == ((), ())
     assert begun.begun == (job.id,)
-    assert hall.purposes() == ["report @ 2026-03-23T07:00Z"]
+    assert hall.purposes() == ["holdfast:schedule/report @ 2026-03-23T07:00Z"]
     assert (job.priority, job.work, job.planner, job.owner, job.state) == (7, "reports", "clerk", "ops", "queued")
     assert hall.now().next_ms == START_MS + DAY_MS + 7 * HOUR_MS
 
@@ -129,9 +130,8 @@ async def test_a_schedule_that_was_put_back_begins_no_slot_again() -> None:
     before = hall.now()
     hall.ms += 7 * HOUR_MS
     [run] = (await sweep(hall.worker(), hall.store)).begun
-    handle = (
-        await hall.worker().submit(hf.Intent(goal="x", purpose="report @ 2026-03-23T07:00Z", principal="ann"))
-    ).run
+    slot = OwnIntent(goal="x", purpose="holdfast:schedule/report @ 2026-03-23T07:00Z", principal="ann")
+    handle = (await hall.worker().submit(slot)).run
     row = hall.store.books.runs[run]
     hall.store.books.runs[run] = replace(row, state="done")
     hall.put(replace(before, again_ms=1))
@@ -139,6 +139,25 @@ async def test_a_schedule_that_was_put_back_begins_no_slot_again() -> None:
     assert (await sweep(hall.worker(), hall.store)).begun == ()
     assert len(hall.purposes()) == 1
     assert hall.now().next_ms > hall.ms
+
+
+@pytest.mark.req("1.6b", mutant="own-purpose-for-all")
+async def test_nobody_takes_a_slot_before_it_is_begun() -> None:
+    """Its purpose is refused to whoever begins, submits or schedules, however it is spelt; the slot is begun."""
+    hall = Hall()
+    await hall.add()
+    slot = purpose_of(hall.now(), hall.now().next_ms)
+    for purpose in (slot, f"  {slot} ", slot.replace("holdfast:", "Holdfast:"), "holdfast:drift/dr_1"):
+        wanted = hf.Intent(goal="report", purpose=purpose, principal="ann")
+        with pytest.raises(BadPurpose, match="begins by itself"):
+            await hall.worker().submit(wanted)
+        with pytest.raises(BadPurpose, match="begins by itself"):
+            await hall.worker().begin(wanted)
+        with pytest.raises(BadPurpose, match="begins by itself"):
+            await declare(hall.worker(), hall.store, "other", wanted, "0 7 * * *", "UTC", Terms())
+    hall.ms += 7 * HOUR_MS
+    assert len((await sweep(hall.worker(), hall.store)).begun) == 1
+    assert hall.purposes() == [slot]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +176,7 @@ async def test_slots_that_nobody_was_there_for_are_made_up_for_as_agreed(terms: 
     await hall.add(**terms)
     hall.ms += 5 * DAY_MS - HOUR_MS
     await sweep(hall.worker(), hall.store)
-    assert hall.purposes() == [f"report @ 2026-03-{day}T07:00Z" for day in slots]
+    assert hall.purposes() == [f"holdfast:schedule/report @ 2026-03-{day}T07:00Z" for day in slots]
     assert hall.now().next_ms == START_MS + 5 * DAY_MS + 7 * HOUR_MS
     assert bool(hall.now().passed) == (len(slots) < 5)
     hall.ms += 8 * HOUR_MS + 30_000
@@ -222,7 +241,7 @@ async def test_a_slot_without_room_waits_and_is_begun_when_there_is_some() -> No
     assert waits.again_ms == START_MS + DAY_MS + 7 * HOUR_MS + 60_000
     assert waits.next_ms == START_MS + DAY_MS + 7 * HOUR_MS
     assert len(begun.begun) == 1
-    assert hall.purposes()[-1] == "report @ 2026-03-24T07:00Z"
+    assert hall.purposes()[-1] == "holdfast:schedule/report @ 2026-03-24T07:00Z"
 
 
 async def test_saying_it_again_changes_nothing_and_keeps_what_a_person_decided() -> None:

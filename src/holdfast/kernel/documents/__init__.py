@@ -13,7 +13,7 @@ from __future__ import annotations
 import msgspec
 
 from holdfast.kernel.amounts import Budget
-from holdfast.kernel.documents.document import MINT, Document, Place, digest_of, encode, key_of
+from holdfast.kernel.documents.document import MINT, OWN, Document, Place, digest_of, encode, key_of
 from holdfast.kernel.documents.drift import Drift, Rounds
 from holdfast.kernel.documents.kept import Kept, LogKey, Meter
 from holdfast.kernel.documents.queued import Job, Schedule, Worker
@@ -41,6 +41,6 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 __all__ = [
-    "EVERY", "MINT", "AnyDocument", "Approver", "Document", "Drift", "Grant", "Item", "Job", "Kept", "Limit", "LogKey",
-    "Meter", "Place", "Rounds", "Saga", "SagaStep", "Schedule", "Worker", "decode", "digest_of", "encode", "key_of",
+    "EVERY", "MINT", "OWN", "AnyDocument", "Approver", "Document", "Drift", "Grant", "Item", "Job", "Kept", "Limit",
+    "LogKey", "Meter", "Place", "Rounds", "Saga", "SagaStep", "Schedule", "Worker", "decode", "digest_of", "encode", "key_of",
 ]  # fmt: skip

@@ -16,6 +16,9 @@ import msgspec
 MINT = -1
 """In place of a token: the commit puts the next value of the store's rising sequence here."""
 
+OWN = "holdfast:"
+"""How the purposes begin under which holdfast begins work by itself. No intent of anybody else may have such a one."""
+
 encode = msgspec.json.Encoder(order="deterministic").encode
 
 

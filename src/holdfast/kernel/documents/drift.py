@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 
 from msgspec.structs import replace
 
-from holdfast.kernel.documents.document import MINT, Document, Place
+from holdfast.kernel.documents.document import MINT, OWN, Document, Place
 
 CLASSES = ("orphan", "missing", "lingering", "partial")
 """The four drifts, in the order in which they are shown."""
@@ -68,8 +68,9 @@ class Drift(Document, frozen=True, kw_only=True, tag="drift"):
 
     @property
     def purpose(self) -> str:
-        """The purpose of its repair: whoever begins it, however often, begins one run."""
-        return f"drift:{self.id}" if self.times == 1 else f"drift:{self.id}/{self.times}"
+        """The purpose of its repair: whoever begins it, however often, begins one run; no other intent may have it."""
+        name = f"{OWN}drift/{self.id}"
+        return name if self.times == 1 else f"{name}/{self.times}"
 
 
 class Rounds(Document, frozen=True, kw_only=True, tag="rounds"):

@@ -21,7 +21,7 @@ from holdfast.kernel.documents import Drift
 from holdfast.kernel.errors import HoldfastError, KeyReused
 from holdfast.kernel.model import DAY_MS, Contract, Effect, Principal, Run, State
 from holdfast.kernel.outcomes import Stopped
-from holdfast.runtime.begin import Intent, begin
+from holdfast.runtime.begin import OwnIntent, begin
 from holdfast.runtime.drift import classes, records
 from holdfast.runtime.drift.looking import Looker
 from holdfast.runtime.run import Desk, RunHandle
@@ -125,7 +125,7 @@ class Repairer:
     async def _run_for(self, drift: Drift, view: Effect | None, contract: Contract) -> RunHandle:
         """The run of the repair: the same one, however often it is begun."""
         run = await self._store.run_row(view.run) if view is not None else None
-        intent = Intent(
+        intent = OwnIntent(
             goal=f"Repair {drift.id}: {drift.what} of {drift.tool}",
             purpose=drift.purpose,
             principal=run.principal if run is not None else RECONCILER,

@@ -58,7 +58,11 @@ async def test_what_is_gone_outside_is_missing_and_is_called_again_once(store: s
         assert catalogue.products() == {"cup": 500}
         repair = (await app.store.read(drift.repair)).effect
         assert repair is not None
-        assert (repair.state, repair.purpose, repair.principal) == (State.VERIFIED, f"drift:{drift.id}", "clerk")
+        assert (repair.state, repair.purpose, repair.principal) == (
+            State.VERIFIED,
+            f"holdfast:drift/{drift.id}",
+            "clerk",
+        )
         assert drift.repair in drift.evidence
         assert drift.by == app.ports.me
         await looked(reconciler, 2)
