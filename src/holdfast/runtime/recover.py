@@ -25,6 +25,9 @@ log = logging.getLogger("holdfast.recover")
 AT_ONCE = 16
 """Effects pursued at the same time in one round."""
 
+TOLD = frozenset({State.DISPATCHED, State.COMMITTED, State.UNCONFIRMED})
+"""States from which the next verb only records what took place: nothing is sent by it, whoever runs it."""
+
 LOOK_EVERY_S = 1.0
 """How often the index of open effects is read while nothing is known to be due earlier."""
 
@@ -48,8 +51,8 @@ class Recoverer:
     ) -> None:
         """Work as ``ports.me``; ``driven`` tells whether a call in this process is carrying an effect right now.
 
-        What has not left of a run that another worker drives is left to that worker; of one that is held here it is
-        moved on under the claim.
+        Of a run that another worker drives, and is there, recovery only looks: what has not left, and what may have to
+        be sent once more, is left to that worker. Of one that is held here it is moved on under the claim.
         """
         self._ports = ports
         self._holding = holding
@@ -119,13 +122,27 @@ class Recoverer:
             return False
         return view.state not in BEFORE_DISPATCH or self._holding is None or not self._holding.others(view.run)
 
+    async def _anothers(self, view: Effect) -> bool:
+        """Whether another worker, which is not proved dead, drives the effect's run.
+
+        The effect's own token lets one at a time send it. But a worker that lost the run may be of an older code, or
+        paused meanwhile, and is not to send anew what is the driver's to decide about.
+        """
+        other = self._holding.others(view.run) if self._holding is not None else ""
+        return bool(other) and self._holding is not None and not await self._holding.dead(other)
+
     async def _take_up(self, effect: str) -> None:
         if effect in self.busy:
             return
         self.busy.add(effect)
         try:
             seen = await self._ports.store.read(effect)
-            if seen.effect is not None and await due_here(self._ports, seen) is not None:
+            if seen.effect is None or await due_here(self._ports, seen) is None:
+                return
+            if await self._anothers(seen.effect):
+                if seen.effect.state in TOLD:
+                    await step(self._ports, effect)
+            else:
                 held = self._holding.ports_of(seen.effect.run) if self._holding is not None else None
                 if seen.effect.tool in self._ports.contracts:
                     await pursue(held or self._ports, effect, until_ms=seen.now_ms)

@@ -57,6 +57,15 @@ def _ends_with_its_store(put: Put) -> None:
     put(holding, "PASSING", ())
 
 
+def recovery_past_the_driver(put: Put) -> None:
+    """Recovery moves on whatever has left, whoever drives its run."""
+
+    async def nobody(_self: Any, _view: Any) -> bool:
+        return False
+
+    put(recover.Recoverer, "_anothers", nobody)
+
+
 PLANT = {
     "store-outage-ends-the-work": _ends_with_its_store,
     "drive-without-token": _untold,
@@ -64,4 +73,5 @@ PLANT = {
     "truth-refused-with-the-run": _truth_refused,
     "versions-ignored": _skewed,
     "drain-keeps-its-claims": _kept_at_drain,
+    "recovery-past-the-driver": recovery_past_the_driver,
 }

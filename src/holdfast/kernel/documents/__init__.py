@@ -42,5 +42,6 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 __all__ = [
     "EVERY", "MINT", "OWN", "AnyDocument", "Approver", "Document", "Drift", "Grant", "Item", "Job", "Kept", "Limit",
-    "LogKey", "Meter", "Place", "Rounds", "Saga", "SagaStep", "Schedule", "Worker", "decode", "digest_of", "encode", "key_of",
+    "LogKey", "Meter", "Place", "Rounds", "Saga", "SagaStep", "Schedule", "Worker", "decode", "digest_of", "encode",
+    "key_of",
 ]  # fmt: skip

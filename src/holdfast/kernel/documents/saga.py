@@ -56,6 +56,7 @@ class Saga(Document, frozen=True, kw_only=True, tag="saga"):
     was turned back (-1: it was not). ``reached`` names the valid state reached, ``told`` who was told what of it, and
     ``held`` says why it does not go on by itself before its end; then, and at the end that needs a person, ``owner``
     moves next. ``accepted`` is the person's word that this end may stand, ``since_ms`` when it came to where it is.
+    With ``ends`` its run ends with it: done where it is completed.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Saga(Document, frozen=True, kw_only=True, tag="saga"):
     owner: str = ""
     accepted: str = ""
     since_ms: int = 0
+    ends: bool = False
 
     @property
     def place(self) -> Place | None:

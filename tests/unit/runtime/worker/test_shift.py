@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from msgspec.structs import replace
 
+import holdfast as hf
+from holdfast.effect import reconcile
 from holdfast.kernel.canon import decode
 from holdfast.kernel.commit import STORE_RUN_ID, Change
 from holdfast.kernel.errors import RunHeld
 from holdfast.runtime.worker.listing import workers
-from tests.unit.runtime.worker.floor import Charges, Floor, Raises, job, submitted, until
+from tests.unit.runtime.worker.floor import ALL, Charges, Floor, Raises, job, submitted, until
 
 
 @pytest.fixture
@@ -155,3 +158,39 @@ async def test_a_program_does_not_drive_what_a_worker_drives(floor: Floor) -> No
         other = await submitted(program, "o2")
         report = await program.handle(program.store.run(other)).drive(Charges())
         assert (report.state, job(program, other).state) == ("done", "done")
+
+
+@pytest.mark.req("1.4c", mutant="recovery-past-the-driver")
+async def test_a_worker_sends_nothing_anew_for_a_run_that_another_drives(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply was lost, and the run is another's by now: the keyed resend is left to that one, until it is gone."""
+    sent: list[str] = []
+
+    @hf.tool(effect="idempotent", resource="order:{order}", identity=("order",), keyed="24h", owner="ops",
+             no_probe="its outside keeps keys", timeout="10s")  # fmt: skip
+    async def charge(fx: hf.Fx, *, order: str) -> dict[str, str]:
+        """Charge one order."""
+        sent.append(fx.key)
+        if len(sent) == 1:
+            raise ConnectionError("the reply was lost")
+        return {"order": order}
+
+    def opened() -> hf.App:
+        return hf.open(floor.url, tools=[charge], policy=ALL, environment="prod", recover=False)
+
+    async with opened() as stale, opened() as driving:
+        run = await submitted(stale, "o1")
+        with monkeypatch.context() as not_yet:
+            not_yet.setattr(reconcile, "_resend", AsyncMock(return_value=None))
+            outcome = await (await stale.resume(run)).call(charge(order="o1"), patience=0)
+        assert isinstance(outcome, hf.Unknown)
+        held = await driving.holding.claim(job(driving, run))
+        assert held is not None
+        await until(lambda: stale.store.now_ms() > stale.store.effects(run=run)[0].due_ms)
+        await stale.recover()
+        assert len(sent) == 1
+        await expire(stale, driving.holding.heart.id)
+        await stale.recover()
+        assert sent == [sent[0]] * 2
+        assert stale.store.effects(run=run)[0].state == "committed"
