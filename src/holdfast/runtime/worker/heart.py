@@ -30,6 +30,9 @@ log = logging.getLogger("holdfast.worker")
 
 LEASE_MS = 30_000
 SHORTEST_LEASE_MS = 300
+LONGEST_LEASE_MS = 3_600_000
+"""One hour: so long may the runs of a machine that is gone lie still."""
+
 FIRST_WAIT_S = 0.1
 
 

@@ -34,7 +34,7 @@ from holdfast.runtime.resume import revalidated
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.submit import Desk as Submits
 from holdfast.runtime.worker import rests
-from holdfast.runtime.worker.heart import LEASE_MS, SHORTEST_LEASE_MS
+from holdfast.runtime.worker.heart import LEASE_MS, LONGEST_LEASE_MS, SHORTEST_LEASE_MS
 from holdfast.runtime.worker.hints import Hints
 from holdfast.runtime.worker.holding import Held, Holding, give_back
 from holdfast.runtime.worker.outage import AWAY_S, PASSING, START_S, Waits, outlasted
@@ -344,8 +344,12 @@ def checked(terms: Terms, planners: Sequence[str]) -> Terms:
     """The terms, if they make sense. Raises BadValue."""
     if terms.at_once < 1:
         raise BadValue(path="at_once", why="a worker drives one run at least", value_type="int")
-    if terms.lease_ms < SHORTEST_LEASE_MS:
-        raise BadValue(path="lease_ms", why=f"a lease lasts {SHORTEST_LEASE_MS} ms at least", value_type="int")
+    lease_ms: object = terms.lease_ms
+    if type(lease_ms) is not int or not SHORTEST_LEASE_MS <= lease_ms <= LONGEST_LEASE_MS:
+        why = (
+            f"a lease lasts {SHORTEST_LEASE_MS} ms to {LONGEST_LEASE_MS} ms: as long the runs of a lost worker wait"
+        )
+        raise BadValue(path="lease", why=why, value_type=type(lease_ms).__name__)
     if terms.stays not in STAYS:
         raise BadValue(path="stays", why="it is one of drain, empty, or nothing", value_type="str")
     if not planners:

@@ -14,7 +14,7 @@ import holdfast as hf
 from holdfast.effect import reconcile
 from holdfast.kernel.canon import decode
 from holdfast.kernel.commit import STORE_RUN_ID, Change
-from holdfast.kernel.errors import RunHeld
+from holdfast.kernel.errors import BadValue, RunHeld
 from holdfast.runtime.worker.listing import workers
 from tests.unit.runtime.worker.floor import ALL, Charges, Floor, Raises, job, submitted, until
 
@@ -158,6 +158,15 @@ async def test_a_program_does_not_drive_what_a_worker_drives(floor: Floor) -> No
         other = await submitted(program, "o2")
         report = await program.handle(program.store.run(other)).drive(Charges())
         assert (report.state, job(program, other).state) == ("done", "done")
+
+
+@pytest.mark.parametrize("lease_ms", [0, 299, 3_600_001, True, 30_000.0])
+async def test_a_lease_that_nobody_could_wait_for_is_refused(floor: Floor, lease_ms: int) -> None:
+    """Between 300 ms and an hour, as a whole number: what lies beyond claims nothing."""
+    async with floor.open() as app:
+        with pytest.raises(BadValue, match="300 ms to 3600000 ms"):
+            app.shift(Charges, lease_ms=lease_ms)
+        assert app.shift(Charges, lease_ms=3_600_000).worked().drives == 0
 
 
 @pytest.mark.req("1.4c", mutant="recovery-past-the-driver")
