@@ -1,12 +1,14 @@
 """A small service that keeps settings and its own books, as an ASGI application behind ``fences.Fenced``.
 
-    python -m examples.fences.service --folder F --port 0
+    SETTINGS_SECRET=… python -m examples.fences.service --folder F --port 0
 
 Decides nothing about tokens: the middleware does, and the application is never entered with a stale one. Promises: a
 change is in the table ``changes``, with its key and token, exactly when it was made, and on disk before the answer. The
 line with the address is printed when requests are answered; SIGTERM ends it.
 
-Does not promise: authentication, TLS, or an address other than the loopback.
+Whoever changes a setting, or shuts its door, brings the secret; anybody may read.
+
+Does not promise: people, roles, TLS, or an address other than the loopback.
 """
 
 from __future__ import annotations
@@ -106,7 +108,9 @@ def main() -> None:
     parser.add_argument("--end-with-stdin", action="store_true")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    app = fences.Fenced(Settings(options.folder / "books.db"), folder=options.folder / "fences", resource=resource)
+    may = fences.bearer(os.environ["SETTINGS_SECRET"])
+    settings = Settings(options.folder / "books.db")
+    app = fences.Fenced(settings, folder=options.folder / "fences", resource=resource, may=may)
     if options.end_with_stdin:
         threading.Thread(target=end_with_stdin, daemon=True).start()
     listening = socket.create_server(("127.0.0.1", options.port))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -16,10 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of the service; its books stay in the folder."""
+def served(folder: Path, secret: str) -> Iterator[str]:
+    """The address of the service, which is changed with this secret; its books stay in the folder."""
     command = [sys.executable, "-m", "examples.fences.service", "--folder", str(folder), "--end-with-stdin"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 -- ours
+    given = os.environ | {"SETTINGS_SECRET": secret}
+    process = subprocess.Popen(  # noqa: S603 -- ours
+        command, cwd=ROOT, env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdout is not None
     assert process.stdin is not None
     try:
@@ -63,10 +68,12 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
     (folder / "files").mkdir(parents=True)
     prepare(folder / "settings.db")
     repository(folder / "settings.git")
-    with served(folder / "service") as url:
+    secret = secrets.token_urlsafe()
+    with served(folder / "service", secret) as url:
         yield {
             "SETTINGS_DB": f"sqlite:{folder / 'settings.db'}",
             "SETTINGS_URL": url,
+            "SETTINGS_SECRET": secret,
             "SETTINGS_REMOTE": str(folder / "settings.git"),
             "SETTINGS_FOLDER": str(folder / "files"),
         }

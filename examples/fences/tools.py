@@ -2,8 +2,8 @@
 
 Every body hands its token (``fx.token``) to a fence of ``holdfast.fences``, every probe asks the same fence, and so
 each contract may say ``fenced=True``. The outsides come from the environment: ``SETTINGS_DB`` (``sqlite:FILE`` or
-``postgresql://…``), ``SETTINGS_URL``, ``SETTINGS_REMOTE`` (a bare repository, or any address git takes) and
-``SETTINGS_FOLDER``.
+``postgresql://…``), ``SETTINGS_URL`` with ``SETTINGS_SECRET``, ``SETTINGS_REMOTE`` (a bare repository, or any address
+git takes) and ``SETTINGS_FOLDER``.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def ask(method: str, path: str, body: bytes = b"", fields: dict[str, str] | None
     at = urlsplit(os.environ["SETTINGS_URL"])
     line = http.client.HTTPConnection(at.hostname or "", at.port, timeout=8)
     try:
-        line.request(method, path, body, fields or {})
+        login = {"Authorization": f"Bearer {os.environ['SETTINGS_SECRET']}"}
+        line.request(method, path, body, (fields or {}) | login)
         answer = line.getresponse()
         return answer.status, answer.headers, answer.read()
     finally:

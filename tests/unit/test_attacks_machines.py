@@ -186,7 +186,7 @@ async def test_a_request_that_is_cancelled_while_its_token_is_saved_opens_no_doo
     async def app(scope: Any, receive: Any, send: Any) -> None:
         entered.append(dict(scope["headers"])[b"fence-token"])
 
-    fenced = fences.Fenced(app, folder=tmp_path, resource=lambda scope: "lamp")
+    fenced = fences.Fenced(app, folder=tmp_path, resource=lambda scope: "lamp", may=lambda scope: True)
     slow, begun, saved, save = threading.Event(), threading.Event(), threading.Event(), sidecar.Held.save
 
     def slowly(held: sidecar.Held, record: sidecar.Record) -> None:

@@ -7,7 +7,7 @@ to one of them may declare ``fenced=True``; ``holdfast tool prove`` tests whethe
     from holdfast import fences
 """
 
-from holdfast.fences.asgi import Fenced
+from holdfast.fences.asgi import Fenced, bearer
 from holdfast.fences.door import Door, Stale, Unsure
 from holdfast.fences.field import FENCE_TOKEN, headers, offered, raise_if_stale
 from holdfast.fences.file import File
@@ -24,6 +24,7 @@ __all__ = [
     "Rows",
     "Stale",
     "Unsure",
+    "bearer",
     "headers",
     "offered",
     "raise_if_stale",

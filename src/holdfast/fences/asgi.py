@@ -1,25 +1,32 @@
 """A small ASGI middleware: requests with a stale token never reach the application.
 
-    app = fences.Fenced(app, folder="/var/lib/settings/fences", resource=lambda scope: scope["path"])
+    app = fences.Fenced(app, folder="/var/lib/settings/fences", resource=lambda scope: scope["path"],
+                        may=fences.bearer(os.environ["SETTINGS_SECRET"]))
 
 Decides by method and resource: reading methods (GET, HEAD, OPTIONS, TRACE) and resources for which `resource` gives
 None pass untouched; whatever else must carry ``Fence-Token`` (see `field`). The highest token of each resource is kept
 in a folder, on disk before the application is entered. ``POST`` to `shut_at` with ``{"resource": …, "token": N}``
 shuts a door without any change: that is what a probe does before it looks.
 
+Whoever may bring a token may bring the highest there is, and shut everybody else out for good: before a door is looked
+at, ``may(scope)`` says whether this request may. There is no default; 403 means that it may not, and nothing was done.
+
 Promises: requests of one resource are let in one at a time, by all processes that share the folder, and each is held
-until the application has returned, so that nothing comes between the comparison and the change. 412, 428, 400 and 503
-mean that the application was not entered.
+until the application has returned, so that nothing comes between the comparison and the change. 403, 412, 428, 400 and
+503 mean that the application was not entered.
 
 Does not promise anything for work that the application goes on with after it has returned (or after its task was
-cancelled), for a websocket, or for other writers of the same data; nor across hosts. A service with one database checks
-the token in its transaction instead: `rows.Guards`.
+cancelled), for a websocket, or for other writers of the same data; nor across hosts. Who may read is not its business:
+``may`` is not asked about what only reads. A service with one database checks the token in its transaction instead:
+`rows.Guards`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
+import inspect
 import json
 import os
 import time
@@ -37,16 +44,33 @@ from holdfast.kernel.errors import BadValue
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+May = Callable[[Message], bool | Awaitable[bool]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+FORBIDDEN: Final = 403
 UNAVAILABLE: Final = 503
 ORDER_BYTES: Final = 4096
 """The longest order to shut a door."""
 
 
+def bearer(secret: str) -> May:
+    """Whether a request brings this secret as ``Authorization: Bearer SECRET``. Raises BadValue for an empty one."""
+    if not secret.strip() or not (secret.isascii() and secret.isprintable()):
+        raise BadValue(path="secret", why="it is a printable ASCII text that is not empty", value_type="str")
+    wanted = f"Bearer {secret}".encode()
+
+    def may(scope: Message) -> bool:
+        given = [bytes(value) for name, value in scope["headers"] if bytes(name).lower() == b"authorization"]
+        return len(given) == 1 and hmac.compare_digest(given[0], wanted)
+
+    return may
+
+
 class Fenced:
-    """The middleware. `resource(scope)` names what a request changes; `wait_s` bounds the wait for its turn."""
+    """The middleware. `resource(scope)` names what a request changes; `may(scope)` says whether its sender may bring
+    tokens for it (see :func:`bearer`; an awaitable is awaited); `wait_s` bounds the wait for its turn.
+    """
 
     def __init__(
         self,
@@ -54,6 +78,7 @@ class Fenced:
         *,
         folder: str | os.PathLike[str],
         resource: Callable[[Message], str | None],
+        may: May,
         shut_at: str = "/fences",
         wait_s: float = 10.0,
     ) -> None:
@@ -61,6 +86,7 @@ class Fenced:
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._resource = resource
+        self._may = may
         self._shut_at = shut_at
         self._wait_s = wait_s
 
@@ -69,11 +95,21 @@ class Fenced:
         if scope["type"] != "http" or scope["method"] in READING:
             await self._app(scope, receive, send)
         elif scope["method"] == "POST" and scope["path"] == self._shut_at:
-            await self._shut(receive, send)
+            if await self._lets(scope, send):
+                await self._shut(receive, send)
         elif (resource := self._resource(scope)) is None:
             await self._app(scope, receive, send)
-        else:
+        elif await self._lets(scope, send):
             await self._enter(resource, scope, receive, send)
+
+    async def _lets(self, scope: Message, send: Send) -> bool:
+        """Whether its sender may bring a token; told so where not. Only a plain True is a yes."""
+        said = self._may(scope)
+        if inspect.isawaitable(said):
+            said = await said
+        if said is not True:
+            await _say(send, FORBIDDEN, "whoever sent this may bring no token; nothing was done")
+        return said is True
 
     async def _enter(self, resource: str, scope: Message, receive: Receive, send: Send) -> None:
         try:

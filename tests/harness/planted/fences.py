@@ -142,6 +142,15 @@ def http_shuts_nothing(put: Put) -> None:
     put(asgi.Fenced, "_shut", shut)
 
 
+def http_lets_anybody(put: Put) -> None:
+    """Whoever brings a token is let in."""
+
+    async def lets(self: Any, scope: Any, send: Any) -> bool:
+        return True
+
+    put(asgi.Fenced, "_lets", lets)
+
+
 def http_lets_go_early(put: Put) -> None:
     """The lock is given back as soon as the tokens were compared."""
     honest = asgi.Fenced._turn
@@ -183,6 +192,7 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "fence-sql-without-the-condition": sql_without_the_condition,
     "fence-sql-refuses-equal": sql_refuses_equal,
     "fence-http-shuts-nothing": http_shuts_nothing,
+    "fence-http-lets-anybody": http_lets_anybody,
     "fence-http-lets-go-early": http_lets_go_early,
     "fence-ref-repeat-is-a-refusal": ref_repeat_is_a_refusal,
     "fence-ref-leaves-a-rejected-push-under-way": ref_leaves_a_rejected_push_under_way,

@@ -9,7 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from holdfast.fences import FENCE_TOKEN, Fenced
+from holdfast.fences import FENCE_TOKEN, Fenced, bearer
+from holdfast.kernel.errors import BadValue
+
+SECRET = "of the service"
 
 
 class Settings:
@@ -41,8 +44,9 @@ def of_path(scope: Any) -> str | None:
 
 def fenced(settings: Settings, folder: Path, **more: Any) -> httpx.AsyncClient:
     """A client of the application behind its fence; another such client is another process of the service."""
-    app = Fenced(settings, folder=folder, resource=of_path, **more)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://service")
+    app = Fenced(settings, folder=folder, resource=of_path, **({"may": bearer(SECRET)} | more))
+    login = {"Authorization": f"Bearer {SECRET}"}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://service", headers=login)
 
 
 @pytest.mark.req("1.4b", mutant="fence-lets-stale-in")
@@ -72,6 +76,49 @@ async def test_a_request_without_a_token_is_told_what_is_needed(tmp_path: Path) 
         assert (await client.put("/elsewhere", content="x")).status_code == 200
 
 
+@pytest.mark.req("1.4b", mutant="fence-http-lets-anybody")
+async def test_nobody_shuts_a_door_who_may_not_bring_a_token(tmp_path: Path) -> None:
+    """403 for an order to shut and for a change, whatever their token: the door is as it was, the application too."""
+    settings = Settings()
+    async with fenced(settings, tmp_path) as client:
+        for given in (
+            "",
+            "Bearer",
+            "Bearer ",
+            f"bearer {SECRET}",
+            f"Bearer {SECRET}x",
+            "Bearer \xff",
+            f"Basic {SECRET}",
+        ):
+            fields = [("Authorization", given.encode("latin-1"))]
+            order = {"resource": "/settings/a", "token": 9}
+            shut = await client.post("/fences", json=order, headers=fields)
+            put = await client.put("/settings/a", content="theirs", headers=[*fields, (FENCE_TOKEN, "9")])
+            assert [shut.status_code, put.status_code] == [403, 403]
+        assert settings.done == []
+        assert list(tmp_path.iterdir()) == []
+        assert (await client.put("/settings/a", content="ours", headers={FENCE_TOKEN: "8"})).status_code == 200
+
+
+async def test_only_a_plain_yes_lets_somebody_in(tmp_path: Path) -> None:
+    """An answer may be awaited; what is merely true of itself, as a coroutine that nobody awaited is, is no yes."""
+
+    async def later(scope: Any) -> bool:
+        return scope["path"] == "/settings/a"
+
+    answers: list[int] = []
+    for may in (later, lambda scope: "yes", lambda scope: None, lambda scope: True):
+        async with fenced(Settings(), tmp_path, may=may) as client:
+            paths = ("/settings/a", "/settings/b")
+            answers += [(await client.put(path, content="x", headers={FENCE_TOKEN: "9"})).status_code for path in paths]
+    assert answers == [200, 403, 403, 403, 403, 403, 200, 200]
+    for empty in ("", "  ", "ä"):
+        with pytest.raises(BadValue):
+            bearer(empty)
+    with pytest.raises(TypeError, match="may"):
+        Fenced(Settings(), folder=tmp_path, resource=of_path)  # type: ignore[call-arg]
+
+
 @pytest.mark.req("1.1e", mutant="fence-http-shuts-nothing")
 async def test_a_probe_shuts_the_door_over_http(tmp_path: Path) -> None:
     """After POST /fences the lower token is refused, and a lower order to shut as well; nothing was changed by it."""
@@ -87,9 +134,7 @@ async def test_a_probe_shuts_the_door_over_http(tmp_path: Path) -> None:
             assert (await client.post("/fences", content=nonsense)).status_code == 400
 
 
-@pytest.mark.req(
-    "1.4b", mutant=None, reason="the planted early release is not seen any more"
-)
+@pytest.mark.req("1.4b", mutant=None, reason="the planted early release is not seen any more")
 async def test_nothing_comes_between_the_comparison_and_the_change(tmp_path: Path) -> None:
     """A newer request waits until the older one, which was let in before it, is through: the newer value stands."""
     settings = Settings()
@@ -131,5 +176,5 @@ async def test_what_is_no_request_passes(tmp_path: Path) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         heard.append(scope["type"])
 
-    await Fenced(app, folder=tmp_path, resource=of_path)({"type": "lifespan"}, None, None)
+    await Fenced(app, folder=tmp_path, resource=of_path, may=lambda scope: False)({"type": "lifespan"}, None, None)
     assert heard == ["lifespan"]
