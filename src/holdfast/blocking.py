@@ -297,10 +297,16 @@ class BlockingRun:
         return self._app.wait(self._run.undo(effect, reason=reason))
 
     def saga(
-        self, saga: Saga | str, steps: Sequence[Step] = (), *, owner: str = "", patience: str | int | None = None
+        self,
+        saga: Saga | str,
+        steps: Sequence[Step] = (),
+        *,
+        owner: str = "",
+        ends: bool = False,
+        patience: str | int | None = None,
     ) -> SagaReport:
         """As :meth:`holdfast.RunHandle.saga`."""
-        return self._app.wait(self._run.saga(saga, steps, owner=owner, patience=patience))
+        return self._app.wait(self._run.saga(saga, steps, owner=owner, ends=ends, patience=patience))
 
     def drive(
         self,

@@ -116,4 +116,6 @@ def differences(recorded: Saga, offered: Saga) -> tuple[str, ...]:
         found += [f"step {one.name}: {name}" for name in DECLARED if getattr(one, name) != getattr(other, name)]
     if recorded.boundary != offered.boundary:
         found.append("its boundary")
+    if recorded.ends != offered.ends:
+        found.append("whether its run ends with it")
     return tuple(found)

@@ -38,6 +38,8 @@ class Move(NamedTuple):
 
 MOVES: tuple[Move, ...] = (
     Move("", "queued", "submit", "in the commit that records its run"),
+    Move("", "claimed", "begin", "the program that begins its saga drives it itself"),
+    Move("done", "claimed", "begin", "its program drives one more saga of an open run"),
     Move("queued", "claimed", "claim", "its time has come and its run is still wanted"),
     Move("claimed", "claimed", "take over", "its worker is gone by the store's clock; that was a try"),
     Move("claimed", "queued", "take over", "its worker is gone, and nobody drives it on at once"),
@@ -89,10 +91,19 @@ def queued(
     )
 
 
-def claimed(job: Job, worker: str) -> Job:
-    """Claimed by a worker; the commit draws the token."""
+def begun(
+    run: str, worker: str, *, principal: str, planner: str, owner: str = "", needs: tuple[tuple[str, str], ...] = ()
+) -> Job:
+    """The job of a run that no one submitted, claimed by the process that drives a saga of it from its first commit."""
+    job = queued(run, principal=principal, owner=owner, planner=planner, needs=needs)
+    return replace(job, state="claimed", holder=worker, token=MINT)
+
+
+def claimed(job: Job, worker: str, planner: str = "") -> Job:
+    """Claimed by a worker; the commit draws the token. ``planner``: who drives it from here on, if that is another."""
     _may(job, "claim", "queued")
-    return replace(job, state="claimed", holder=worker, token=MINT, since_ms=0, why="")
+    planner = planner or job.planner
+    return replace(job, state="claimed", holder=worker, token=MINT, since_ms=0, why="", planner=planner)
 
 
 def taken_over(job: Job, why: str, now_ms: int, worker: str = "") -> Job:

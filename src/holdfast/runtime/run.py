@@ -277,14 +277,21 @@ class RunHandle:
         )
 
     async def saga(
-        self, saga: Saga | str, steps: Sequence[Step] = (), *, owner: str = "", patience: str | int | None = None
+        self,
+        saga: Saga | str,
+        steps: Sequence[Step] = (),
+        *,
+        owner: str = "",
+        ends: bool = False,
+        patience: str | int | None = None,
     ) -> SagaReport:
         """Carry work in several steps as far as it goes, or on from where it was left, on any machine.
 
         A name with ``steps``, a :class:`holdfast.Saga`, or the bare name of a recorded one. ``owner`` moves where
-        nobody else does. Raises BadSaga, SagaDiffers, SagaNotAtHand, RunStopped.
+        nobody else does; with ``ends`` the run ends with it. While it is carried this process holds the run: raises
+        RunHeld where another one does. Raises BadSaga, SagaDiffers, SagaNotAtHand, RunStopped.
         """
-        said = Saga(saga, tuple(steps), owner) if isinstance(saga, str) and steps else saga
+        said = Saga(saga, tuple(steps), owner, ends) if isinstance(saga, str) and steps else saga
         return await carry_on(self, self._desk, self._ports, said, patience)
 
     async def carry(self, effect: str, wait_ms: int, untold: list[Effect] | None = None) -> Outcome:

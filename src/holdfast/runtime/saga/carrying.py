@@ -11,13 +11,12 @@ Does not promise an end: what nobody knows yet, or a person has to decide, is he
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from holdfast.effect.admit import propose
 from holdfast.kernel import sagas
-from holdfast.kernel.amounts import parse_duration
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.documents import Saga, SagaStep, digest_of
 from holdfast.kernel.documents.saga import ENDS
@@ -29,8 +28,7 @@ from holdfast.kernel.ports import Ports
 from holdfast.kernel.sagas import Act, next_act
 from holdfast.runtime.saga import making
 from holdfast.runtime.saga.declare import Made
-from holdfast.runtime.saga.declare import Saga as Said
-from holdfast.runtime.saga.opening import Papers, SagaReport, opened
+from holdfast.runtime.saga.opening import Papers, SagaReport
 from holdfast.runtime.saga.telling import TOLD_LIMIT, told_of
 from holdfast.runtime.stops import InTheWay
 from holdfast.tools.call import Call
@@ -78,20 +76,6 @@ class Desk(Protocol):
     def in_the_way(self, run: Run) -> InTheWay:
         """A halt over the run."""
         ...
-
-
-async def carry_on(
-    run: Handle, around: object, ports: Ports, said: Said | str, patience: str | int | None = None
-) -> SagaReport:
-    """Begin a saga of this run, or go on with the recorded one of its name, as far as it goes.
-
-    ``said`` as a name goes on with what is recorded, where no call of it is made by a program.
-    Raises BadSaga, SagaDiffers, SagaNotAtHand, RunStopped.
-    """
-    desk = cast("Desk", around)
-    saga, made = await opened(run.record, desk.papers, ports, said)
-    wait_ms = None if patience is None else parse_duration(patience, name="patience")
-    return await Carrying(run, desk, ports, saga, made, wait_ms).go()
 
 
 class Carrying:

@@ -61,23 +61,30 @@ KEYS = frozenset({"name", "tool", "args", "kind", "boundary", "undo", "tell", "t
 
 
 class Saga(msgspec.Struct, frozen=True):
-    """A saga as data: its name within its run, its steps in order, and who owns what nobody else does."""
+    """A saga as data: its name within its run, its steps in order, and who owns what nobody else does.
+
+    With ``ends`` its run ends with it: done where it is completed, stopped where it is compensated or a person let what
+    was reached stand.
+    """
 
     name: str
     steps: tuple[Step, ...] | list[Step]
     owner: str = ""
+    ends: bool = False
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Saga:
-        """From plain data: ``{"name": …, "owner": …, "steps": [{"name": …, "tool": …, "args": {…}, …}]}``.
+        """From plain data: ``{"name": …, "owner": …, "ends": …, "steps": [{"name": …, "tool": …, "args": {…}}]}``.
 
         ``{"$result": "hotel.id"}`` in arguments stands for a part of an earlier result. Raises BadSaga.
         """
         name = str(data.get("name", ""))
-        found = [f"{key}: that means nothing here" for key in data if key not in ("name", "owner", "steps")]
+        found = [f"{key}: that means nothing here" for key in data if key not in ("name", "owner", "ends", "steps")]
         given = data.get("steps", ())
         if not isinstance(given, Sequence) or isinstance(given, str):
             raise BadSaga(saga=name, problems=("steps: a list of tables is taken",))
+        if type(ends := data.get("ends", False)) is not bool:
+            found.append("ends: true or false is taken")
         steps = []
         for number, one in enumerate(given):
             try:
@@ -86,11 +93,11 @@ class Saga(msgspec.Struct, frozen=True):
                 found.append(f"step {number + 1}: {error}")
         if found:
             raise BadSaga(saga=name, problems=tuple(found))
-        return cls(name, tuple(steps), str(data.get("owner", "")))
+        return cls(name, tuple(steps), str(data.get("owner", "")), bool(ends))
 
     @classmethod
     def read(cls, file: str | Path) -> Saga:
-        """From a TOML file: ``name``, ``owner``, and ``[[steps]]``. Raises BadSaga."""
+        """From a TOML file: ``name``, ``owner``, ``ends``, and ``[[steps]]``. Raises BadSaga."""
         text = Path(file).read_text(encoding="utf-8")
         try:
             return cls.of(tomllib.loads(text))
@@ -145,7 +152,7 @@ def recorded(said: Saga, run: str, contracts: Mapping[str, Contract], now_ms: in
     steps = tuple(_recorded(step, after=-1 < boundary < number) for number, step in enumerate(said.steps))
     saga = documents.Saga(
         id=f"{run}/{said.name}", run=run, name=said.name, steps=steps, boundary=boundary, owner=said.owner,
-        since_ms=now_ms,
+        since_ms=now_ms, ends=said.ends,
     )  # fmt: skip
     if wrong := [*wrong, *problems(saga, contracts)]:
         raise BadSaga(saga=str(said.name), problems=tuple(wrong))

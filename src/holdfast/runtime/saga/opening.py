@@ -6,7 +6,7 @@ that differ are refused with the difference, and nothing of them is sent. Says w
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -54,16 +54,34 @@ class Papers(Protocol):
         ...
 
 
-async def opened(run: Run, papers: Papers, ports: Ports, said: Said | str) -> tuple[Saga, Made]:
-    """The recorded saga of this name, recorded now if it is new."""
+class Met(NamedTuple):
+    """A saga as it was met: as recorded (None: it is new), as it is offered, and what its program makes."""
+
+    there: Saga | None
+    offered: Saga
+    made: Made
+
+
+async def met(run: Run, papers: Papers, ports: Ports, said: Said | str) -> Met:
+    """What is known of the saga of this name; nothing is recorded. Raises BadSaga, SagaDiffers, SagaNotAtHand."""
     name = said if isinstance(said, str) else said.name
     there = papers.document("saga", f"{run.id}/{name}")
     if isinstance(said, str):
         if not isinstance(there, Saga):
             raise SagaNotAtHand(saga=f"{run.id}/{name}", why="it is not recorded")
-        return there, NOBODY
+        return Met(there, there, NOBODY)
     offered, made = recorded(said, run.id, ports.contracts, await ports.store.time())
     if not isinstance(there, Saga):
+        return Met(None, offered, made)
+    if differs := declared.differences(there, offered):
+        raise SagaDiffers(saga=name, run=run.id, differences=differs)
+    return Met(there, offered, made)
+
+
+async def opened(run: Run, papers: Papers, ports: Ports, found: Met) -> Saga:
+    """The recorded saga, recorded now if it is new. Raises SagaDiffers where another began one, RunStopped."""
+    there, offered, name = found.there, found.offered, found.offered.name
+    if there is None:
         body = {"saga": name, "did": "begun", "state": "forward", "steps": [step.name for step in offered.steps]}
         change = Change(
             run=run.id,
@@ -72,10 +90,11 @@ async def opened(run: Run, papers: Papers, ports: Ports, said: Said | str) -> tu
             documents=(offered,),
         )
         verdict = await ports.store.commit(change)
-        there = papers.document("saga", offered.id)
-        if isinstance(verdict, Rejected) and not isinstance(there, Saga):
+        known = papers.document("saga", offered.id)
+        if isinstance(verdict, Rejected) and not isinstance(known, Saga):
             raise RunStopped(run=run.id, reason=verdict.why)
-    assert isinstance(there, Saga)
+        assert isinstance(known, Saga)
+        there = known
     if differs := declared.differences(there, offered):
         raise SagaDiffers(saga=name, run=run.id, differences=differs)
-    return there, made
+    return there

@@ -7,7 +7,7 @@ or the program of the saga, goes on. What somebody took for done is never said t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -28,6 +28,10 @@ class Store(Protocol):
 
     def document(self, kind: str, key: str) -> AnyDocument | None:
         """One document."""
+        ...
+
+    def documents(self, kind: str, run: str = "") -> Sequence[AnyDocument]:
+        """Every document of a kind, of one run."""
         ...
 
     def read_now(self, effect: str) -> Seen:
@@ -88,7 +92,9 @@ def retry(store: Store, name: str, said: Said) -> Saga:
     steps = tuple(_once_more(step, present, back=back) for step in saga.steps)
     if steps == saga.steps:
         raise SagaNotAtHand(saga=name, why="no step of it waits for a try; accept what stands, step by step or whole")
-    return _said(store, saga, "retried", said, present, state="compensating" if back else "forward", steps=steps)
+    return _said(
+        store, saga, "retried", said, present, why="", state="compensating" if back else "forward", steps=steps
+    )
 
 
 def _once_more(step: SagaStep, present: sagas.Present, *, back: bool) -> SagaStep:
@@ -113,7 +119,7 @@ def accept(store: Store, name: str, said: Said, step: str = "") -> Saga:
     if not step:
         if saga.state != PARTLY or saga.accepted:
             raise SagaNotAtHand(saga=name, why=f"it is {saga.state}, and only what needs a person is accepted")
-        return _said(store, saga, "accepted", said, present, accepted=word)
+        return _said(store, saga, "accepted", said, present, run=_ends(store, saga, word), accepted=word)
     number = next((n for n, one in enumerate(saga.steps) if one.name == step), None)
     if number is None:
         raise SagaNotAtHand(saga=name, why=f"it has no step {step}")
@@ -170,13 +176,28 @@ def _at_hand(store: Store, name: str, said: Said, asked: str) -> tuple[Saga, Map
     return saga, present_of(store, saga)
 
 
-def _said(store: Store, saga: Saga, did: str, said: Said, present: sagas.Present, **to: Any) -> Saga:
+def _ends(store: Store, saga: Saga, word: str) -> str:
+    """Why its run ends with the acceptance of a saga, where that was declared and nothing else of it is open."""
+    run = store.run(saga.run)
+    others = [one for one in store.documents("saga", saga.run) if isinstance(one, Saga) and one.id != saga.id]
+    if not saga.ends or run is None or run.state != "open" or any(one.place is not None for one in others):
+        return ""
+    return f"saga {saga.name} is {saga.state}, and accepted by {word}: {saga.reached}"
+
+
+def _said(store: Store, saga: Saga, did: str, said: Said, present: sagas.Present, *, run: str = "", **to: Any) -> Saga:
+    """Record a person's word; with ``run`` its run ends in the same commit, for that reason."""
     after = replace(saga, held="", **to)
     after = replace(after, reached=sagas.reached(after, present))
     body = {"saga": saga.name, "did": did, "state": after.state, "reached": after.reached, "reason": said.reason}
     note = Note(kind="saga", by=said.who, body=body | {"vouched_by": said.vouched_by})
     guard = Guard(as_read=(("saga", saga.id, digest_of(saga)),))
-    verdict = store.commit_now(Change(run=saga.run, guard=guard, notes=(note,), documents=(after,)))
+    change = Change(run=saga.run, guard=guard, notes=(note,), documents=(after,))
+    if run:
+        ended = Note(kind="stopped", by=said.who, body={"reason": run})
+        guard = replace(guard, run_open=saga.run)
+        change = replace(change, guard=guard, notes=(note, ended), ends=("stopped", run))
+    verdict = store.commit_now(change)
     if isinstance(verdict, Rejected):
         raise SagaNotAtHand(saga=saga.id, why=f"{verdict.why}; look again")
     return after

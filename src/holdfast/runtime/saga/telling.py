@@ -29,6 +29,9 @@ def told_of(saga: Saga, number: int, why: str, present: sagas.Present, now_ms: i
         what = f"{'held' if saga.held else saga.state}: {why}"
         news.append((_people(saga, number), saga.steps[number].name if number >= 0 else "", what))
     known = {(one["who"], one["what"]) for one in saga.told}
+    # Tried anew on somebody's word: what it is tried anew for was told before, with the end that it led to.
+    if number >= 0 and why and not saga.held and saga.state not in ENDS:
+        known |= {(one["who"], f"{saga.state}: {why}") for one in saga.told if why in one["what"]}
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for people, name, what in news:
         for who in people:

@@ -14,14 +14,15 @@ from typing import Any, NamedTuple, Protocol
 
 from holdfast.kernel.errors import RunHeld, RunLost
 from holdfast.kernel.ports import Ports
-from holdfast.runtime.ending import Report
+from holdfast.runtime.ending import Over, Report
 from holdfast.runtime.queue_wanted import put_right, read_again
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.worker.holding import Holding
+from holdfast.runtime.worker.sagas import driven
 from holdfast.runtime.worker.shift import PlannerFactory, factories, made
 
 
-class Desk(Protocol):
+class Desk(Over, Protocol):
     """What is needed of an application."""
 
     @property
@@ -83,6 +84,8 @@ async def deliver(
         return Delivered("held", "it is driven here")
     try:
         run = await app.resume(row.id)
-        return Delivered("driven", "", await run.drive(made(named[job.planner], run), max_steps=max_steps))
+        async with app.holding.driving(row.id) as claimed:
+            claimed.report = await driven(app, run, made(named[job.planner], run), max_steps)
+        return Delivered("driven", "", claimed.report)
     except (RunHeld, RunLost) as held:
         return Delivered("held", str(held))

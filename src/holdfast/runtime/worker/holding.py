@@ -17,6 +17,8 @@ from dataclasses import replace as with_parts
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from msgspec.structs import replace
+
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.documents import AnyDocument, Job, Worker, digest_of
 from holdfast.kernel.errors import HoldfastError, RunHeld, RunLost, VersionMissing
@@ -47,6 +49,8 @@ class Held:
     def __init__(self, job: Job, ports: Ports, store: Driven) -> None:
         """Made by :meth:`Holding.claim`."""
         self.job, self.ports, self.store = job, ports, store
+        self.users = 1
+        """How many drives of this process go on under this one claim."""
 
     @property
     def lost(self) -> str:
@@ -89,42 +93,60 @@ class Holding:
         known = self._ledger.document("worker", holder)
         return isinstance(known, Worker) and bool(known.process) and await self._ports().peers.dead(known.process)
 
-    async def claim(self, job: Job, *, force: tuple[tuple[str, str], ...] = (), why: str = "") -> Held | None:
+    async def claim(
+        self, job: Job, *, force: tuple[tuple[str, str], ...] = (), why: str = "", planner: str = ""
+    ) -> Held | None:
         """Hold a queued job, or take over a claimed one; None where another was first or its holder is there.
 
         ``force`` has to be in force at that instant. A job whose last try was with the worker that is gone is not held
         but dead. A job that is this worker's by the store, and that no drive here has any more, is taken over from
-        itself. Raises what the store raises.
+        itself. ``planner`` drives it from here on, if that is another. Raises what the store raises.
         """
         if self.drives(job.run):
             return None
         self._moving.add(job.run)
         try:
-            return await self._claim(job, force, why)
+            return await self._claim(job, force, why, planner)
         finally:
             self._moving.discard(job.run)
 
-    async def _claim(self, job: Job, force: tuple[tuple[str, str], ...], why: str) -> Held | None:
+    async def _claim(self, job: Job, force: tuple[tuple[str, str], ...], why: str, planner: str) -> Held | None:
         await self.heart.start()
         now_ms, gone = self._ledger.now_ms(), tuple[str, ...]()
         if job.state == "claimed":
             gone = () if job.holder == self.heart.id or await self.dead(job.holder) else (job.holder,)
             moved = jobs.taken_over(job, why or f"{job.holder} is gone", now_ms, self.heart.id)
+            moved = replace(moved, planner=planner or moved.planner)
         else:
-            moved = jobs.claimed(job, self.heart.id)
+            moved = jobs.claimed(job, self.heart.id, planner)
         guard = Guard(as_read=(("job", job.id, digest_of(job)),), gone=gone, in_force=force)
         note = "drive_taken" if job.state == "claimed" else "drive"
         body = {"worker": self.heart.id, "process": self.heart.row.process} | (
             {"from": job.holder} if job.holder else {}
         )
-        change = Change(
-            run=job.run,
-            guard=guard,
-            notes=(Note(kind=note, by=self._ports().me, body=body),),
-            documents=(moved, self.heart.row),
-        )
+        return await self._recorded(moved, guard, Note(kind=note, by=self._ports().me, body=body))
+
+    async def begin(self, job: Job, before: Job | None) -> Held | None:
+        """Hold a run that nobody submitted, by a job that is claimed from its first commit on; None where there is one
+        by now. ``before`` is the one of an earlier saga, done with.
+        """
+        if self.drives(job.run):
+            return None
+        self._moving.add(job.run)
+        try:
+            await self.heart.start()
+            read = ("job", job.id, digest_of(before) if before is not None else "")
+            body = {"worker": self.heart.id, "process": self.heart.row.process, "planner": job.planner}
+            note = Note(kind="drive", by=self._ports().me, body=body)
+            return await self._recorded(job, Guard(as_read=(read,)), note)
+        finally:
+            self._moving.discard(job.run)
+
+    async def _recorded(self, moved: Job, guard: Guard, note: Note) -> Held | None:
+        """The claim in one commit with this process's own row; None where it is another's by then, or dead."""
+        change = Change(run=moved.run, guard=guard, notes=(note,), documents=(moved, self.heart.row))
         verdict = await self._ports().store.commit(change)
-        now = self._ledger.document("job", job.id)
+        now = self._ledger.document("job", moved.id)
         if (
             isinstance(verdict, Rejected)
             or not isinstance(now, Job)
@@ -183,24 +205,46 @@ class Holding:
         """The claim of a run for one drive in a program; nothing where it has no job, or is held here already."""
         return Claimed(self, run)
 
+    def carrying(self, run: Run, planner: str, *, owner: str = "", needs: tuple[tuple[str, str], ...] = ()) -> Claimed:
+        """The claim of a run while a saga of it is carried: of its job, or of one that is made with it.
+
+        ``planner`` says who may go on with it; the job of a run that was submitted keeps its own, unless the calls are
+        made by a program.
+        """
+        first = jobs.begun(
+            run.id, self.heart.id, principal=run.principal.name, planner=planner, owner=owner, needs=needs
+        )
+        return Claimed(self, run.id, first)
+
 
 class Claimed:
-    """``async with holding.driving(run) as claimed: claimed.report = …``. Raises RunHeld."""
+    """``async with holding.driving(run) as claimed: claimed.report = …``. Raises RunHeld.
 
-    def __init__(self, holding: Holding, run: str) -> None:
-        """Nothing is claimed yet."""
-        self._holding, self._run = holding, run
+    Of several drives of one run in this process the last to rest gives the job back.
+    """
+
+    def __init__(self, holding: Holding, run: str, first: Job | None = None) -> None:
+        """Nothing is claimed yet. ``first`` is the job that is made where there is none."""
+        self._holding, self._run, self._first = holding, run, first
         self._held: Held | None = None
         self.report: Report | None = None
 
     async def __aenter__(self) -> Self:
-        holding = self._holding
-        job = holding._ledger.document("job", self._run)  # noqa: SLF001  # one thing in two classes
-        if self._run in holding.held or not isinstance(job, Job) or job.state in ("done", "dropped"):
+        holding, first = self._holding, self._first
+        if (known := holding.held.get(self._run)) is not None:
+            known.users += 1
+            self._held = known
             return self
-        if job.state == "dead":
+        job = holding._ledger.document("job", self._run)  # noqa: SLF001  # one thing in two classes
+        job = job if isinstance(job, Job) else None
+        if job is None or job.state in ("done", "dropped"):
+            if first is None:
+                return self
+            self._held = await holding.begin(first, job)
+        elif job.state == "dead":
             raise RunHeld(run=self._run, why=f"its job is a dead letter that {job.owner} has to resolve: {job.why}")
-        self._held = await holding.claim(job)
+        else:
+            self._held = await holding.claim(job, planner=first.planner if first and ":" in first.planner else "")
         if self._held is None:
             by = holding.others(self._run)
             raise RunHeld(run=self._run, why=f"{by} drives it" if by else "its job moved while it was being claimed")
@@ -211,6 +255,9 @@ class Claimed:
     ) -> None:
         held, holding = self._held, self._holding
         if held is None:
+            return
+        held.users -= 1
+        if held.users:
             return
         if self.report is not None:
             await holding.rested(held, self.report)

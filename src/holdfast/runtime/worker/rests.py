@@ -12,15 +12,18 @@ its job along (:mod:`holdfast.kernel.commit`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol, cast
 
-from holdfast.kernel.documents import AnyDocument, Job
+from holdfast.kernel import sagas
+from holdfast.kernel.documents import EVERY, AnyDocument, Job, Saga
 from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Run, State
 from holdfast.kernel.outcomes import Deferred, Waiting
 from holdfast.runtime import jobs
 from holdfast.runtime.ending import Report
 from holdfast.runtime.owed import owed
+from holdfast.runtime.saga.driving import CARRIED, PLANNER
+from holdfast.runtime.saga.people import present_of
 from holdfast.runtime.stops import Ground, in_the_way
 from holdfast.store.evidence import Entry
 
@@ -67,6 +70,9 @@ def after(job: Job, report: Report, run: Run, now_ms: int) -> Job:
     """The job of a run that goes on, after a drive of it came to rest here."""
     if over_now := ended(job, run):
         return over_now
+    if report.state == CARRIED:  # its program goes on with the run, or whoever it was submitted for
+        mine = job.planner.partition(":")[0] == PLANNER
+        return jobs.done(job, report.reason) if mine else jobs.let_go(job, report.reason, now_ms)
     if report.state == "waiting":
         return _waiting(job, report, run, now_ms)
     code = report.stop.code if report.stop is not None else Ground.STORE.value
@@ -100,8 +106,12 @@ def over(job: Job, ledger: Ledger) -> str:
         return word
     if job.waits == EFFECT or job.waits in ON_EFFECT:
         return _effect_over(job, ledger)
+    if job.waits == PLANNER:
+        return _saga_over(job, ledger)
     if job.waits == Ground.OWED:
-        return "" if owed(ledger, job.run) is not None else "no drift of it is open, and no saga of it unfinished"
+        if owed(ledger, job.run) is None:
+            return "no drift of it is open, and no saga of it unfinished"
+        return _saga_over(job, ledger) if job.about == "" else ""
     if job.waits == Ground.HALT:
         return "" if in_the_way(ledger, run).halted else "the halt was lifted"
     if job.waits == Ground.TIME:
@@ -127,3 +137,23 @@ def _effect_over(job: Job, ledger: Ledger) -> str:
         elif view.state in STANDING and not view.unsettled:
             return ""
     return f"{views[-1].id} is {views[-1].state.value}"
+
+
+def _saga_over(job: Job, ledger: Ledger) -> str:
+    """Why a saga that rested may go on: a person spoke, or what it was held for is known."""
+    found = [one for one in ledger.documents("saga", job.run, EVERY) if isinstance(one, Saga)]
+    if found and all(one.place is None for one in found):
+        return "no saga of it is unfinished"
+    return next((f"the saga {one.name} goes on" for one in found if _goes_on(one, job, ledger)), "")
+
+
+def _goes_on(saga: Saga, job: Job, ledger: Ledger) -> bool:
+    present = present_of(cast("Any", ledger), saga)
+    act = sagas.next_act(saga, present)
+    if act is None or act.what == sagas.HOLD:
+        return False
+    if saga.held and job.about in ("", saga.id):  # for its program, or for a person's word
+        return False
+    step = saga.steps[act.step]
+    effect = {sagas.CARRY: step.effect, sagas.CARRY_OFFSET: step.offset_effect}.get(act.what, "")
+    return sagas.standing(present.get(effect)) not in ("in doubt", "waiting")

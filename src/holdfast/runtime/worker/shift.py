@@ -27,11 +27,13 @@ from holdfast.kernel.errors import BadValue, IntegrityError, RunLost
 from holdfast.kernel.model import Run
 from holdfast.kernel.ports import Ports
 from holdfast.runtime import schedules
-from holdfast.runtime.ending import Report
+from holdfast.runtime.ending import Over, Report
 from holdfast.runtime.planner import Planner
 from holdfast.runtime.queue_wanted import put_right, read_again
 from holdfast.runtime.resume import revalidated
 from holdfast.runtime.run import RunHandle
+from holdfast.runtime.saga import Saga
+from holdfast.runtime.saga.driving import PLANNER
 from holdfast.runtime.submit import Desk as Submits
 from holdfast.runtime.worker import rests
 from holdfast.runtime.worker.heart import LEASE_MS, LONGEST_LEASE_MS, SHORTEST_LEASE_MS
@@ -39,6 +41,7 @@ from holdfast.runtime.worker.hints import Hints
 from holdfast.runtime.worker.holding import Held, Holding, give_back
 from holdfast.runtime.worker.outage import AWAY_S, PASSING, START_S, Waits, outlasted
 from holdfast.runtime.worker.picking import Picker
+from holdfast.runtime.worker.sagas import driven
 from holdfast.runtime.worker.skew import Having, in_force, lacking, lacking_for
 from holdfast.runtime.worker.sweeping import Sweeper
 
@@ -50,11 +53,11 @@ GRACE_S = 10.0
 STAYS = ("", "drain", "empty")
 """When a worker ends by itself: never; when nothing is due now and it holds nothing; when nothing is queued or held."""
 
-PlannerFactory = Planner | Callable[[RunHandle], Planner] | Callable[[], Planner]
-"""A planner, or what makes one: of a run, or of nothing."""
+PlannerFactory = Planner | Saga | Callable[[RunHandle], Planner | Saga] | Callable[[], Planner | Saga]
+"""A planner or a saga, or what makes one: of a run, or of nothing."""
 
 
-class Desk(Submits, Protocol):
+class Desk(Submits, Over, Protocol):
     """What a worker needs of an application."""
 
     @property
@@ -211,7 +214,10 @@ class Shift:
 
     def _may(self, job: Job) -> bool:
         mine = not self._terms.works or job.work in self._terms.works
-        return mine and job.run not in self._drives and not lacking_for(self._store, self._have, job)
+        if not mine or job.run in self._drives or lacking_for(self._store, self._have, job):
+            return False
+        run = self._store.run(job.run)
+        return run is not None and run.environment == self._desk.environment
 
     def _force(self, job: Job) -> tuple[tuple[str, str], ...]:
         return in_force(self._have, job)
@@ -220,7 +226,7 @@ class Shift:
         """Take up the policy in force, and look at what this process lacks."""
         desk = self._desk
         unfit = await desk.ports.gate.renew(desk.environment)
-        names = tuple(sorted(self._planners))
+        names = tuple(sorted({*self._planners, PLANNER}))
         self._have = Having(desk.versions(), desk.judges_by(), desk.environment, names, unfit)
         if lacking(self._store, self._have) != self._holding.heart.row.lacks and self._holding.heart.beating:
             self._holding.heart.now()
@@ -299,8 +305,8 @@ class Shift:
         handle = self._desk.handle(row)
         if row.state in rests.GOES_ON and (row.steps or row.spent.effects or held.job.tries):
             handle.resumption = await revalidated(handle, held.ports, self._store)
-        planner = made(self._planners[held.job.planner], handle)
-        return await handle.drive(planner, max_steps=self._terms.max_steps)
+        known = self._planners.get(held.job.planner)  # none: it is a run that has a saga and nothing else
+        return await driven(self._desk, handle, made(known, handle) if known else None, self._terms.max_steps)
 
     # -- the end --
 
@@ -317,10 +323,10 @@ class Shift:
         await self._holding.close(self._drained or "the worker has nothing left to do")
 
 
-def made(planner: Any, run: RunHandle) -> Planner:
+def made(planner: Any, run: RunHandle) -> Planner | Saga:
     """The planner of a run: itself where it is one, else what the factory makes, of the run or of nothing."""
-    if hasattr(planner, "propose") and not isinstance(planner, type):
-        return planner  # type: ignore[no-any-return]
+    if isinstance(planner, Saga) or (hasattr(planner, "propose") and not isinstance(planner, type)):
+        return planner
     wants = [
         p
         for p in inspect.signature(planner).parameters.values()
@@ -346,9 +352,7 @@ def checked(terms: Terms, planners: Sequence[str]) -> Terms:
         raise BadValue(path="at_once", why="a worker drives one run at least", value_type="int")
     lease_ms: object = terms.lease_ms
     if type(lease_ms) is not int or not SHORTEST_LEASE_MS <= lease_ms <= LONGEST_LEASE_MS:
-        why = (
-            f"a lease lasts {SHORTEST_LEASE_MS} ms to {LONGEST_LEASE_MS} ms: as long the runs of a lost worker wait"
-        )
+        why = f"a lease lasts {SHORTEST_LEASE_MS} ms to {LONGEST_LEASE_MS} ms: as long the runs of a lost worker wait"
         raise BadValue(path="lease", why=why, value_type=type(lease_ms).__name__)
     if terms.stays not in STAYS:
         raise BadValue(path="stays", why="it is one of drain, empty, or nothing", value_type="str")
