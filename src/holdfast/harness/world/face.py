@@ -8,7 +8,9 @@ promise that a world over real parts is as fast as one in memory, or that times 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -17,6 +19,9 @@ from holdfast.kernel import canon
 
 START_MS = 1_767_225_600_000
 """When every world begins: 2026-01-01T00:00:00Z, in ms UTC."""
+
+MAX_DUMP_BYTES = 1 << 30
+"""How large a world may be when it is written out."""
 
 State = Mapping[str, Any]
 """Everything there is, by place. A place is ``kind/name``; its value is plain JSON."""
@@ -82,6 +87,9 @@ class World(Protocol):
     acts: tuple[Act, ...]
     """What others do by schedule."""
 
+    can: frozenset[str]
+    """Which faults it can let strike inside: ``as_of``, ``halfway``."""
+
     def state(self) -> State:
         """Everything there is now, as others would see it."""
         ...
@@ -102,8 +110,39 @@ class World(Protocol):
         """End whatever stands behind it."""
         ...
 
+    def service(self, name: str, **rules: Any) -> Any:
+        """A service by name: reads, and changes that are made with a tool's fx or in another actor's name.
+
+        ``rules`` (keyed, keyed_ms, fenced, enforces_send_by, conditional) say what it promises from then on.
+        """
+        ...
+
+    def rng(self, name: str) -> random.Random:
+        """Dice for one purpose, by seed and name alone."""
+        ...
+
+    # --- others ----------------------------------------------------------------------------------------------------
+
+    def next_ms(self) -> int | None:
+        """When somebody acts next by the clock, in ms UTC; None: nobody does."""
+        ...
+
+    def others(self, until_ms: int) -> int:
+        """Let everybody act whose time (ms UTC) has come; returns how many acted. Called by whoever drives."""
+        ...
+
+    # --- abilities that are named in ``can`` -------------------------------------------------------------------------
+
+    def as_of(self, at: Any) -> AbstractContextManager[None]:
+        """Inside, reads through services see an earlier instant (a snapshot); changes are made now."""
+        ...
+
+    def halfway(self, lands: int) -> AbstractContextManager[None]:
+        """Inside, that many changes of one place land; then the connection ends with ConnectionError."""
+        ...
+
 
 def dump(world: World) -> bytes:
     """State and log as canonical bytes: equal bytes mean an equal world."""
     log = [msgspec.to_builtins(done) for done in world.log()]
-    return canon.encode({"state": dict(world.state()), "log": log})
+    return canon.encode({"state": dict(world.state()), "log": log}, max_bytes=MAX_DUMP_BYTES)
