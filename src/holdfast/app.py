@@ -28,7 +28,7 @@ from holdfast.kernel.limits import Limits
 from holdfast.kernel.model import DEFAULT_TENANT, Effect
 from holdfast.kernel.ports import Ports, Request, Sent, WatchPort
 from holdfast.runtime import review
-from holdfast.runtime.announce import Announcer, hook_of
+from holdfast.runtime.announce import Announcer, Silent, hook_of
 from holdfast.runtime.begin import Intent, Place, begin
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.in_force import put_in_force
@@ -94,13 +94,14 @@ class App(Desk):
         self._announcer: Announcer | None = None
         self._code_at_work: dict[str, str] | None = None
         self._telemetry = telemetry
+        self._me = my_name()
         self._sealer = Sealer(self.address, evidence, my_name()) if evidence is not None else None
 
     # -- opening and closing --
 
     async def __aenter__(self) -> Self:
         """Open the store, wire the ports, record what is in force, and start recovery."""
-        store = open_store(self.address)
+        store = self._opened()
         self._store = store
         try:
             await self._wire(store)
@@ -110,8 +111,15 @@ class App(Desk):
             raise
         return self
 
+    def _opened(self) -> Store:
+        return open_store(self.address)
+
+    def _around(self, ports: Ports) -> Ports:
+        """The ports as they are wired; a harness puts its own parts around them."""
+        return ports
+
     async def _wire(self, store: Store) -> None:
-        me = my_name()
+        me = self._me
         self._bodies = Bodies(self.registry, clock_ms=store.now_ms, child=self._child, on_late=self._on_late)
         self._looks = Looks(self.registry)
         if self._hook is not None:
@@ -131,13 +139,14 @@ class App(Desk):
             look=self._looks,
             peers=Peers(),
             clock=WallClock(store.now_ms),
-            tell=self._announcer or _Silent(),
+            tell=self._announcer or Silent(),
             me=me,
             contracts=self.registry.contracts,
             secret=store.secret,
             sources=self.sources,
             room=Room(store, self.limits) if self.limits is not None else None,
         )
+        self._ports = self._around(self._ports)
         await put_in_force(store, self.environment, self.policy, self.limits, me)
         contracts = self.registry.contracts.values()
         unreviewed = review.take_in(store, contracts, by=me, accept=self.accepts_contracts)
@@ -335,13 +344,6 @@ class App(Desk):
     async def _keep_late(self, request: Request, reply: Reply) -> None:
         await observe(self.ports, request.effect, Sent(token=request.token, attempt=request.attempt, reply=reply))
         await self.store.flush()
-
-
-class _Silent:
-    """Tells nobody: the caller holds the outcome, and no webhook is named."""
-
-    async def tell(self, view: Effect) -> None:
-        """Nothing to do."""
 
 
 def open_app(

@@ -319,3 +319,10 @@ def _here(host: str) -> bool:
 
 def _bad(why: str) -> BadConfig:
     return BadConfig(file="hf.open or holdfast.toml", key="announce", nearest=None, why=why)
+
+
+class Silent:
+    """Tells nobody: the caller holds the outcome, and no webhook is named."""
+
+    async def tell(self, view: Effect) -> None:
+        """Nothing to do."""

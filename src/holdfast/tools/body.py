@@ -48,10 +48,10 @@ class Bodies:
         threads: int = 64,
     ) -> None:
         self._registry = registry
-        self._clock_ms = clock_ms
+        self.clock_ms = clock_ms
         self._child = child
         self._on_late = on_late
-        self._threads = Threads(threads, "holdfast-body")
+        self.threads = Threads(threads, "holdfast-body")
         self._children: set[asyncio.Future[Any]] = set()
 
     async def send(self, request: Request) -> Reply:
@@ -59,7 +59,7 @@ class Bodies:
         try:
             tool = self._registry.tool(request.tool)
             args = tool.for_body(request.args)
-            left_ms = request.send_by_ms - self._clock_ms()
+            left_ms = request.send_by_ms - self.clock_ms()
         except HoldfastError as error:
             return NeverLeft(as_text(error.message))
         except Exception as error:  # noqa: BLE001 - whatever it is, the body was not entered.
@@ -74,7 +74,7 @@ class Bodies:
                 tool.body,
                 (_fx(request, limit_ms, line),),
                 args,
-                threads=self._threads,
+                threads=self.threads,
                 may_enter=partial(self._may_not, tool, request),
                 late=partial(self._late, tool, request),
             )
@@ -84,14 +84,14 @@ class Bodies:
 
     def close(self) -> None:
         """Let idle threads end. One that hangs is left behind, and does not keep the process alive."""
-        self._threads.close()
+        self.threads.close()
 
     def _may_not(self, tool: Registered, request: Request) -> str:
         """Why its first line must not run now: asked once before a thread is waited for, and at the door itself."""
         return self._too_late(request) or tool.leads_out(request.args)
 
     def _too_late(self, request: Request) -> str:
-        late_ms = self._clock_ms() - request.send_by_ms
+        late_ms = self.clock_ms() - request.send_by_ms
         return f"its send-by had passed {late_ms} ms ago" if late_ms > 0 else ""
 
     def _late(self, tool: Registered, request: Request, ending: Ending) -> None:

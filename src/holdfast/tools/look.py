@@ -42,7 +42,7 @@ class Looks:
 
     def __init__(self, registry: Registry, *, threads: int = 32) -> None:
         self._registry = registry
-        self._threads = Threads(threads, "holdfast-look")
+        self.threads = Threads(threads, "holdfast-look")
 
     async def state(self, question: Question) -> str:
         """The target's state; a text for which `is_unreadable` holds; empty without a companion."""
@@ -84,7 +84,7 @@ class Looks:
 
     def close(self) -> None:
         """Let idle threads end. A companion that hangs in one is left behind."""
-        self._threads.close()
+        self.threads.close()
 
     async def _ask(self, kind: str, question: Question, read: Callable[[Any], Any]) -> Any:
         """The companion's answer as `read` takes it, or CannotTell."""
@@ -98,7 +98,7 @@ class Looks:
                 return CannotTell(as_text(f"{where} was not asked: {out}"))
             args = tool.takes[kind].choose(tool.for_body(question.args))
             ending = await run_within(
-                tool.contract.timeout_ms, companion, (_look(question),), args, threads=self._threads
+                tool.contract.timeout_ms, companion, (_look(question),), args, threads=self.threads
             )
             if isinstance(ending, NotEntered):
                 return CannotTell(as_text(f"{where} was not asked: {ending.why}"))

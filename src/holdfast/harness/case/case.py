@@ -62,7 +62,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     to the world only to be built from it: a planner is shown what a run shows). ``prepares(run)`` may record items or
     assumptions before the planner is asked. ``allowed`` nothing: nothing may change. ``expect`` is how the run is to
     end. ``oracle(world)`` is the plan that does it right; ``twin`` names the benign case that an over-refusing agent
-    fails. ``kept_for_ms`` is how much virtual time a play may take.
+    fails. ``moved(world)`` is what another actor does where the fault *moved* strikes. ``kept_for_ms`` is how much
+    virtual time a play may take.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     limits: Limits | None = None
     faults: tuple[Fault, ...] = ()
+    moved: Callable[[Any], None] | None = None
     allowed: tuple[Allow, ...] = ()
     forbidden: tuple[str, ...] = ()
     expect: Expectation = "done"

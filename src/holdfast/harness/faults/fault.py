@@ -1,8 +1,8 @@
 """A fault: one thing that goes wrong, at one named point, as data that can be written down and played again.
 
 A point is a wait of the shipped code, named by what waits and not by position: the call (``refund#1``: the first call
-of the tool ``refund``; a second generation is ``refund#1.2``), the verb, and the port's method, counted. A fault strikes
-where everything that it names fits, at the ``nth`` such wait.
+of the tool ``refund``; a second generation is ``refund#1.2``), the verb, and the port's method, counted. A fault
+strikes where everything that it names fits, at the ``nth`` such wait.
 
 Decides nothing about what a fault does: :mod:`holdfast.harness.faults.inject` does.
 """
@@ -54,10 +54,10 @@ KINDS: Final[dict[str, Kind]] = {
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One fault. Empty fields fit anything; ``nth`` counts the waits that fit, from 1; ``times`` is how often it strikes.
+    """One fault. Empty fields fit anything; ``nth`` counts the waits that fit, from 1; it strikes ``times`` times.
 
-    ``at`` is a port's method (``body.send``, ``look.probe``, ``store.commit``); ``verb`` one of the seven, or the name of
-    the step in which the wait is. ``by_ms`` is a span for those kinds that have one.
+    ``at`` is a port's method (``body.send``, ``look.probe``, ``store.commit``); ``verb`` one of the seven, or the name
+    of the step in which the wait is. ``by_ms`` is a span for those kinds that have one.
     """
 
     kind: str

@@ -1,0 +1,1 @@
+"""Playing a case: the shipped application over a world, in virtual time."""

@@ -1,0 +1,255 @@
+"""One play of one case: from an untouched world to rest, under the faults it names.
+
+Decides who acts when nobody else does: people answer when they have taken their time, what is due is taken up, a
+program that was killed is started again, and the planner is asked again where somebody moved. Promises that equal cases
+under equal faults and seeds give equal plays, byte for byte, for a world in memory; and that a play ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from holdfast.harness.case.case import Case, Person
+from holdfast.harness.faults.fault import Fault, Point
+from holdfast.harness.faults.inject import Struck
+from holdfast.harness.oracle.verdict import Verdict
+from holdfast.harness.play.stage import Stage, Worker, key_of
+from holdfast.harness.world.face import Done, State
+from holdfast.kernel.due import wake_ms
+from holdfast.kernel.errors import HoldfastError, IntegrityError
+from holdfast.kernel.laws import Verdict as Judged
+from holdfast.kernel.model import Approval, Effect
+from holdfast.kernel.model import State as Stands
+from holdfast.runtime.planner import Planner
+from holdfast.runtime.run import Report, RunHandle
+from holdfast.store.evidence import Entry
+
+STARTS = 8
+"""How often a program is started again before it is called lost."""
+ROUNDS = 60
+"""How often somebody moves before a play that does not come to rest is ended."""
+
+
+class Played(msgspec.Struct, kw_only=True):
+    """What one play left behind: everything a judge may want, as plain records.
+
+    ``ended``: done, refused, unknown-reported, blocked, lost (it never came to rest, or its program could not be kept
+    running) or broken (it raised what no program may raise; ``error`` says what).
+    """
+
+    case: Case
+    seed: int
+    faults: tuple[Fault, ...]
+    ended: str
+    says: str
+    before: State
+    after: State
+    hidden: dict[str, Any]
+    log: tuple[Done, ...]
+    report: Report | None
+    effects: tuple[Effect, ...]
+    entries: tuple[Entry, ...]
+    approvals: tuple[Approval, ...]
+    points: tuple[Point, ...]
+    struck: tuple[tuple[Fault, Point], ...]
+    missed: tuple[Fault, ...]
+    laws: tuple[Judged, ...]
+    contracts: dict[str, Any]
+    starts: int
+    took_ms: int
+    error: str = ""
+    verdict: Verdict | None = None
+
+
+def play(
+    case: Case,
+    faults: Iterable[Fault] | None = None,
+    *,
+    seed: int | None = None,
+    planner: Any = None,
+    judged: bool = True,
+) -> Played:
+    """Play a case once, in virtual time. ``faults`` replace those of the case; ``planner`` makes another one."""
+    chosen = case.faults if faults is None else tuple(faults)
+    stage = Stage(case, Struck(chosen), case.seed if seed is None else seed)
+    try:
+        played = stage.loop.play(_Play(stage, planner or case.planner).run())
+        if judged:
+            from holdfast.harness.oracle.judge import judge  # the judge knows plays, not the reverse
+
+            played.verdict = judge(played)
+        return played
+    finally:
+        stage.world.close()
+
+
+class _Play:
+    """One play under way."""
+
+    def __init__(self, stage: Stage, planner: Any) -> None:
+        self.stage, self.case, self._planner = stage, stage.case, planner
+        self.report: Report | None = None
+        self.error = ""
+        self.run_id = ""
+        self._answered: set[tuple[str, str]] = set()
+        self._prepared = False
+
+    async def run(self) -> Played:
+        stage = self.stage
+        before, began_ms = stage.world.state(), stage.clock.ms
+        self._others_act()
+        stage.register(self.case.people)
+        rested = False
+        while not rested and stage.born < STARTS and not self.error:
+            rested = await self._one_life()
+        if stage.flights:
+            await asyncio.wait(set(stage.flights))
+        return self._played(before, began_ms, rested)
+
+    def _others_act(self) -> None:
+        """What other actors do by schedule happens at its instant, whoever waits for what."""
+        for act in self.stage.world.acts:
+            if act.at_ms is not None:
+                self.stage.loop.call_at(act.at_ms / 1000, act.does, self.stage.world)
+
+    async def _one_life(self) -> bool:
+        """One program from its start to rest, or to its death. True: it came to rest."""
+        stage = self.stage
+        worker, stage.down = stage.starts(), asyncio.Event()
+        life = asyncio.ensure_future(self._lives(worker))
+        death = asyncio.ensure_future(stage.down.wait())
+        await asyncio.wait((life, death), return_when=asyncio.FIRST_COMPLETED)
+        death.cancel()
+        if worker.down:
+            if life.done():
+                life.exception()  # read, so that nobody is told of it: the process is gone
+            return False
+        error = life.exception()
+        if error is None:
+            return True
+        stage.kill(worker)
+        if isinstance(error, IntegrityError):
+            return False
+        self.error = f"{type(error).__name__}: {error}"
+        return False
+
+    async def _lives(self, worker: Worker) -> None:
+        await worker.__aenter__()
+        run = await worker.begin(self.case.intent)
+        self.run_id = run.id
+        if self.case.prepares is not None and not self._prepared:
+            came = self.case.prepares(run)
+            if asyncio.iscoroutine(came):
+                await came
+            self._prepared = True
+        until_ms = self.stage.clock.ms + self.case.kept_for_ms
+        for _ in range(ROUNDS):
+            planner: Planner = self._planner(self.stage.world)
+            self.report = await run.drive(planner, max_steps=self.case.max_steps)
+            if self.report.state == "done" or not await self._somebody_moves(worker, run, until_ms):
+                break
+        await worker.close()
+
+    async def _somebody_moves(self, worker: Worker, run: RunHandle, until_ms: int) -> bool:
+        """People answer, or time passes and something is due. False: nobody has anything to do any more."""
+        if await self._people_answer(worker):
+            return True
+        before = self._versions(run)
+        for _ in range(ROUNDS):
+            wakes = [
+                at
+                for view in worker.store.open_effects()
+                if view.run == run.id and (at := wake_ms(view, worker.name)) and at <= until_ms
+            ]
+            if not wakes:
+                return False
+            wait_ms = min(wakes) - self.stage.store.now_ms()
+            await asyncio.sleep(max(wait_ms, 1) / 1000)
+            await worker.recover()
+            if self._versions(run) != before:
+                return True
+        return False
+
+    def _versions(self, run: RunHandle) -> dict[str, Stands]:
+        return {v.id: v.state for v in self.stage.store.current.effects.values() if v.run == run.id}
+
+    async def _people_answer(self, worker: Worker) -> bool:
+        """Everybody who has an answer to an open request gives it, in the time they take."""
+        moved = False
+        for request in worker.store.approvals("open"):
+            for person in self.case.people:
+                if (request.id, person.name) in self._answered:
+                    continue
+                moved = await self._answers(worker, person, request) or moved
+        return moved
+
+    async def _answers(self, worker: Worker, person: Person, request: Approval) -> bool:
+        view = self.stage.store.current.effects[request.effect]
+        answer = (
+            {"yes": True, "no": False, "nothing": None}[person.says]
+            if isinstance(person.says, str)
+            else (person.says(request, view))
+        )
+        self._answered.add((request.id, person.name))
+        if answer is None:
+            return False
+        await asyncio.sleep(person.after_ms / 1000)
+        try:
+            if answer:
+                await worker.approve(request.id, key=key_of(person.name), reason="as the case says")
+            else:
+                await worker.refuse(request.id, key=key_of(person.name), reason="as the case says")
+        except HoldfastError:  # too late, not theirs to answer, or not as it was shown: so it stays as it is
+            return True
+        return True
+
+    def _played(self, before: State, began_ms: int, rested: bool) -> Played:  # noqa: FBT001
+        stage, world = self.stage, self.stage.world
+        worker = stage.worker
+        assert worker is not None, "a play has at least one life"
+        contracts = dict(worker.registry.contracts)
+        books = stage.store.durable
+        effects = tuple(e for e in books.effects.values() if not self.run_id or e.run == self.run_id)
+        report = self.report
+        return Played(
+            case=self.case,
+            seed=stage.seed,
+            faults=stage.strikes.faults,
+            ended="broken" if self.error else _ended(report, effects) if rested and report is not None else "lost",
+            says=report.says if report is not None else "",
+            before=before,
+            after=world.state(),
+            hidden=dict(world.hidden),
+            log=world.log(),
+            report=report,
+            effects=effects,
+            entries=books.entries,
+            approvals=tuple(books.approvals.values()),
+            points=tuple(stage.strikes.points),
+            struck=tuple((struck.fault, struck.point) for struck in stage.strikes.struck),
+            missed=stage.strikes.missed,
+            laws=stage.watch.judged(contracts),
+            contracts=contracts,
+            starts=stage.born,
+            took_ms=stage.clock.ms - began_ms,
+            error=self.error,
+        )
+
+
+def _ended(report: Report, effects: tuple[Effect, ...]) -> str:
+    """How a run came to rest, in the words of a case."""
+    if any(view.state in (Stands.UNKNOWN, Stands.PENDING, Stands.DISPATCHED) for view in effects):
+        return "unknown-reported"
+    if report.state == "done":
+        return "done"
+    changes = [view for view in effects if view.effect_class.value != "read"]
+    if changes and all(view.state in (Stands.REFUSED, Stands.SUPERSEDED) for view in changes):
+        return "refused"
+    return "blocked"
+
+
+__all__ = ["Played", "play"]
