@@ -86,6 +86,15 @@ def _not_followed(put: Put) -> None:
     put(Repairer, "_followed", followed)
 
 
+def _repairs_the_stopped(put: Put) -> None:
+    """What a stopped run did is put back by another, which nobody stopped."""
+
+    async def stopped(_self: Any, _run: str) -> str:
+        return ""
+
+    put(Repairer, "_stopped", stopped)
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
     "drift-missing-unseen": _blind_to("missing"),
     "drift-orphan-unseen": _blind_to("orphan"),
@@ -96,6 +105,7 @@ PLANT: dict[str, Callable[[Put], None]] = {
     "drift-never-escalated": _never_escalated,
     "drift-closed-by-less": lambda put: put(classes, "closes", lambda *_: True),
     "drift-accepted-silently": _accepted_silently,
+    "drift-repairs-the-stopped": _repairs_the_stopped,
     "drift-repair-unlinked": _unlinked,
     "drift-repair-unfollowed": _not_followed,
     "drift-overtaken-unseen": lambda put: put(looking.Looker, "_overtaken", lambda *_: ""),

@@ -71,13 +71,24 @@ class Repairer:
         may = classes.remedy(drift, contract, found)
         if drift.next == ASKED:  # somebody asked for it, and whoever did was stopped before it was begun
             may, automatic = classes.Remedy(classes.forced(drift), drift.reason), True
-        halt = self._store.fact(f"halt:run:{view.run}") if view is not None and drift.next != ASKED else None
-        if may.act and halt is not None and halt.raised:  # its repair has another run, which that halt would not stop
-            may = classes.Remedy("", f"{halt.sentence}, and a repair does what that run did")
+        elif may.act and view is not None and (why := await self._stopped(view.run)):
+            may = classes.Remedy("", f"{why}, and a repair does what that run did")
         if not may.act or not automatic or contract is None:
             why = may.why if not may.act else "repairs by itself are switched off"
             return Came(await self._asked(drift, contract, why, by), why=why)
         return await self._begun(drift, view, contract, found, may.act, by)
+
+    async def _stopped(self, run: str) -> str:
+        """Why nothing is done by itself for what a run did: the repair has another run, which its stop does not stop.
+
+        Empty for one that goes on, or is done.
+        """
+        halt, row = self._store.fact(f"halt:run:{run}"), await self._store.run_row(run)
+        if halt is not None and halt.raised:
+            return halt.sentence
+        if row is None or row.state in ("open", "done"):
+            return ""
+        return f"run {run} is {row.state}: {row.reason}"
 
     async def wanted(self, drift: Drift, *, who: str, reason: str) -> Came:
         """A repair that a person asks for, whatever the contract allows by itself; the gate still decides."""

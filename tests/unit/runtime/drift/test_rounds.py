@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 import holdfast as hf
 from examples.database import books, tools
+from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.documents import Drift
 from holdfast.kernel.errors import NotAllowedNow, ReasonMissing
 from holdfast.kernel.model import State
@@ -67,6 +68,29 @@ async def test_what_is_gone_outside_is_missing_and_is_called_again_once(store: s
         assert drift.by == app.ports.me
         await looked(reconciler, 2)
         assert (the_drift(app), catalogue.changes()) == (drift, 1), "it is not found again, nor repaired again"
+
+
+@pytest.mark.req("1.3c", mutant="drift-repairs-the-stopped")
+@pytest.mark.parametrize(("ended", "state"), [("done", "repaired"), ("stopped", "escalated"), ("blocked", "escalated")])
+async def test_what_a_stopped_run_did_is_done_again_by_nobody_but_a_person(
+    store: str, catalogue: Catalogue, ended: str, state: str
+) -> None:
+    """The repair has another run, which the stop of the first does not stop: a person asks for it, or it is not made."""
+    async with at_work(store) as (app, reconciler):
+        effect = await inserted(app, "cup")
+        row = (await app.store.read(effect)).effect.run
+        note = Note(kind=ended, by="anna", body={"reason": "not what we wanted"})
+        await app.store.commit(Change(run=row, notes=(note,), ends=(ended, "not what we wanted")))
+        catalogue.lose("cup", books_too=True)
+        await looked(reconciler)
+        drift = the_drift(app)
+        assert (drift.state, bool(drift.repair)) == (state, state == "repaired")
+        if state == "escalated":
+            assert "not what we wanted" in drift.reason
+            assert catalogue.products() == {}
+            await reconciler.repairer.wanted(drift, who="ann", reason="we do want it")
+            assert the_drift(app).state == "repaired"
+        assert catalogue.products() == {"cup": 500}
 
 
 @pytest.mark.req("1.3b", "1.3c", mutant="drift-never-escalated")
