@@ -75,7 +75,7 @@ async def test_what_is_gone_outside_is_missing_and_is_called_again_once(store: s
 async def test_what_a_stopped_run_did_is_done_again_by_nobody_but_a_person(
     store: str, catalogue: Catalogue, ended: str, state: str
 ) -> None:
-    """The repair has another run, which the stop of the first does not stop: a person asks for it, or it is not made."""
+    """The repair has another run, which no stop of the first reaches: a person asks for it, or it is not made."""
     async with at_work(store) as (app, reconciler):
         effect = await inserted(app, "cup")
         row = (await app.store.read(effect)).effect.run
