@@ -83,9 +83,12 @@ class Change(Record, frozen=True, kw_only=True):
 
 
 def needs_a_sound_clock(change: Change) -> bool:
-    """Whether a change rests on how much time has passed: a dispatch, or an absence that time made final."""
+    """Whether a change rests on how much time has passed: a claim, a dispatch, or an absence that time made final.
+
+    A claim does because nothing could leave under it: it would only run out, again and again, with an entry each time.
+    """
     for draft in change.drafts:
-        if draft.kind == "dispatched":
+        if draft.kind in ("claimed", "dispatched"):
             return True
         if draft.kind == "failed" and not draft.body.get("attested_by") and State.DISPATCHED not in change.guard.states:
             return True
