@@ -30,6 +30,8 @@ from holdfast.store.evidence import Entry
 
 STARTS = 8
 """How often a program is started again before it is called lost."""
+LOOKS_AFTER_MS = 600_000
+"""How long an operator takes to look at a clock that jumped."""
 ROUNDS = 60
 """How often somebody moves before a play that does not come to rest is ended."""
 
@@ -156,7 +158,7 @@ class _Play:
 
     async def _somebody_moves(self, worker: Worker, run: RunHandle, until_ms: int) -> bool:
         """People answer, or time passes and something is due. False: nobody has anything to do any more."""
-        if await self._people_answer(worker):
+        if await self._people_answer(worker) or await self._clock_accepted(worker):
             return True
         before = self._versions(run)
         for _ in range(ROUNDS):
@@ -186,6 +188,14 @@ class _Play:
                     continue
                 moved = await self._answers(worker, person, request) or moved
         return moved
+
+    async def _clock_accepted(self, worker: Worker) -> bool:
+        """Where the clock of the machine jumped, somebody looks at it before anything is dispatched again."""
+        if not worker.store.clock_jumped_ms():
+            return False
+        await asyncio.sleep(LOOKS_AFTER_MS / 1000)
+        worker.store.accept_clock("operator", "the clock of the stage was looked at")
+        return True
 
     async def _answers(self, worker: Worker, person: Person, request: Approval) -> bool:
         view = self.stage.store.current.effects[request.effect]
