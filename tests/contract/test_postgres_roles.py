@@ -214,6 +214,7 @@ def _key_file(folder: Path) -> Path:
         "CREATE FUNCTION refuse() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "CREATE OR REPLACE FUNCTION wall_ms() RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'", "DROP SCHEMA ledger",
         "ALTER ROLE ledger_worker LOGIN", "GRANT ledger_owner TO one_worker", "SET ROLE ledger_owner",
+        "SELECT setval('run_n', 1)", "SELECT setval('effect_n', 1)", "SELECT setval('word_n', 1)",
         "ALTER SEQUENCE token RESTART", "ALTER SCHEMA ledger RENAME TO mine",
     ],
 )  # fmt: skip

@@ -37,6 +37,9 @@ MOVED: Final = {
 TAKEN_FROM: Final = ("effect_view", "lease", "landing", "boot")
 """Tables that a worker takes rows from: what is folded from entries, or kept for the moment."""
 SEQUENCES: Final = ("run_n", "effect_n", "word_n", "token")
+"""Sequences that a worker draws from."""
+RAISED: Final = "token"
+"""The one that it may also set: tokens begin far higher after a restore, and a worker is who finds out about that."""
 
 _TABLES = "SELECT c.relname FROM pg_class c WHERE c.relnamespace = %s::regnamespace AND c.relkind = %s ORDER BY 1"
 _META = (
@@ -159,7 +162,8 @@ def _statements(db: Any, schema: str, named: dict[str, str]) -> list[str]:
         *(f"GRANT UPDATE ({_columns(moved)}) ON {schema}.{table} TO {worker}" for table, moved in MOVED.items()),
         f"GRANT DELETE ON {_all(schema, TAKEN_FROM)} TO {worker}",
         f"GRANT SELECT ON {_all(schema, sequences, 'SEQUENCE ')} TO {both}",
-        f"GRANT USAGE, UPDATE ON {_all(schema, SEQUENCES, 'SEQUENCE ')} TO {worker}",
+        f"GRANT USAGE ON {_all(schema, SEQUENCES, 'SEQUENCE ')} TO {worker}",
+        f"GRANT UPDATE ON SEQUENCE {schema}.{RAISED} TO {worker}",
     ]
     # Last: from here on whoever runs this has the tables only through the role that was made for it.
     (database,) = db.execute("SELECT quote_ident(current_database())").fetchone()
