@@ -114,29 +114,24 @@ class _Play:
 
     def _others_act(self) -> None:
         """What other actors do by schedule happens at its instant, whoever waits for what."""
-        for act in self.stage.world.acts:
-            if act.at_ms is not None:
-                self.stage.loop.call_at(act.at_ms / 1000, act.does, self.stage.world)
+        world, clock = self.stage.world, self.stage.clock
+        world.others(clock.ms)
+        at_ms = world.next_ms()
+        if at_ms is not None:
+            self.stage.loop.call_at((at_ms - clock.start_ms) / 1000, self._others_act)
 
     async def _one_life(self) -> bool:
         """One program from its start to rest, or to its death. True: it came to rest."""
         stage = self.stage
-        worker, stage.down = stage.starts(), asyncio.Event()
-        life = asyncio.ensure_future(self._lives(worker))
-        death = asyncio.ensure_future(stage.down.wait())
-        await asyncio.wait((life, death), return_when=asyncio.FIRST_COMPLETED)
-        death.cancel()
+        worker = stage.starts()
+        error = await stage.until_death(worker, self._lives(worker))
         if worker.down:
-            if life.done():
-                life.exception()  # read, so that nobody is told of it: the process is gone
             return False
-        error = life.exception()
         if error is None:
             return True
         stage.kill(worker)
-        if isinstance(error, IntegrityError):
-            return False
-        self.error = f"{type(error).__name__}: {error}"
+        if not isinstance(error, IntegrityError):
+            self.error = f"{type(error).__name__}: {error}"
         return False
 
     async def _lives(self, worker: Worker) -> None:

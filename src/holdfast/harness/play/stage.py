@@ -28,7 +28,7 @@ from holdfast.store.volatile import VolatileStore
 from holdfast.tools.running import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from holdfast.harness.case.case import Case, Person
     from holdfast.harness.faults.inject import Struck
@@ -86,6 +86,7 @@ class Worker(App):
         self.stage = stage
         self._me = name
         self.down = False
+        self.death = asyncio.Event()
 
     def _opened(self) -> Store:
         return cast("Store", Mortal(self.stage, self))
@@ -160,7 +161,6 @@ class Stage:
         self.born = 0
         self.dead: set[str] = set()
         self.worker: Worker | None = None
-        self.down = asyncio.Event()
         self.flights: set[asyncio.Task[Any]] = set()
         self.before = self.world.snapshot()
 
@@ -200,18 +200,29 @@ class Stage:
         self.clock.ms = max(self.clock.ms, longest_ms - self.offset_ms + 1)
         other = self.starts()
         self.worker = worker
-        await other.__aenter__()
-        for _ in range(STOLEN_ROUNDS):
-            await other.recover()
-        await other.close()
+
+        async def takes_over() -> None:
+            await other.__aenter__()
+            for _ in range(STOLEN_ROUNDS):
+                await other.recover()
+            await other.close()
+
+        await self.until_death(other, takes_over())
+
+    async def until_death(self, worker: Worker, work: Coroutine[Any, Any, None]) -> BaseException | None:
+        """Let a worker do something until it is done or the worker is killed; what it raised, if it raised."""
+        doing = asyncio.ensure_future(work)
+        dying = asyncio.ensure_future(worker.death.wait())
+        await asyncio.wait((doing, dying), return_when=asyncio.FIRST_COMPLETED)
+        dying.cancel()
+        return doing.exception() if doing.done() else None
 
     def kill(self, worker: Worker) -> None:
         """A process dies where it stands: what it had not put on disk is gone."""
         worker.down = True
         self.dead.add(worker.name)
         self.store.crash(worker.name)
-        if worker is self.worker:
-            self.down.set()
+        worker.death.set()
 
     def register(self, people: tuple[Person, ...]) -> None:
         """Who can be asked in this play; the first of them vouches for the others."""
