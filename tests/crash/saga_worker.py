@@ -37,6 +37,7 @@ class SagaPlan(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: str
     at: str = ""
     refused: tuple[str, ...] = ()
+    ends: bool = False
 
 
 class Outside:
@@ -104,22 +105,27 @@ def tools(outside: Outside) -> list[hf.Tool]:
     return [seat, room, pay, mail, cancel]
 
 
+def saga(toolset: list[hf.Tool]) -> hf.Saga:
+    """The trip: a seat, a room, then what nobody gives back. Its run ends with it."""
+    seat, room, pay, mail, cancel = toolset
+    steps = [
+        hf.Step("seat", seat(step="seat"), tell=("airline",)),
+        hf.Step("room", room(step="room"), undo=lambda done: cancel(step=done["room"]["of"]), tell=("hotel",)),
+        hf.Step("pay", lambda done: pay(step="pay", after=done["room"]["of"]), kind="irreversible"),
+        hf.Step("mail", mail(step="mail"), kind="irreversible", tell=("clerk",)),
+    ]
+    return hf.Saga("trip", steps, owner="desk", ends=True)
+
+
 async def work(plan: SagaPlan) -> str:
     """Begin the saga or go on with it; its state as it rests."""
     points = Points(plan.at, "kill", f"{plan.folder}/trace")
     toolset = tools(Outside(plan, points))
-    seat, room, pay, mail, cancel = toolset
     app = WatchedApp(plan.url, tools=toolset, policy=ALLOWED, environment="prod")
     app.points = points
     async with app:
         run = await app.begin(hf.Intent(goal="a trip", principal="agent", purpose="trip-7"))
-        steps = [
-            hf.Step("seat", seat(step="seat"), tell=("airline",)),
-            hf.Step("room", room(step="room"), undo=lambda done: cancel(step=done["room"]["of"]), tell=("hotel",)),
-            hf.Step("pay", lambda done: pay(step="pay", after=done["room"]["of"]), kind="irreversible"),
-            hf.Step("mail", mail(step="mail"), kind="irreversible", tell=("clerk",)),
-        ]
-        report = await run.saga("trip", steps, owner="desk", patience="5s")
+        report = await run.saga(msgspec.structs.replace(saga(toolset), ends=plan.ends), patience="5s")
         return report.state
 
 

@@ -168,8 +168,10 @@ def _page(worked: Worked) -> Page:
     page = Page(data=msgspec.to_builtins(worked), counts={"drives": worked.drives, "done": worked.done})
     page.head(f"worker {worked.worker}  ", Span("✓ left", "good"))
     page.fact("why", worked.why)
-    page.fact("drives", f"{worked.drives}: {worked.done} done, {worked.given_back} given back, {worked.lost} lost")
-    page.fact("taken over", str(worked.taken_over))
+    ended = f"{worked.done} done, {worked.ended} ended otherwise" if worked.ended else f"{worked.done} done"
+    page.fact("drives", f"{worked.drives}: {ended}, {worked.given_back} given back, {worked.lost} lost")
+    queued = f", {worked.returned} more put back into the queue" if worked.returned else ""
+    page.fact("taken over", f"{worked.taken_over} from workers that were gone{queued}")
     return page
 
 

@@ -11,7 +11,9 @@ from holdfast.kernel import declared, sagas
 from holdfast.kernel.commit import Change, Note
 from holdfast.kernel.model import State
 from holdfast.kernel.sagas import Act
-from holdfast.runtime.saga import carrying, telling
+from holdfast.runtime.saga import carrying, driving, telling
+from holdfast.runtime.worker import holding, rests
+from holdfast.runtime.worker import sagas as shifts
 from tests.harness.planted import Put
 
 
@@ -56,18 +58,18 @@ def _tells_nobody(put: Put) -> None:
 
 def _repeats_on_resume(put: Put) -> None:
     """Each process makes the steps of its own: what an earlier one did is forgotten."""
-    honest = carrying.opened
+    honest = driving.opened
 
-    async def anew(run: Any, papers: Any, ports: Any, said: Any) -> Any:
-        saga, made = await honest(run, papers, ports, said)
+    async def anew(run: Any, papers: Any, ports: Any, found: Any) -> Any:
+        saga = await honest(run, papers, ports, found)
         bare = tuple(replace(step, tried=0, effect="", call={}) for step in saga.steps)
         if saga.state == "forward" and bare != saga.steps:
             saga = replace(saga, steps=bare)
             note = Note(kind="saga", by="runtime", body={"saga": saga.name, "did": "forgotten"})
             await ports.store.commit(Change(run=run.id, notes=(note,), documents=(saga,)))
-        return saga, made
+        return saga
 
-    put(carrying, "opened", anew)
+    put(driving, "opened", anew)
     put(
         carrying.Carrying,
         "_purpose",
@@ -101,7 +103,58 @@ def _differs_unseen(put: Put) -> None:
     put(declared, "differences", lambda recorded, offered: ())
 
 
+def _without_a_job(put: Put) -> None:
+    """A run whose saga is under way has no job: when its program dies, nobody finds it."""
+
+    class Nothing:
+        report = None
+
+        async def __aenter__(self) -> Any:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            return None
+
+    put(holding.Holding, "carrying", lambda *_, **__: Nothing())
+
+
+def _run_stays_open(put: Put) -> None:
+    """A run that was declared to end with its saga stays as it is."""
+
+    async def never(*_: Any) -> None:
+        return None
+
+    put(driving, "end_run", never)
+    put(shifts, "end_run", never)
+
+
+def _asleep_after_a_word(put: Put) -> None:
+    """What a person said of a saga wakes nobody."""
+    put(rests, "_saga_over", lambda job, ledger: "")
+
+
+def _told_twice(put: Put) -> None:
+    """What is tried anew on somebody's word is told as a failure that has just been."""
+
+    class Forgetful(str):
+        __slots__ = ()
+
+        def __contains__(self, part: object) -> bool:
+            return False
+
+    honest = telling.told_of
+
+    def retold(saga: Any, *more: Any) -> Any:
+        return honest(replace(saga, told=tuple(one | {"what": Forgetful(one["what"])} for one in saga.told)), *more)
+
+    put(carrying, "told_of", retold)
+
+
 PLANT: dict[str, Callable[[Put], None]] = {
+    "saga-without-a-job": _without_a_job,
+    "saga-leaves-its-run-open": _run_stays_open,
+    "saga-word-wakes-nobody": _asleep_after_a_word,
+    "saga-tells-the-old-failure": _told_twice,
     "saga-offsets-an-unknown": _offsets_an_unknown,
     "saga-forgets-order": _forgets_order,
     "saga-tells-nobody": _tells_nobody,

@@ -85,8 +85,12 @@ class Heart:
 
     async def start(self, before: Callable[[Worker], Awaitable[Worker]] | None = None) -> None:
         """Say that it is there, and go on saying so. ``before`` brings the row up to date for each heartbeat."""
+        if self._task is not None and before is not None:  # it beats for a drive, and a shift begins
+            self._before = before
+            await self.beat()
         if self._task is None:
             self._before = before
+            self.row = replace(self.row, state="working")  # also where it had left before
             await self.beat()
             self._task = asyncio.get_running_loop().create_task(self._keep(), name="holdfast-heart")
 

@@ -33,7 +33,7 @@ from holdfast.runtime.queue_wanted import put_right, read_again
 from holdfast.runtime.resume import revalidated
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.saga import Saga
-from holdfast.runtime.saga.driving import PLANNER
+from holdfast.runtime.saga.driving import CARRIED, PLANNER
 from holdfast.runtime.submit import Desk as Submits
 from holdfast.runtime.worker import rests
 from holdfast.runtime.worker.heart import LEASE_MS, LONGEST_LEASE_MS, SHORTEST_LEASE_MS
@@ -98,14 +98,21 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a shift came to: drives that ended, by how; runs taken over; runs lost to others; why it ended."""
+    """What a shift came to, and why it ended.
+
+    Each of ``drives`` ended in one of four ways: the run is ``done``, ``ended`` otherwise or with its program, its job
+    was ``given_back`` (queued for later, or waiting for somebody), or it was ``lost`` to another worker. ``taken_over``
+    from workers that were gone to be driven here, ``returned`` from such workers to the queue, for whoever has room.
+    """
 
     worker: str
     drives: int = 0
     done: int = 0
+    ended: int = 0
     given_back: int = 0
-    taken_over: int = 0
     lost: int = 0
+    taken_over: int = 0
+    returned: int = 0
     why: str = ""
 
 
@@ -122,9 +129,10 @@ class Shift:
         self._sweeper = Sweeper(self._store, self._holding, self._may, self._force)
         self._hints = Hints(self._store)
         self._drives: dict[str, asyncio.Task[None]] = {}
-        self._counts = dict.fromkeys(("drives", "done", "given_back", "taken_over", "lost"), 0)
+        self._counts = dict.fromkeys(("drives", "done", "ended", "given_back", "lost", "taken_over", "returned"), 0)
         self._drained = ""
         self._swept_ms = 0
+        self._idle = False
         self._have = Having({}, "", desk.environment)
 
     @property
@@ -169,6 +177,7 @@ class Shift:
 
     async def _round(self) -> None:
         """Sweep if it is time, then claim as many as there are places."""
+        self._idle = False
         if not self._holding.heart.sound():
             return
         now_ms = self._store.now_ms()
@@ -176,7 +185,8 @@ class Shift:
             self._swept_ms = now_ms
             await self._renewed()
             swept = await self._sweeper.sweep(self._free())
-            self._counts["taken_over"] += len(swept.taken)
+            self._counts["taken_over"] += swept.from_others
+            self._counts["returned"] += swept.returned
             for held in swept.taken:
                 self._begin(held)
             await self._sweeper.forget()
@@ -192,6 +202,7 @@ class Shift:
                     raise failed
             if not won:
                 break
+        self._idle = not picked
 
     def _free(self) -> int:
         return self._terms.at_once - len(self._drives)
@@ -246,11 +257,9 @@ class Shift:
     def _over(self) -> bool:
         if self._drives or not self._terms.stays:
             return False
-        now_ms = self._store.now_ms()
-        lanes = {lane: at for lane, at in self._store.lanes("job").items() if lane.startswith(("queued:", "held:"))}
-        if self._terms.stays == "empty":
-            return not any(self._picker.mine(lane) or lane.startswith("held:") for lane in lanes)
-        return not any(self._picker.mine(lane) and due_ms <= now_ms for lane, (_, due_ms) in lanes.items())
+        if self._terms.stays == "drain":  # of what is due it has looked at everything, and nothing is for it
+            return self._idle
+        return not any(self._picker.mine(lane) or lane.startswith("held:") for lane in self._store.lanes("job"))
 
     # -- driving --
 
@@ -271,8 +280,9 @@ class Shift:
         while True:
             try:
                 report = report or await self._carried(held)
+                lost = bool(held.lost)  # what rests here is nobody's claim afterwards, and that is no loss
                 await self._holding.rested(held, report)
-                self._counts["lost" if held.lost and report.state != "done" else _word(report)] += 1
+                self._counts[await self._came_to(report, lost=lost)] += 1
                 return
             except RunLost as lost:
                 log.warning("%s", lost)
@@ -288,6 +298,14 @@ class Shift:
                 if isinstance(error, asyncio.CancelledError):
                     raise
                 return
+
+    async def _came_to(self, report: Report, *, lost: bool) -> str:
+        """How a drive ended, in the words of :class:`Worked`."""
+        if report.state == "done":
+            return "done"
+        run = await self._desk.ports.store.run_row(report.run)
+        over = report.state == CARRIED or run is None or run.state not in rests.GOES_ON
+        return "lost" if lost else "ended" if over else "given_back"
 
     async def _give_back(self, held: Held, error: BaseException) -> None:
         """The job of a drive that raised; what cannot be given back is found by the next sweep, which sees no drive."""
@@ -333,10 +351,6 @@ def made(planner: Any, run: RunHandle) -> Planner | Saga:
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     return planner(run) if wants else planner()  # type: ignore[no-any-return]
-
-
-def _word(report: Report) -> str:
-    return "done" if report.state == "done" else "given_back"
 
 
 def factories(given: Mapping[str, PlannerFactory] | PlannerFactory | None) -> dict[str, PlannerFactory]:

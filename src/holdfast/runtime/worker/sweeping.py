@@ -35,9 +35,12 @@ GONE_LONG_MS = 3_600_000
 
 
 class Swept(NamedTuple):
-    """What a sweep did: runs taken over here, jobs put back for others, jobs that wait no more."""
+    """What a sweep did: runs taken over here, those of them that others had, jobs that others had and that are queued
+    again, jobs that wait no more.
+    """
 
     taken: tuple[Held, ...] = ()
+    from_others: int = 0
     returned: int = 0
     woken: int = 0
 
@@ -52,15 +55,14 @@ class Sweeper:
 
     async def sweep(self, free: int) -> Swept:
         """One round; at most ``free`` runs are taken over to be driven here."""
-        strays = await self._strays()
-        taken, returned = await self._orphans(free)
-        returned += strays
+        await self._strays()
+        taken, others, returned = await self._orphans(free)
         try:
-            return Swept(taken, returned, await self._waiting())
+            return Swept(taken, others, returned, await self._waiting())
         except PASSING:
             if not taken:
                 raise
-        return Swept(taken, returned)  # what was taken over is driven; the next sweep runs into the same
+        return Swept(taken, others, returned)  # what was taken over is driven; the next sweep runs into the same
 
     async def _gone(self) -> list[str]:
         """Workers that hold jobs and are not there, in the order of their ids."""
@@ -87,9 +89,9 @@ class Sweeper:
                 returned += await put(self._store, job, awake, me.row.process, "drive_ended", why)
         return returned
 
-    async def _orphans(self, free: int) -> tuple[tuple[Held, ...], int]:
+    async def _orphans(self, free: int) -> tuple[tuple[Held, ...], int, int]:
         taken: list[Held] = []
-        returned = 0
+        others, returned = 0, 0
         me = self._holding.heart.id
         for holder in (*await self._gone(), me):
             why = f"{holder} is gone" if holder != me else "its drive ended and could not give it back"
@@ -99,9 +101,10 @@ class Sweeper:
                 if len(taken) < free and self._may(job):
                     held = await self._holding.claim(job, force=self._force(job), why=why)
                     taken += [held] if held is not None else []
+                    others += held is not None and holder != me
                 else:
-                    returned += await self._return(job, holder, why)
-        return tuple(taken), returned
+                    returned += await self._return(job, holder, why) and holder != me
+        return tuple(taken), others, returned
 
     async def _return(self, job: Job, holder: str, why: str) -> bool:
         """Back into the queue, where there is no place here for it or it needs what this process lacks."""
