@@ -63,10 +63,10 @@ async def carry_on(
     desk = cast("Desk", around)
     wait_ms = None if patience is None else parse_duration(patience, name="patience")
     found = await met(run.record, desk.papers, ports, said)
-    row = await ports.store.run_row(run.id)
     over = found.there is not None and found.there.state in ENDS
     holding: Holding | None = getattr(desk, "holding", None)
-    if holding is None or over or row is None or row.state not in ("open", "blocked"):
+    row = None if holding is None or over else await ports.store.run_row(run.id)
+    if holding is None or row is None or row.state not in ("open", "blocked"):
         return await _carried(run, desk, ports, found, wait_ms)
     planner, needs = planner_of(found.offered, found.made), needs_of(found.offered, ports.contracts)
     async with holding.carrying(row, planner, owner=found.offered.owner, needs=needs) as claimed:
