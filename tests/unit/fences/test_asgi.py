@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from holdfast.fences import FENCE_TOKEN, Fenced, bearer
+from holdfast.fences import FENCE_TOKEN, Fenced, bearer, sidecar
 from holdfast.kernel.errors import BadValue
 
 SECRET = "of the service"
@@ -134,18 +134,28 @@ async def test_a_probe_shuts_the_door_over_http(tmp_path: Path) -> None:
             assert (await client.post("/fences", content=nonsense)).status_code == 400
 
 
-@pytest.mark.req("1.4b", mutant=None, reason="the planted early release is not seen any more")
-async def test_nothing_comes_between_the_comparison_and_the_change(tmp_path: Path) -> None:
+@pytest.mark.req("1.4b", mutant="fence-http-lets-go-early")
+async def test_nothing_comes_between_the_comparison_and_the_change(tmp_path: Path, monkeypatch) -> None:
     """A newer request waits until the older one, which was let in before it, is through: the newer value stands."""
     settings = Settings()
     settings.go_on.clear()
+    take, in_vain = sidecar.take, []
+
+    def asked(lock: Path) -> int | None:
+        file = take(lock)
+        if file is None:
+            in_vain.append(lock)
+        return file
+
+    monkeypatch.setattr(sidecar, "take", asked)
     async with fenced(settings, tmp_path) as one, fenced(settings, tmp_path) as other:
         older = asyncio.create_task(one.put("/settings/a", content="older", headers={FENCE_TOKEN: "8"}))
         while settings.done != ["begin older"]:
             await asyncio.sleep(0)
         newer = asyncio.create_task(other.put("/settings/a", content="newer", headers={FENCE_TOKEN: "9"}))
-        for _ in range(100):
-            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            while not in_vain and "begin newer" not in settings.done:
+                await asyncio.sleep(0)
         settings.go_on.set()
         async with asyncio.timeout(20):
             answers = await asyncio.gather(older, newer)

@@ -65,7 +65,7 @@ async def test_a_worker_outlives_its_store_and_goes_on_with_what_it_held(floor: 
         await floor.entered.wait()
         away.away = True
         floor.gate.set()
-        await until(lambda: away.met > 3)
+        await until(lambda: away.met > 3 or task.done())
         assert not task.done()
         away.away = False
         async with asyncio.timeout(WITHIN_S):
@@ -74,7 +74,7 @@ async def test_a_worker_outlives_its_store_and_goes_on_with_what_it_held(floor: 
         assert len(floor.books) == 1  # sent again under its own key, which the outside keeps
 
 
-@pytest.mark.req("1.4c", mutant=None, reason="the defect is seen by the first of these tests")
+@pytest.mark.req("1.4c", mutant="store-outage-ends-the-work")
 async def test_a_worker_that_starts_while_its_store_is_away_waits_for_it(floor: Floor, monkeypatch) -> None:
     """It neither ends nor takes anything before the store is there."""
     async with floor.open() as app:
@@ -82,7 +82,7 @@ async def test_a_worker_that_starts_while_its_store_is_away_waits_for_it(floor: 
         away = Away(monkeypatch, app.store, "commit", "lanes")
         away.away = True
         task = asyncio.create_task(app.work(Charges, stays="empty", sweep_ms=50, look_ms=50))
-        await until(lambda: away.met > 1)
+        await until(lambda: away.met > 1 or task.done())
         away.away = False
         async with asyncio.timeout(WITHIN_S):
             assert (await task).done == 1
@@ -102,7 +102,7 @@ async def test_a_store_that_stays_away_is_the_error_that_says_so(floor: Floor, m
         away.away = False
 
 
-@pytest.mark.req("1.4c", mutant=None, reason="the worker that ends with its store is planted above")
+@pytest.mark.req("1.4c", mutant="store-outage-ends-the-work")
 async def test_a_claim_whose_answer_was_lost_is_found_again(floor: Floor, monkeypatch) -> None:
     """The claim is on disk and the worker was told that the server is away: it finds what is its own, and drives it."""
     async with floor.open() as app:
@@ -138,7 +138,7 @@ async def test_nobody_is_taken_for_gone_for_want_of_a_store_that_was_away(floor:
         assert not other.holding.heart.just_back()
 
 
-@pytest.mark.req("1.3a", mutant=None, reason="the defect is seen by the first of these tests")
+@pytest.mark.req("1.3a", mutant="store-outage-ends-the-work")
 async def test_recovery_outlives_its_store(floor: Floor, monkeypatch) -> None:
     """It looks again, ever later, and is still there when the store is."""
     async with floor.open() as app:
@@ -146,10 +146,11 @@ async def test_recovery_outlives_its_store(floor: Floor, monkeypatch) -> None:
         away.away = True
         recoverer = Recoverer(app.ports, app.store)
         recoverer.start()
-        await until(lambda: away.met > 2)
+        task = recoverer._task
+        assert task is not None
+        await until(lambda: away.met > 2 or task.done())
         away.away = False
-        assert recoverer._task is not None
-        assert not recoverer._task.done()
+        assert not task.done()
         await recoverer.stop(5)
 
 
