@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from holdfast.harness.faults.fault import Fault
+from holdfast.harness.planners.errand import Errand
 from holdfast.harness.world.face import World
 from holdfast.kernel.limits import Limits
 from holdfast.kernel.model import Approval, Effect
@@ -30,10 +31,11 @@ ANY: Final = "*"
 
 
 class Allow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One allowed change. ``place`` is a place or a pattern (``invoices/in_1/refunded``, ``outbox/*``), down to a field.
+    """One allowed change. ``place`` is a place or a pattern, down to a field: ``invoices/in_1/refunded``, ``outbox/*``.
 
-    ``to`` is the value afterwards (``"*"``: any), ``gone`` says that it is not there afterwards. ``must``: the change has
-    to be there. ``most`` bounds how many places a pattern may take; 0 is no bound.
+    ``to`` is the value afterwards (``"*"``: any, also within it), ``gone`` says that it is not there afterwards.
+    ``must``: the change has to be there. ``most`` bounds how many places a pattern may take, and how often tools may
+    change them; 0 is no bound.
     """
 
     place: str
@@ -72,6 +74,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     intent: Intent
     planner: Callable[[Any], Planner]
     oracle: Callable[[Any], Planner] | None = None
+    errand: Errand | None = None
     policy: str | Path | None = None
     environment: str = "test"
     people: tuple[Person, ...] = ()

@@ -17,6 +17,7 @@ from holdfast.harness.case.case import Case, Person
 from holdfast.harness.faults.fault import Fault, Point
 from holdfast.harness.faults.inject import Struck
 from holdfast.harness.oracle.verdict import Verdict
+from holdfast.harness.play.recording import Recording, Turn
 from holdfast.harness.play.stage import Stage, Worker, key_of
 from holdfast.harness.world.face import Done, State
 from holdfast.kernel.due import wake_ms
@@ -59,6 +60,7 @@ class Played(msgspec.Struct, kw_only=True):
     points: tuple[Point, ...]
     struck: tuple[tuple[Fault, Point], ...]
     missed: tuple[Fault, ...]
+    turns: tuple[Turn, ...]
     laws: tuple[Judged, ...]
     contracts: dict[str, Any]
     starts: int
@@ -97,6 +99,7 @@ class _Play:
         self.report: Report | None = None
         self.error = ""
         self.run_id = ""
+        self._turns: list[Turn] = []
         self._answered: set[tuple[str, str]] = set()
         self._prepared = False
 
@@ -145,7 +148,7 @@ class _Play:
             self._prepared = True
         until_ms = self.stage.clock.ms + self.case.kept_for_ms
         for _ in range(ROUNDS):
-            planner: Planner = self._planner(self.stage.world)
+            planner: Planner = Recording(self._planner(self.stage.world), self._turns)
             self.report = await run.drive(planner, max_steps=self.case.max_steps)
             if self.report.state == "done" or not await self._somebody_moves(worker, run, until_ms):
                 break
@@ -237,6 +240,7 @@ class _Play:
             points=tuple(stage.strikes.points),
             struck=tuple((struck.fault, struck.point) for struck in stage.strikes.struck),
             missed=stage.strikes.missed,
+            turns=tuple(self._turns),
             laws=stage.watch.judged(contracts),
             contracts=contracts,
             starts=stage.born,

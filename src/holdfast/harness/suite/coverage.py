@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from holdfast.harness.faults.fault import KINDS, Fault, Point
+from holdfast.harness.faults.fault import KINDS
 from holdfast.harness.oracle.verdict import Word, worst
-
-if TYPE_CHECKING:
-    from holdfast.harness.faults.grid import Cell
+from holdfast.harness.suite.run import Row
 
 Square = tuple[str, str, str]
 """A kind of fault, a tool, a step."""
@@ -34,25 +32,19 @@ class Coverage(NamedTuple):
         return len(self.struck) / every if every else 1.0
 
 
-def coverage(cells: Iterable[Cell]) -> Coverage:
-    """Fold played cells. The squares that there are follow from the points that any of them passed."""
+def coverage(rows: Iterable[Row]) -> Coverage:
+    """Fold played rows. The squares that there are follow from the points that any of them passed."""
     there: dict[Square, None] = {}
     struck: Counter[Square] = Counter()
     words: dict[Square, list[Word]] = {}
-    for cell in cells:
-        for point in cell.played.points:
+    for row in rows:
+        for point in row.points:
             for kind in KINDS.values():
-                if point.at in kind.at and (kind.name != "moved" or cell.played.case.moved is not None):
+                if point.at in kind.at and (kind.name != "moved" or row.moved):
                     there.setdefault((kind.name, point.tool, point.verb))
-        verdict = cell.played.verdict
-        for fault, point in cell.played.struck:
-            square = _square(fault, point)
+        for fault, point in row.struck:
+            square = fault.kind, point.tool, point.verb
             struck[square] += 1
-            if verdict is not None:
-                words.setdefault(square, []).append(verdict.word)
+            words.setdefault(square, []).append(row.word)
     untested = tuple(square for square in there if square not in struck)
     return Coverage(dict(struck), {square: worst(found) for square, found in words.items()}, untested)
-
-
-def _square(fault: Fault, point: Point) -> Square:
-    return fault.kind, point.tool, point.verb

@@ -1,0 +1,172 @@
+"""Shrinking a failing play by meaning: fewer faults, fewer turns, fewer calls, fewer and simpler arguments.
+
+Decides which smaller play is tried next; a smaller one counts only where it fails in the same way (the same field of
+the verdict, and for laws the same law). Promises that the best so far is kept whatever happens, that the result is
+1-minimal (no single one of these steps makes it smaller and keeps it failing), and that the number of plays is bounded
+and said. The planner becomes the script of what it answered. Does not promise the smallest counterexample there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from holdfast.harness.case.case import Case
+from holdfast.harness.faults.fault import Fault
+from holdfast.harness.play.play import Played, play
+from holdfast.harness.play.recording import Turn
+from holdfast.runtime.planner import Answer, NoAnswer, Planner, Proposed, View
+
+MOST = 200
+"""Plays at most for one shrinking."""
+
+Script = tuple[tuple[Proposed, ...], ...]
+"""The calls of a planner, turn by turn; after the last it is done."""
+
+
+class Lines:
+    """A planner that proposes the calls of a script turn by turn, and then says one thing."""
+
+    def __init__(self, script: Script, says: str) -> None:
+        """``says`` is the final message."""
+        self._script, self._says = script, says
+
+    async def propose(self, view: View) -> Answer:
+        """The turn of this step."""
+        if view.step < len(self._script):
+            return Answer(calls=self._script[view.step])
+        if view.step > len(self._script) + 8:
+            raise NoAnswer("unrecorded", "the script has ended", again=False)
+        return Answer(done=True, says=self._says)
+
+
+class Small(NamedTuple):
+    """A failing play as faults and script, with how many plays it took to find and whether none smaller fails so."""
+
+    faults: tuple[Fault, ...]
+    script: Script
+    says: str
+    played: Played
+    plays: int
+    minimal: bool
+
+    @property
+    def events(self) -> int:
+        """How many things happen in it: calls and faults."""
+        return len(self.faults) + sum(len(turn) for turn in self.script)
+
+
+def failure(played: Played) -> tuple[str, str]:
+    """How a play fails: the first failing field, and for the laws which law; two empty texts if it does not."""
+    verdict = played.verdict
+    if verdict is None or verdict.word != "fail":
+        return "", ""
+    field = next(name for name, finding in verdict.fields.items() if finding.word == "fail")
+    law = next((law.law for law in played.laws if law.answer == "broken"), "") if field == "laws" else ""
+    return field, law
+
+
+def script_of(turns: tuple[Turn, ...]) -> tuple[Script, str]:
+    """What a planner proposed, turn by turn, and its last words."""
+    answers = [turn.answer for turn in turns if turn.answer is not None]
+    says = next((answer.says for answer in reversed(answers) if answer.done), "")
+    return tuple(answer.calls for answer in answers if answer.calls), says
+
+
+def shrink(
+    case: Case,
+    played: Played,
+    *,
+    most: int = MOST,
+    tell: Callable[[Small], None] = lambda _small: None,
+    plays: Callable[..., Played] = play,
+) -> Small:
+    """Make a failing play smaller; ``tell`` is shown each better one. Raises ValueError for one that does not fail."""
+    wanted = failure(played)
+    if wanted == ("", ""):
+        raise ValueError("a play that does not fail cannot be shrunk")
+    script, says = script_of(played.turns)
+    best = Small(played.faults, script, says, played, 0, minimal=False)
+    count = 0
+
+    def attempt(faults: tuple[Fault, ...], lines: Script) -> Played | None:
+        nonlocal count
+        count += 1
+        planner: Callable[[Any], Planner] = lambda _world: Lines(lines, says)  # noqa: E731
+        again = plays(case, faults, seed=played.seed, planner=planner)
+        return again if failure(again) == wanted else None
+
+    same = attempt(best.faults, best.script)
+    if same is None:  # its planner does something that a script of its calls does not
+        return best._replace(plays=count)
+    best = best._replace(played=same)
+    smaller = True
+    while smaller and count < most:
+        smaller = False
+        for faults, lines in _smaller(best):
+            if count >= most:
+                break
+            found = attempt(faults, lines)
+            if found is not None:
+                best = Small(faults, lines, says, found, count, minimal=False)
+                tell(best)
+                smaller = True
+                break
+    return best._replace(plays=count, minimal=not smaller)
+
+
+def case_of(case: Case, small: Small) -> Case:
+    """The shrunk play as a case of its own."""
+    script, says = small.script, small.says
+    return replace(case, faults=small.faults, planner=lambda _world: Lines(script, says), seed=small.played.seed)
+
+
+def _smaller(small: Small) -> Iterator[tuple[tuple[Fault, ...], Script]]:
+    """Everything that is smaller by one step, the largest steps first."""
+    faults, script = small.faults, small.script
+    for number in range(len(script)):
+        yield faults, _without(script, number)
+    for number in range(len(faults)):
+        yield _without(faults, number), script
+    for number, turn in enumerate(script):
+        for place in range(len(turn) if len(turn) > 1 else 0):
+            yield faults, _with(script, number, _without(turn, place))
+    for number, fault in enumerate(faults):
+        for simpler in _simpler_fault(fault):
+            yield _with(faults, number, simpler), script
+    for number, turn in enumerate(script):
+        for place, call in enumerate(turn):
+            for plainer in _simpler_call(call):
+                yield faults, _with(script, number, _with(turn, place, plainer))
+
+
+def _simpler_fault(fault: Fault) -> Iterator[Fault]:
+    if fault.times > 1:
+        yield replace(fault, times=1)
+    if fault.nth > 1:
+        yield replace(fault, nth=1)
+    for field in ("call", "verb", "tool"):
+        if getattr(fault, field):
+            yield replace(fault, **{field: ""})
+
+
+def _simpler_call(call: Proposed) -> Iterator[Proposed]:
+    if call.cites:
+        yield replace(call, cites=())
+    for name, value in call.args.items():
+        rest = {key: given for key, given in call.args.items() if key != name}
+        yield replace(call, args=rest)
+        if isinstance(value, str) and len(value) > 12:
+            yield replace(call, args=call.args | {name: value[:6]})
+        elif isinstance(value, list) and len(value) > 1:
+            yield replace(call, args=call.args | {name: value[:1]})
+
+
+def _without(items: tuple[Any, ...], number: int) -> tuple[Any, ...]:
+    return (*items[:number], *items[number + 1 :])
+
+
+def _with(items: tuple[Any, ...], number: int, item: Any) -> tuple[Any, ...]:
+    return (*items[:number], item, *items[number + 1 :])
