@@ -1,0 +1,60 @@
+"""Planted defects of worlds: dice that fall by chance, instants that are half brought back, actors who never act."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from holdfast.harness.world.memory import MemoryWorld
+from holdfast.harness.world.simulated import Simulated
+from tests.harness.planted import Put
+
+
+def _dice_by_chance(put: Put) -> None:
+    """Dice do not know the seed."""
+    put(Simulated, "rng", lambda self, name: random.Random())
+
+
+def _half_back(put: Put) -> None:
+    """Going back leaves the clock where it was."""
+
+    def restore(self: Any, at: Any) -> None:
+        self._now = at
+
+    put(MemoryWorld, "restore", restore)
+
+
+def _asleep(put: Put) -> None:
+    """Nobody but the tools acts."""
+    put(Simulated, "others", lambda self, until_ms: 0)
+    put(Simulated, "follow", lambda self: None)
+
+
+def _shared_rows(put: Put) -> None:
+    """A row is altered where it stands, in every instant that shares it."""
+
+    def land(self: Any, changes: Any, done: Any) -> None:
+        for change in changes:
+            table, key = change.place.split("/", 1)
+            row = self._now.tables[table].get(key)
+            if isinstance(row, dict) and isinstance(change.value, dict):
+                row.update(change.value)
+        self._now = self._now._replace(log=(*self._now.log, done))
+
+    put(MemoryWorld, "land", land)
+
+
+def _books_by_the_caller(put: Put) -> None:
+    """The log has only what comes through a service: somebody's own SQL is not in it."""
+    from holdfast.harness.world import sqlite
+
+    put(sqlite, "_events", lambda keys: {})
+
+
+PLANT = {
+    "world-dice-by-chance": _dice_by_chance,
+    "world-half-back": _half_back,
+    "world-actors-asleep": _asleep,
+    "world-rows-shared": _shared_rows,
+    "world-books-by-the-caller": _books_by_the_caller,
+}
