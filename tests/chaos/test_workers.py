@@ -102,7 +102,7 @@ def tell(yard: Yard) -> Told:
         held=held,
         taker=taker,
         late={moment: [body for _, body in yard.entries(moment, "late")] for moment in MOMENTS},
-        listed={one["worker"]: one for one in listed},
+        listed={one["id"]: one for one in listed},
         states=states,
         jobs={moment: yard.job(moment).state for moment in MOMENTS},
         entries=entries,
@@ -170,13 +170,13 @@ async def test_beside_a_worker_of_another_version_runs_go_to_whoever_has_the_one
     yard.ready(1)
     await yard.submit("o1")
     yard.done("o1")
-    [old] = [one["worker"] for one in yard.standing()]
+    [old] = [one["id"] for one in yard.standing()]
     yard.start("new", env={"WORDS": "Refund one invoice, as of today."})
     yard.ready(2)
-    [new] = [one["worker"] for one in yard.standing() if one["worker"] != old]
+    [new] = [one["id"] for one in yard.standing() if one["id"] != old]
 
     def lacks(worker: str) -> bool:
-        return any(one["worker"] == worker and one["lacks"] for one in yard.standing())
+        return any(one["id"] == worker and one["lacks"] for one in yard.standing())
 
     assert until(lambda: lacks(new), WITHIN_S)
     assert not lacks(old)
@@ -202,7 +202,7 @@ async def test_a_worker_of_another_machine_is_not_taken_for_dead_before_its_leas
     assert victim.signal(signal.SIGKILL)
     yard.start("other", apart=apart)
     yard.verified()
-    row = next(one for one in yard.standing() if one["worker"] == holder)
+    row = next(one for one in yard.standing() if one["id"] == holder)
     with yard.store() as store:
         [taken] = [entry for entry in store.entries(yard.runs["o1"]) if entry.kind == "drive_taken"]
         until_ms = store.document("worker", holder).until_ms

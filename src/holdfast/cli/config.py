@@ -131,7 +131,7 @@ def load(config: str | None = None, store: str | None = None) -> Settings:
     for given_store, by, key in named:
         if given_store is not None:
             return _replaced(settings, address(given_store, Path.cwd(), by, key), key)
-    return _replaced(settings, address(settings.store, settings.home, settings.named, "store"), settings.named)
+    return _replaced(settings, address(settings.store, settings.home, settings.named, "store"), settings.file)
 
 
 def parsed(path: Path) -> tuple[str, dict[str, Any]]:

@@ -66,17 +66,16 @@ def list_(
     Parameters
     ----------
     state
-        Only queued, claimed, dead, done or dropped ones.
+        Only queued, claimed (or driven), dead, done or dropped ones; of the queued ones: due, later, waiting.
     work
         Only those of this class of work.
     all_
         Those too that came to an end.
     """
-    from holdfast.report.jobs import queue_page
-    from holdfast.runtime.jobs import STATES
+    from holdfast.report.jobs import MEANT, meant, queue_page
 
-    if state is not None and state not in STATES:
-        raise Misused(f"--state is one of {', '.join(STATES)}")
+    if state is not None and state not in MEANT:
+        raise Misused(f"--state is one of {', '.join(MEANT)}")
     with reading(shared) as store:
         live = standing_jobs(store)
         jobs = live
@@ -84,9 +83,10 @@ def list_(
             jobs = live + [
                 j for j in store.documents("job", limit=EVERY) if isinstance(j, Job) and j.state in ("done", "dropped")
             ]
-        shown = [j for j in jobs if state in (None, j.state) and work in (None, j.work)]
+        now_ms = store.now_ms()
+        shown = [j for j in jobs if (state is None or meant(state, j, now_ms)) and work in (None, j.work)]
         runs = _runs(store, shown[: limit + 1])
-        return queue_page(live, shown, runs, limits_of(store), store.now_ms(), limit=limit)
+        return queue_page(live, shown, runs, limits_of(store), now_ms, limit=limit)
 
 
 @app.command

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from holdfast.cli.shared import NO_OPTIONS, As, Limit, Misused, Reason, Shared, deciding, reading, vouched
+from holdfast.cli.shared import NO_OPTIONS, As, Limit, Misused, Reason, Shared, deciding, needed, reading, vouched
 from holdfast.kernel.documents import EVERY, Schedule
-from holdfast.kernel.errors import NotAllowedNow, UnknownId
+from holdfast.kernel.errors import BadValue, NotAllowedNow, UnknownId
 from holdfast.report.page import Page
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 app = App(name="schedule", help="Schedules: what is begun by the calendar.", help_format="plaintext")
 
 MOST_SLOTS = 1_000
+OPTIONS = {"name": "NAME", "cron": "--cron", "zone": "--zone", "misses": "--misses", "most": "--most"}
+"""What of a declaration is said where on the command line."""
 
 
 def _all(store: Store) -> list[Schedule]:
@@ -100,8 +102,8 @@ def add(
 ) -> Page:
     """Submit the intent of a run file for each slot of a calendar. Said again, it changes what differs.
 
-    Each run's purpose is the name and the slot, whatever purpose the file says. A worker begins and drives it. Exit
-    code 1: the schedule has ended, and nothing is begun.
+    Each run's purpose is the name and the slot, whatever purpose the file says. A worker begins and drives it. The
+    store has to be there. Exit code 1: a schedule of this name has ended, and nothing is begun.
 
     Parameters
     ----------
@@ -145,19 +147,28 @@ def add(
         principal = Principal(name=principal, vouched_by=vouched())
     intent = msgspec.structs.replace(intent, principal=principal)
     terms = Terms(misses=misses, most=most, priority=priority, work_class=work, planner=planner, owner=owner or as_)
-    id_ = key(settings.tenant, settings.environment, name)
+    needed(settings)
     store = open_store(settings.store)
     try:
+        id_ = key(settings.tenant, settings.environment, name)
         known = store.document("schedule", id_)
         known = known if isinstance(known, Schedule) else None
+        if known is not None and known.state == "ended":
+            page = _page(store, known)
+            page.fact("not added", "it has ended, and nothing brings it back: add it under another name")
+            page.exit_code = 1
+            return page
         new = declared(known, id_, intent, cron, zone, terms, store.now_ms(), as_)
         if new is not known:
             _put(store, known, new, as_, "declared", "")
-        page = _page(store, new)
+        return _page(store, new)
+    except BadValue as error:
+        option = OPTIONS.get(error.path.removeprefix("$."))
+        if option is None:
+            raise
+        raise Misused(f"{option}: {error.why}") from None
     finally:
         store.close_now()
-    page.exit_code = int(new.state == "ended")
-    return page
 
 
 @app.command

@@ -166,7 +166,8 @@ def needed(settings: Settings) -> None:
     if settings.store_missing:
         what_to_do = "name a holdfast.toml with --config, or make a project: holdfast init"
         where = settings.store_path or settings.place
-        raise Misused(f"there is no store at {where} (named by {settings.stored_in}); {what_to_do}")
+        by = f"named by {settings.stored_in}" if settings.stored_in else "where one is looked for if nothing names one"
+        raise Misused(f"there is no store at {where} ({by}); {what_to_do}")
 
 
 def a_run_or_file(given: str) -> None:

@@ -57,10 +57,14 @@ async def submit(
         Your reason for doing a purpose once more that has ended.
     """
     found = _files(files, purpose, shared)
+    new = found[0].settings.store_missing
     how: How = {"priority": priority, "work_class": work, "planner": planner, "owner": owner, "again": again}
     if not_before:
         how["not_before"] = not_before
-    return _page(await _asked(found[0].settings, found, how))
+    page = _page(await _asked(found[0].settings, found, how))
+    if new:
+        page.fact("store", f"there was none, and one was made: {found[0].settings.place}")
+    return page
 
 
 def _files(files: tuple[str, ...], purpose: str | None, shared: Shared) -> list[RunFile]:

@@ -29,6 +29,19 @@ LIVE = ("dead", "queued", "claimed")
 
 SAID = '--as NAME --reason "…"'
 
+MEANT = (*SIGNS, "driven", "due", "later", "waiting")
+"""What a job may be called: its state, or the word that the line of its class counts it under."""
+
+
+def meant(word: str, job: Job, now_ms: int) -> bool:
+    """Whether a job is called so."""
+    if word == "driven":
+        return job.state == "claimed"
+    if word in ("due", "later", "waiting"):
+        where = "waiting" if job.waits else "later" if job.not_before_ms > now_ms else "due"
+        return job.state == "queued" and where == word
+    return job.state == word
+
 
 class Class(NamedTuple):
     """The queued runs of one class of work. ``oldest_ms`` is the age of the oldest that is due and not driven."""
@@ -91,9 +104,10 @@ def since(job: Job) -> int:
 def job_data(job: Job, now_ms: int, run: Run | None = None) -> dict[str, Any]:
     """A job for programs; instants as RFC 3339, ages in milliseconds."""
     return {
+        "id": job.id,
         "run": job.run,
         "state": job.state,
-        "class": job.work,
+        "work": job.work,
         "principal": job.principal,
         "purpose": run.purpose if run is not None else "",
         "priority": job.priority,

@@ -25,6 +25,7 @@ def schedule_data(one: Schedule) -> dict[str, Any]:
     """A schedule for programs; instants as RFC 3339."""
     tenant, environment, name = one.id.split("/", 2)
     return {
+        "id": one.id,
         "name": name,
         "environment": environment,
         "tenant": tenant,
@@ -39,7 +40,7 @@ def schedule_data(one: Schedule) -> dict[str, Any]:
         "passed": one.passed,
         "why": one.why,
         "priority": one.priority,
-        "class": one.work,
+        "work": one.work,
         "planner": one.planner,
         "owner": one.owner,
         "by": one.by,

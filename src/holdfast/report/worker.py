@@ -25,7 +25,7 @@ def worker_data(one: Standing) -> dict[str, Any]:
     """A worker for programs; instants as RFC 3339, spans in milliseconds."""
     row = one.row
     return {
-        "worker": row.id,
+        "id": row.id,
         "state": one.word,
         "process": row.process,
         "seen": iso(row.seen_ms),

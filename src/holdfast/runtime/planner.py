@@ -93,7 +93,7 @@ def unplanned(error: Exception) -> NoAnswer:
     """What a planner raised, as no answer: a bug in it ends neither the process nor the promises of who drives it."""
     if isinstance(error, NoAnswer):
         return error
-    return NoAnswer("error", ascii(f"it raised {type(error).__name__}: {error}")[1:300], again=False)
+    return NoAnswer("error", ascii(f"it raised {type(error).__name__}: {error}")[1:-1][:300], again=False)
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

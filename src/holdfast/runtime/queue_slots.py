@@ -33,7 +33,8 @@ def checked(cron: str, zone: str) -> str:
     try:
         next(_from(plain, zone, 0))
     except CronSimError as error:
-        raise BadValue(path="cron", why=f'"{cron}": {error}'.lower(), value_type="str") from None
+        why = f'"{cron}" is no cron expression: {str(error).lower()}'
+        raise BadValue(path="cron", why=why, value_type="str") from None
     except StopIteration:
         raise BadValue(path="cron", why=f'"{cron}" names no instant in 50 years', value_type="str") from None
     except (ZoneInfoNotFoundError, ValueError, OSError):

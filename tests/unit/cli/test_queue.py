@@ -41,6 +41,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+WORDS = ("queued", "due", "later", "waiting", "driven", "claimed")
+
+
 def data(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
     """One command: its exit code and its data."""
     capsys.readouterr()
@@ -70,8 +73,26 @@ def test_run_files_are_submitted_once_however_often(desk: Path, capsys: pytest.C
     assert [one["run"] for one in second] == [one["run"] for one in first]
     code, listed = data(capsys, "queue", "list")
     assert code == 0
-    assert {(job["class"], job["priority"], job["state"]) for job in listed["jobs"]} == {("mail", 7, "queued")}
+    assert {(job["work"], job["priority"], job["state"]) for job in listed["jobs"]} == {("mail", 7, "queued")}
     assert sorted(job["purpose"] for job in listed["jobs"]) == ["letters of monday", "letters of tuesday"]
+    named = {word: len(data(capsys, "queue", "list", "--state", word)[1]["jobs"]) for word in WORDS}
+    assert named == {"queued": 2, "due": 2, "later": 0, "waiting": 0, "driven": 0, "claimed": 0}
+
+
+def test_a_store_that_was_not_there_is_said_to_be_made(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first submission makes the store and says so; a page about what is not there says that nothing named it."""
+    monkeypatch.setenv("HOLDFAST_STORE", "sqlite:another.db")
+    assert run(("submit", "monday.toml")) == 0
+    assert "there was none, and one was made: sqlite:" in capsys.readouterr().out
+    assert run(("submit", "monday.toml")) == 0
+    assert "one was made" not in capsys.readouterr().out
+    monkeypatch.delenv("HOLDFAST_STORE")
+    (desk / "empty").mkdir()
+    monkeypatch.chdir(desk / "empty")
+    assert run(("queue", "list")) == 2
+    assert "where one is looked for if nothing names one" in capsys.readouterr().err
 
 
 @pytest.mark.req("1.5c", mutant="oldest-is-newest")

@@ -72,7 +72,7 @@ def test_a_schedule_is_added_shown_and_begins_what_it_says(
     assert len(begun) == 1
     assert a_day_later(monkeypatch, desk) == ()
     _, queued = data(capsys, "queue", "list")
-    assert [(job["run"], job["class"]) for job in queued["jobs"]] == [(begun[0], "mail")]
+    assert [(job["run"], job["work"]) for job in queued["jobs"]] == [(begun[0], "mail")]
     assert data(capsys, "schedule", "list")[1][0]["last"] == one["next"]
 
 
@@ -90,11 +90,25 @@ def test_a_schedule_that_is_paused_or_ended_begins_nothing(
     assert data(capsys, "schedule", "list") == (0, [])
     assert data(capsys, "schedule", "list", "--all")[1][0]["state"] == "ended"
     assert data(capsys, "schedule", "add", "report", "report.toml", *CRON, *WHO)[1]["state"] == "ended"
+    assert run(("schedule", "add", "report", "report.toml", *CRON, *WHO)) == 1
+    assert "it has ended, and nothing brings it back: add it under another name" in capsys.readouterr().out
 
 
 def test_what_names_no_slot_or_no_schedule_is_refused(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong expression, a zone that is none, and a name that nobody gave are said, and nothing is recorded."""
     assert run(("schedule", "add", "report", "report.toml", "--cron", "61 * * * *", *WHO)) == 2
+    said = capsys.readouterr().err
+    assert '--cron: "61 * * * *" is no cron expression: bad minute' in said
+    assert "JSON" not in said
     assert run(("schedule", "add", "report", "report.toml", "--cron", "0 * * * *", "--zone", "Europe/Bonn", *WHO)) == 2
     assert data(capsys, "schedule", "list") == (0, [])
     assert run(("schedule", "pause", "report", *WHY)) == 2
+
+
+def test_a_schedule_makes_no_store_where_there_is_none(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A store that is misspelled is said not to be there, by what named it, and none is made."""
+    line = ("schedule", "add", "report", "report.toml", *CRON, *WHO, "--store", "sqlite:elsewhere.db")
+    assert run(line) == 2
+    assert "there is no store at" in (said := capsys.readouterr().err)
+    assert "named by --store" in said
+    assert not (desk / "elsewhere.db").exists()

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 OLDEST, NEWEST_TRIED = 14, 18
 APART_MS = 1_000
 """More than this between this machine's clock and the server's is said; what counts is the server's."""
-WORKER_CONNECTIONS = 8
-"""What one process of ours may have open at a time: three to work, four to seal, one for whoever looks on."""
+WORKER_CONNECTIONS = 7
+"""What one process of ours may have open at a time: three to work, and four more where it also seals the log."""
 FEW_WORKERS = 4
 CONNECT_S = 10
 
