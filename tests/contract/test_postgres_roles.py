@@ -233,6 +233,28 @@ def test_what_a_worker_adds_is_still_judged_by_the_triggers(logins: Logins) -> N
         )
 
 
+@pytest.mark.parametrize(
+    ("words", "statement"),
+    [
+        ("the secret that keys are minted with", "SELECT identity_secret FROM meta"),
+        ("the store's time", "UPDATE meta SET high_ms = high_ms + 3600000"),
+        ("`setval`", "SELECT setval('token', (SELECT last_value FROM token))"),
+        ("`meta.pos`", "UPDATE meta SET pos = pos + 1"),
+        ("restored mode", "UPDATE meta SET mode = 'restored'"),
+        ("delete a lease", "DELETE FROM lease"),
+        ("`landing`", "UPDATE landing SET mark = 'x'"),
+        ("an advisory lock", "SELECT pg_advisory_xact_lock(1)"),
+    ],
+)
+def test_what_is_left_to_a_hostile_worker_is_in_the_guide(logins: Logins, words: str, statement: str) -> None:
+    """What the server lets this role do past holdfast is said where roles are explained."""
+    guide = (Path(__file__).parents[2] / "docs/guides/postgres.md").read_text(encoding="utf-8")
+    left = guide[guide.index("### What a worker's login can still do") : guide.index("### Upgrades")]
+    assert words in left
+    with logins.raw("worker") as db, db.transaction(force_rollback=True):
+        db.execute(statement.encode())
+
+
 def test_making_the_roles_twice_changes_nothing_and_what_is_shown_is_what_is_run(
     logins: Logins, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -86,7 +86,7 @@ class PostgresAccess:
             db.close()
 
     def erase(self, values: Iterable[str] = (), busy_ms: int = BUSY_MS) -> Erased:  # noqa: ARG002  # nothing to look in
-        """Write the tables that hold values anew, each under an exclusive lock, and have a server checkpoint made.
+        """Write the tables that hold values anew, each under an exclusive lock for as long as that takes.
 
         A transaction that is older than the redaction keeps the server from leaving out what it may still see: it is
         waited for, and where it stays, that is said. The bytes cannot be looked through from here: ``left`` is -1.
