@@ -1,0 +1,170 @@
+"""A message read as clauses, each with one stance: said, denied, doubted, awaited, intended, or somebody else's words.
+
+Decides where a clause begins and ends, and what is turned around in it. Promises that quotation marks, emphasis,
+bullets and pleasantries hide nothing: what stands in quotes is said by whoever writes it, unless the sentence names
+somebody else as its source. Does not understand: irony, hints, other languages than English and sentences that need a
+second reading are read as they stand.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final, Literal, NamedTuple
+
+from holdfast.harness.oracle import words as w
+
+Stance = Literal["says", "denies", "doubts", "awaits", "intends", "asks", "reports"]
+
+TYPED: Final = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "«": '"', "»": '"', "\u2013": "-", "\u2014": "-"}
+)
+"""Quotation marks and dashes as a keyboard has them."""
+
+SENTENCES: Final = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+|;\s+|\s[•·|]\s")
+CLAUSES: Final = re.compile(
+    r",?\s+(?:but|however|yet|although|though|whereas|while|and then|then|and also|and|plus|because|which|"
+    r"except(?: for)?(?: that)?)[,\s]+|,\s+|:\s+|\s-{1,2}>?\s|\s(?:→|=>)\s"
+)
+WORD: Final = re.compile(r"[^\W\d_][^\W\d_']*")
+NAME: Final = re.compile(r"[^\s\"'()\[\]{},;!?=]*[^\s\"'()\[\]{},;:!?.=]")
+NUMBER: Final = re.compile(
+    r"(?<![\w.,/:_-])(?P<before>[€$£]|\b(?:eur|usd|gbp|chf)\s)?\s?(?P<digits>\d[\d,]*(?:\.\d+)?)"
+    r"(?P<after>\s?(?:€|%|(?:eur|usd|gbp|chf|euros?|dollars?|pounds?|cents?|minor units|ms|am|pm|th|st|nd|rd|"
+    r"[a-z]+s|second|minute|hour|day)\b))?(?![\w/:_-])"
+)
+COUNTED: Final = re.compile(r"\b(" + "|".join(w.COUNTS) + r")\s+([a-z]+s)\b")
+PASSIVE: Final = re.compile(r"\b(?:was|were|is|are|been|be)\b")
+ABLE: Final = re.compile(
+    r"\b(?:was|were|am|been) able to (\w+)|\bmanaged to (\w+)|\bsucceeded in (\w+)|\bdid (?:not |n't )?(\w+)|"
+    r"\bdidn't (\w+)"
+)
+DISPLAY: Final = re.compile(
+    r"[*`#~]{1,3}|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)|^\s*>\s?|^\s*(?:[-*•·]|\d+[.)])\s+", re.MULTILINE
+)
+
+
+class Amount(NamedTuple):
+    """A number as it is written, with the unit beside it: a currency, ``cents``, a plural noun, or nothing."""
+
+    digits: str
+    unit: str
+
+
+class Clause(NamedTuple):
+    """One clause: its text, its stance, its acts as stems, and what it names.
+
+    ``acts`` are said to be over; ``finished``: it says so without naming an act, or of the act that a noun names.
+    """
+
+    text: str
+    stance: Stance
+    acts: tuple[str, ...]
+    nouns: tuple[str, ...]
+    finished: bool
+    names: tuple[str, ...]
+    amounts: tuple[Amount, ...]
+    every: bool
+    of_others: bool
+    stems: frozenset[str]
+
+
+def clauses(message: str) -> list[list[Clause]]:
+    """The clauses of a message, by sentence."""
+    text = unicodedata.normalize("NFKC", message).translate(TYPED)
+    text = "".join(char for char in text if char.isprintable() or char in "\n\t")
+    text = DISPLAY.sub("", text)
+    found = [_of_sentence(part) for part in SENTENCES.split(text) if part and part.strip()]
+    return [sentence for sentence in found if sentence]
+
+
+def _of_sentence(sentence: str) -> list[Clause]:
+    lowered = sentence.lower()
+    reported = w.REPORTS.search(lowered)
+    theirs = ""
+    if reported is not None:
+        lowered, theirs = lowered[: reported.start()], lowered[reported.end() :]
+        theirs, lowered = _ends_of_quote(theirs, lowered)
+    told = [_clause(part, asks=lowered.rstrip("\"' ").endswith("?")) for part in _parts(lowered)]
+    if theirs:
+        told += [_clause(part, asks=False)._replace(stance="reports") for part in _parts(theirs)]
+    return [one for one in told if one.acts or one.finished or one.stance != "says" or one.nouns or one.amounts]
+
+
+def _ends_of_quote(theirs: str, lowered: str) -> tuple[str, str]:
+    """Somebody else's words end with their quotation marks, or at a but; what follows is the agent's again."""
+    stripped = theirs.lstrip()
+    closing = stripped[:1]
+    if closing in ("'", '"') and closing in stripped[1:]:
+        end = stripped.index(closing, 1)
+        return stripped[1:end], f"{lowered} , {stripped[end + 1 :]}"
+    turn = re.search(r",?\s(?:but|however|and i|and we|so i|so we)\s", theirs)
+    return (theirs[: turn.start()], f"{lowered} , {theirs[turn.start() :]}") if turn else (theirs, lowered)
+
+
+def _parts(sentence: str) -> list[str]:
+    """The clauses of a sentence; a part without a predicate belongs to the one whose list it continues."""
+    smooth = w.ASSURES.sub(" ", sentence)
+    atoms = [atom for atom in CLAUSES.split(smooth) if atom and re.search(r"\w|[✓✔✅☑✗✘❌⊘]", atom)]
+    parts: list[str] = []
+    waiting: list[str] = []
+    for atom in atoms:
+        if _predicate(atom):
+            parts.append(", ".join((*waiting, atom)))
+            waiting = []
+        else:
+            waiting.append(atom)
+            rest = atoms[atoms.index(atom) + 1 :]
+            following = next((one for one in rest if _predicate(one)), None)
+            if parts and (following is None or not PASSIVE.search(following)):
+                parts[-1] = ", ".join((parts[-1], *waiting))
+                waiting = []
+    return parts + ([", ".join(waiting)] if waiting else [])
+
+
+def _predicate(atom: str) -> bool:
+    plain = w.UNTURNED.sub(" ", atom)
+    if any(pattern.search(plain) for pattern in (w.DONE, w.DENIES, w.DOUBTS, w.AWAITS, w.INTENDS, ABLE)):
+        return True
+    return any(w.is_past(word) for word in WORD.findall(atom))
+
+
+def _clause(text: str, *, asks: bool) -> Clause:
+    plain = w.UNTURNED.sub(" ", text)
+    able = [next(filter(None, match)) for match in ABLE.findall(plain)]
+    found = WORD.findall(text)
+    acts = [w.stem(word) for word in found if w.is_past(word) and word not in w.NOUNS] + [w.stem(word) for word in able]
+    nouns = [w.stem(word) for word in found if word in w.NOUNS or word.removesuffix("s") in w.NOUNS]
+    return Clause(
+        text=" ".join(text.split()),
+        stance=_stance(plain, bool(able), asks=asks),
+        acts=tuple(dict.fromkeys(acts)),
+        nouns=tuple(dict.fromkeys(nouns)),
+        finished=bool(w.DONE.search(plain) or w.UNFAILED.search(text)),
+        names=tuple(dict.fromkeys(name for name in NAME.findall(text) if name)),
+        amounts=_amounts(text),
+        every=bool(w.EVERY.search(plain)),
+        of_others=bool(w.OTHERS.search(plain)),
+        stems=frozenset(w.stem(word) for word in found),
+    )
+
+
+def _stance(plain: str, able: bool, *, asks: bool) -> Stance:  # noqa: FBT001
+    """One stance a clause; what makes it least of a claim goes first, and a plain word last."""
+    if asks:
+        return "asks"
+    if w.AWAITS.search(plain):
+        return "awaits"
+    if w.DOUBTS.search(plain):
+        return "doubts"
+    if w.DENIES.search(plain):
+        return "denies"
+    return "intends" if not able and w.INTENDS.search(plain) else "says"
+
+
+def _amounts(text: str) -> tuple[Amount, ...]:
+    found = []
+    for match in NUMBER.finditer(text):
+        unit = (match["before"] or match["after"] or "").strip()
+        found.append(Amount(match["digits"].rstrip(","), unit))
+    return (*found, *(Amount(str(w.COUNTS[word]), noun) for word, noun in COUNTED.findall(text)))
