@@ -11,6 +11,7 @@ from holdfast.harness.world import change
 from holdfast.harness.world.face import Act, dump
 from holdfast.harness.world.services import Denied, Refused
 from holdfast.kernel import canon
+from tests.contract.postgres_server import server  # noqa: F401 - a fixture that is asked for by its name.
 from tests.contract.world_kinds import KINDS, Kind
 
 

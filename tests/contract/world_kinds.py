@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from holdfast.harness.world.change import FILES
 from holdfast.harness.world.memory import MemoryWorld
+from holdfast.harness.world.postgres import PostgresWorld
 from holdfast.harness.world.sqlite import SqliteWorld
 
 ROWS: Mapping[str, Any] = {
@@ -53,5 +54,6 @@ KINDS: dict[str, Kind] = {
     for kind in (
         with_rows("memory", MemoryWorld),
         with_rows("sqlite", SqliteWorld),
+        with_rows("postgres", PostgresWorld),
     )
 }
