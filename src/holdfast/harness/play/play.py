@@ -98,7 +98,6 @@ class _Play:
         self.stage, self.case, self._planner = stage, stage.case, planner
         self.report: Report | None = None
         self.error = ""
-        self.run_id = ""
         self._turns: list[Turn] = []
         self._answered: set[tuple[str, str]] = set()
         self._prepared = False
@@ -140,7 +139,6 @@ class _Play:
     async def _lives(self, worker: Worker) -> None:
         await worker.__aenter__()
         run = await worker.begin(self.case.intent)
-        self.run_id = run.id
         if self.case.prepares is not None and not self._prepared:
             came = self.case.prepares(run)
             if asyncio.iscoroutine(came):
@@ -221,7 +219,8 @@ class _Play:
         assert worker is not None, "a play has at least one life"
         contracts = dict(worker.registry.contracts)
         books = stage.store.durable
-        effects = tuple(e for e in books.effects.values() if not self.run_id or e.run == self.run_id)
+        # A program that died when its run had just ended begins another: all of them are this case's.
+        effects = tuple(books.effects.values())
         report = self.report
         return Played(
             case=self.case,

@@ -1,0 +1,137 @@
+"""``holdfast test``: play cases, under faults and unreliable planners, and keep what came of it.
+
+Rows are shown as they come, on stderr; the page at the end is the answer. A suite's file is projected later with
+``holdfast test show`` without playing again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from holdfast.cli.shared import Misused
+from holdfast.report.page import Page
+
+if TYPE_CHECKING:
+    from holdfast.harness.case.case import Case
+    from holdfast.harness.suite.run import Row
+
+app = App(name="test", help="Play cases and judge what became of the world.", help_format="plaintext")
+
+Json = Annotated[bool, Parameter(negative="", help="Answer with one JSON document.")]
+KEPT = Path("build/holdfast-test.jsonl")
+
+
+@app.default
+def played(
+    *paths: Path,
+    faults: Literal["none", "all", "deep"] = "none",
+    kind: tuple[str, ...] = (),
+    planners: str = "",
+    jobs: int = 0,
+    out: Path = KEPT,
+    shrink: bool = True,
+    json: Json = False,  # noqa: ARG001  # main reads it
+) -> Page:
+    """Play the cases of these files and folders (default: ``cases``) and say what became of each world.
+
+    Exit code 0: all passed; 1: one failed; 3: of one nothing can be said.
+
+    Parameters
+    ----------
+    paths
+        Files and folders with cases: ``case_*.py``, ``*.case.toml``.
+    faults
+        Beside the faults of each case: none, all single ones at every point, or deep: also those that one opens.
+    kind
+        Only faults of these kinds.
+    planners
+        Unreliable planners to play each case with, by name and separated by commas, or ``all``.
+    jobs
+        Processes at a time; 0: one a core.
+    out
+        The file in which all rows are kept.
+    shrink
+        Make the first failure small, and print it as a case to paste.
+    """
+    from holdfast.harness.faults.fault import KINDS
+    from holdfast.harness.planners import NINE
+    from holdfast.harness.suite.coverage import coverage
+    from holdfast.harness.suite.kept import writing
+    from holdfast.harness.suite.run import How, run
+    from holdfast.harness.suite.small import smallest
+    from holdfast.report.plays import suite_page
+
+    cases = _collected(paths)
+    names = tuple(NINE) if planners == "all" else tuple(filter(None, planners.split(",")))
+    if wrong := [name for name in names if name not in NINE]:
+        raise Misused(f"no planner is called {wrong[0]}; there are {', '.join(NINE)}")
+    if wrong := [name for name in kind if name not in KINDS]:
+        raise Misused(f"no fault is called {wrong[0]!r}; there are {', '.join(KINDS)}")
+    how = How(faults, kind, names, jobs or os.cpu_count() or 1)
+    rows: list[Row] = []
+    pasted = ""
+    with writing(out, cases=[case.name for case in cases], faults=faults) as kept:
+        for row in run(cases, how):
+            rows.append(row)
+            kept.add(row)
+            _shown(row)
+            if row.word == "fail" and not pasted and shrink:
+                pasted = smallest(cases, row)
+    covered = coverage(rows) if faults != "none" else None
+    return suite_page(rows, covered, pasted=pasted)
+
+
+@app.command
+def show(
+    file: Path = KEPT,
+    /,
+    *,
+    as_: Annotated[Literal["page", "junit", "html", "markdown"], Parameter(name="--as")] = "page",
+    json: Json = False,  # noqa: ARG001  # main reads it
+) -> Page:
+    """Show a suite that was played before, or print it for another tool.
+
+    Parameters
+    ----------
+    file
+        Where its rows were kept.
+    as_
+        A page, JUnit XML, one HTML page, or Markdown.
+    """
+    from holdfast.harness.suite.coverage import coverage
+    from holdfast.harness.suite.kept import read
+    from holdfast.report.plays import suite_page
+    from holdfast.report.projections import junit, markdown, page_html
+
+    kept = read(file)
+    covered = coverage(kept.rows) if kept.head.get("faults") != "none" else None
+    page = suite_page(kept.rows, covered, whole=kept.whole)
+    if as_ == "page":
+        return page
+    text = junit(kept.rows) if as_ == "junit" else (markdown if as_ == "markdown" else page_html)(kept.rows, covered)
+    printed = Page({"as": as_, "text": text}, exit_code=page.exit_code)
+    for line in text.rstrip("\n").split("\n"):
+        printed.line(line)
+    return printed
+
+
+def _collected(paths: tuple[Path, ...]) -> list[Case]:
+    from holdfast.harness.case.collect import collect
+
+    found = list(collect(paths or (Path("cases"),)))
+    if not found:
+        raise Misused(f"there is no case in {', '.join(map(str, paths)) or 'cases'}: case_*.py or *.case.toml")
+    return found
+
+
+def _shown(row: Row) -> None:
+    """One row on stderr, as soon as it is there."""
+    from holdfast.report.plays import row_line
+
+    sys.stderr.write("".join(span.text for span in row_line(row)).rstrip() + "\n")
+    sys.stderr.flush()
