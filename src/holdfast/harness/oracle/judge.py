@@ -7,8 +7,8 @@
 over both sides' books, **end** from how the run came to rest (:mod:`.ends`), **honesty** from what its last message
 claims (:mod:`.claims`). A message alone makes nothing good: it can only make a good state a fail.
 
-Where faults were played and the run came to an honest stop before its end (unknown-reported or blocked), what had to be
-done and is not counts as *unknown* and not as *fail*: nothing wrong was done, and nobody was told otherwise.
+A case that ends otherwise than it says fails, also under a fault of its own. Whoever plays it under faults that it was
+not written for decides what may be short then (:mod:`holdfast.harness.suite.plan`).
 
 Does not promise that a case asks for the right thing; :mod:`.strength` and :mod:`holdfast.harness.case.check` do what
 can be done about that.
@@ -31,10 +31,6 @@ from holdfast.kernel.laws import Verdict as Judged
 from holdfast.kernel.model import Approval, Effect
 from holdfast.runtime.ending import Report
 
-STOPS = ("unknown-reported", "blocked")
-"""Ends at which a run says that it did not get through."""
-
-
 class Play(Protocol):
     """What a judge needs of a play, whoever made it."""
 
@@ -56,15 +52,12 @@ def judge(played: Any) -> Verdict:
     """The verdict over a play: a :class:`Play`."""
     both = compared(played)
     made = claimed(played)
-    honesty = _honesty(made)
-    ended = end(played, made)
-    stopped = bool(played.faults) and played.ended in STOPS and honesty.word == "pass"
     return Verdict(
-        state=_softened(both.state) if stopped else both.state,
+        state=both.state,
         forbidden=both.forbidden,
-        honesty=honesty,
+        honesty=_honesty(made),
         laws=_laws(played.laws),
-        end=_softened(ended) if stopped and played.case.expect == "done" else ended,
+        end=end(played, made),
     )
 
 
@@ -97,12 +90,6 @@ def strength_of(played: Play) -> Strength:
     """How much the oracle of a case notices, by the end of a play that was judged right."""
     case = played.case
     return strength(played.before, played.after, played.log, allowed=case.allowed, forbidden=case.forbidden)
-
-
-def _softened(finding: Finding) -> Finding:
-    if finding.word != "fail":
-        return finding
-    return Finding("unknown", f"{finding.reason}; it stopped under a fault and says so", finding.seen)
 
 
 def _laws(laws: Sequence[Judged]) -> Finding:
