@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.stops import Tolerance
     from holdfast.runtime.submit import Submitted
     from holdfast.runtime.turns import Patience
+    from holdfast.runtime.worker.delivery import Delivered
     from holdfast.tools.call import Call
     from holdfast.tools.define import Tool, cost, hosts, inside, tool, yields
     from holdfast.tools.folders import open_inside, resolve_inside
@@ -59,6 +60,7 @@ __all__ = [
     "Committed",
     "Contract",
     "Deferred",
+    "Delivered",
     "DidNotHappen",
     "Differs",
     "EffectClass",
@@ -151,6 +153,7 @@ _WHERE: dict[str, tuple[str, ...]] = {
     "holdfast.runtime.submit": ("Submitted",),
     "holdfast.runtime.stops": ("Tolerance",),
     "holdfast.runtime.turns": ("Patience",),
+    "holdfast.runtime.worker.delivery": ("Delivered",),
     "holdfast.tools.call": ("Call",),
     "holdfast.tools.define": ("Tool", "cost", "hosts", "inside", "tool", "yields"),
     "holdfast.tools.fx": ("Fx", "Look"),

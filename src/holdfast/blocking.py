@@ -27,6 +27,7 @@ from holdfast.runtime.saga import Saga, SagaReport, Step
 from holdfast.runtime.stops import TOLERANCE, Tolerance
 from holdfast.runtime.submit import How, Submitted
 from holdfast.runtime.turns import PATIENCE, Patience
+from holdfast.runtime.worker.delivery import Delivered
 
 T = TypeVar("T")
 
@@ -53,6 +54,10 @@ class Asynchronous(Protocol):
 
     async def submit(self, intent: Intent, **how: Unpack[How]) -> Submitted:
         """The answer to an intent."""
+        ...
+
+    async def deliver(self, reference: str, planners: Any, *, max_steps: int = 100) -> Delivered:
+        """A run's id that a broker brought."""
         ...
 
     async def resume(self, run: str) -> RunHandle:
@@ -166,6 +171,10 @@ class BlockingApp:
     def submit(self, intent: Intent, **how: Unpack[How]) -> Submitted:
         """As :meth:`holdfast.App.submit`; what was accepted is taken up with :meth:`begin`, which finds it."""
         return self.wait(self._app.submit(intent, **how))
+
+    def deliver(self, reference: str, planners: Any, *, max_steps: int = 100) -> Delivered:
+        """As :meth:`holdfast.App.deliver`."""
+        return self.wait(self._app.deliver(reference, planners, max_steps=max_steps))
 
     def resume(self, run: str) -> BlockingRun:
         """As :meth:`holdfast.App.resume`."""

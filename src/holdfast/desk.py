@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from holdfast.effect.admit import question
@@ -33,7 +33,9 @@ from holdfast.runtime.resume import revalidated
 from holdfast.runtime.run import RunHandle
 from holdfast.runtime.stops import InTheWay, Stop, in_the_way
 from holdfast.runtime.view import Noted
+from holdfast.runtime.worker.delivery import Delivered, deliver
 from holdfast.runtime.worker.holding import Holding
+from holdfast.runtime.worker.shift import PlannerFactory
 from holdfast.runtime.worker.skew import lacks_tool
 from holdfast.store import Store, address
 from holdfast.tools.call import Call
@@ -289,6 +291,16 @@ class Desk:
         """
         desk: Any = self
         return await schedules.declare(desk, self.store, name, intent, cron, zone, schedules.Terms(**terms))
+
+    async def deliver(
+        self, reference: str, planners: Mapping[str, PlannerFactory] | PlannerFactory, *, max_steps: int = 100
+    ) -> Delivered:
+        """Take a run's id that a broker brought: drive the run here if it is wanted and nobody else does.
+
+        It may come twice, late or after the end; :mod:`holdfast.runtime.worker.delivery` says what each amounts to.
+        """
+        desk: Any = self
+        return await deliver(desk, reference, planners, max_steps=max_steps)
 
     # -- what people decide --
 

@@ -359,6 +359,9 @@ async def test_metrics_say_what_the_record_says(
     async with hf.open(url, tools=tools, policy=POLICY, telemetry=telemetry) as app:
         run = await app.begin(telemetered.intent())
         assert (await run.drive(telemetered.planner())).state == "waiting"
+        for number, not_before in enumerate((0, 0, "1h")):
+            queued = hf.Intent(goal="a letter", purpose=f"letter {number}", principal="clerk")
+            await app.submit(queued, work_class="mail", not_before=not_before)
         scraped = parsed(generate_latest(telemetry.registry).decode())
         again = parsed(generate_latest(telemetry.registry).decode())
     assert command(["status", "--metrics", "--store", url]) == 0
@@ -379,6 +382,9 @@ async def test_metrics_say_what_the_record_says(
     assert value(printed, "holdfast_effects", tool="pay", state="waiting") == 1
     assert value(printed, "holdfast_effects_open") == 1
     assert value(printed, "holdfast_unknown") == 0
+    assert value(printed, "holdfast_queue_depth", work="mail", state="due") == 2
+    assert value(printed, "holdfast_queue_depth", work="mail", state="later") == 1
+    assert value(printed, "holdfast_queue_oldest_seconds", work="mail") > 0
     assert value(scraped, "holdfast_commit_changes_total") >= value(scraped, "holdfast_commit_batches_total") > 0
     assert value(scraped, "holdfast_commit_seconds_count") > 0
     assert not [secret for secret in SECRETS if any(secret in str(at) for at in scraped)]

@@ -1,4 +1,4 @@
-"""``holdfast halt``: stop a run, a tool, a principal, a tenant or everything, from any terminal; list, lift."""
+"""``holdfast halt``: stop a run, a tool, a principal, a tenant, a queue or everything, from any terminal; list, lift."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def scope_of(store: object, given: str) -> str:
 def halt(scope: str, /, *, as_: As, reason: Reason, shared: Shared = NO_OPTIONS) -> Page:
     """Halt: every process that works on this store refuses to send, from its next dispatch commit on.
 
-    What has left already is still reconciled; an unknown stays unknown. Only a named person lifts a halt.
+    What has left already is still reconciled; an unknown stays unknown. Only a named person lifts a halt. Of a class of
+    queued work none is claimed, and what is driven goes on.
 
     Parameters
     ----------
     scope
-        run:ID, tool:NAME, principal:NAME, tenant:NAME, or everything.
+        run:ID, tool:NAME, principal:NAME, tenant:NAME, queue:CLASS, or everything.
     as_
         Your name.
     reason
@@ -75,7 +76,7 @@ def lift(
     Parameters
     ----------
     scope
-        As it was halted: run:ID, tool:NAME, principal:NAME, tenant:NAME, or everything.
+        As it was halted: run:ID, tool:NAME, principal:NAME, tenant:NAME, queue:CLASS, or everything.
     as_
         Your name.
     reason

@@ -53,8 +53,11 @@ def halted_page(word: str, scope: str, facts: Iterable[Fact], open_effects: list
     sign = Span("⊘ halted", "bad") if word == "halted" else Span("✓ lifted", "good")
     page.head(f"{escaped(name)}  ", sign)
     if word == "halted":
-        page.fact("known", "no dispatch commit under it follows this one, in any process")
-        page.fact("not known", "what the attempts that had left before will come to; they are still reconciled")
+        if name.startswith("queue:"):
+            page.fact("known", "no worker claims a queued run of this class from here on; what is driven goes on")
+        else:
+            page.fact("known", "no dispatch commit under it follows this one, in any process")
+            page.fact("not known", "what the attempts that had left before will come to; they are still reconciled")
         page.fact("next", f'look, then: holdfast halt lift {escaped(name)} --as NAME --reason "…"')
     else:
         page.fact("known", "what was checked before is checked again before anything leaves")

@@ -39,7 +39,7 @@ from holdfast.runtime.approvers import SCOPE, planners
 RUNTIME_NEXT = {"owner": "runtime", "next": "admit"}
 REVIEWED = "reviewed:"
 """The scope of the fact that says whether a yes in an emergency was looked at afterwards: ``no``, then ``yes``."""
-SCOPES = ("tenant", "tool", "run", "principal")
+SCOPES = ("tenant", "tool", "run", "principal", "queue")
 
 
 class Desk(Protocol):
@@ -242,7 +242,8 @@ def abandon(desk: Desk, effect: str, *, who: str, reason: str) -> Effect:
 
 
 def halt(desk: Desk, scope: str, *, who: str, reason: str) -> None:
-    """Raise the halt of a scope (``store``, ``run:…``, ``tool:…``, ``principal:…``, ``tenant:…``): nothing leaves.
+    """Raise the halt of a scope (``store``, ``run:…``, ``tool:…``, ``principal:…``, ``tenant:…``): nothing leaves. Of
+    ``queue:…``, a class of work: no queued run of it is claimed.
 
     Raises BadValue for any other scope: a halt that stops nothing must not look like one that does.
     """

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from holdfast.kernel.guard import Guard
-from holdfast.runtime import recover
+from holdfast.runtime import queue_order, queue_wanted, recover
 from holdfast.runtime.worker import driven, holding, outage, shift, skew
 from tests.harness.planted import Put
 
@@ -66,7 +66,14 @@ def recovery_past_the_driver(put: Put) -> None:
     put(recover.Recoverer, "_anothers", nobody)
 
 
+def _queue_halt_unheard(put: Put) -> None:
+    """A halt of a class of queued work is recorded, and heeded by nobody."""
+    put(queue_order, "halted", lambda books, work, principal: "")
+    put(queue_wanted, "halted", lambda books, work, principal: "")
+
+
 PLANT = {
+    "halt-of-a-queue-unheard": _queue_halt_unheard,
     "store-outage-ends-the-work": _ends_with_its_store,
     "drive-without-token": _untold,
     "claim-without-comparison": _uncompared,

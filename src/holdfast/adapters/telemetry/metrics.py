@@ -18,8 +18,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from holdfast.kernel.documents import EVERY, Job
 from holdfast.kernel.documents.drift import CLASSES
 from holdfast.kernel.model import State
+from holdfast.report.jobs import Class, classes_of
 from holdfast.runtime.stops import Ground
 from holdfast.store import Store, reader_beside
 from holdfast.store.tally import NOTHING, STEPS_MS, Counts
@@ -32,6 +34,9 @@ OUTCOMES: Final = frozenset(
     }
 )  # fmt: skip
 OTHER: Final = "other"
+MOST_CLASSES: Final = 100
+"""Classes of work that have a label of their own; whoever submits names them."""
+NEVER_MS: Final = 1 << 62
 
 
 def exposition(store: Store) -> str:
@@ -115,9 +120,30 @@ def families(store: Store, counts: Counts) -> Iterator[Metric]:
     age_s = max(0, now_ms - asked_ms) / 1000
     yield _gauge("holdfast_approvals_waiting_oldest_seconds", "How long the oldest of them has waited.", age_s)
     yield _labelled("holdfast_runs", "Runs by state.", ("state",), store.tally().runs())
+    yield from _queued(store, now_ms)
     yield from _drifting(store, counts, now_ms)
     yield from _sealing(store, now_ms)
     yield from _counted(counts)
+
+
+def _queued(store: Store, now_ms: int) -> Iterator[Metric]:
+    """Runs that stand in the queue, by class of work, and for how long the oldest that is due has waited."""
+    lanes = (store.documents_due("job", lane, NEVER_MS, EVERY) for lane in store.lanes("job"))
+    classes = classes_of((job for lane in lanes for job in lane if isinstance(job, Job)), {}, now_ms)
+    depth: dict[tuple[str, str], float] = {}
+    oldest: dict[str, float] = {}
+    for number, one in enumerate(classes):
+        work = one.work if number < MOST_CLASSES else OTHER
+        for state, count in _standing(one).items():
+            depth[work, state] = depth.get((work, state), 0.0) + count
+        oldest[work] = max(oldest.get(work, 0.0), one.oldest_ms / 1000)
+    yield _labelled("holdfast_queue_depth", "Queued runs by class of work.", ("work", "state"), depth)
+    says = "How long the oldest run that is due has waited for a worker."
+    yield _labelled("holdfast_queue_oldest_seconds", says, ("work",), oldest)
+
+
+def _standing(one: Class) -> dict[str, int]:
+    return {"due": one.queued, "later": one.later, "waiting": one.waits, "driven": one.claimed, "dead": one.dead}
 
 
 def _drifting(store: Store, counts: Counts, now_ms: int) -> Iterator[Metric]:

@@ -15,6 +15,7 @@ from holdfast.effect import reconcile
 from holdfast.kernel.canon import decode
 from holdfast.kernel.commit import STORE_RUN_ID, Change
 from holdfast.kernel.errors import BadValue, RunHeld
+from holdfast.runtime import people
 from holdfast.runtime.worker.listing import workers
 from tests.unit.runtime.worker.floor import ALL, Charges, Floor, Raises, job, submitted, until
 
@@ -203,3 +204,17 @@ async def test_a_worker_sends_nothing_anew_for_a_run_that_another_drives(
         await stale.recover()
         assert sent == [sent[0]] * 2
         assert stale.store.effects(run=run)[0].state == "committed"
+
+
+@pytest.mark.req("2.5a", mutant="halt-of-a-queue-unheard")
+async def test_a_halted_class_of_work_is_claimed_by_nobody_until_it_is_lifted(floor: Floor) -> None:
+    """Halted from a terminal, its runs stay due; those of another class are driven; lifted, they are."""
+    async with floor.open() as app:
+        letters = await submitted(app, "o1", work_class="mail")
+        others = await submitted(app, "o2", work_class="parcels")
+        people.halt(app.store, "queue:mail", who="ann", reason="the printer is broken")
+        assert (await app.work(Charges, stays="drain")).done == 1
+        assert (job(app, letters).state, job(app, others).state) == ("queued", "done")
+        people.lift(app.store, "queue:mail", who="ann", reason="it prints again")
+        assert (await app.work(Charges, stays="empty")).done == 1
+        assert job(app, letters).state == "done"
