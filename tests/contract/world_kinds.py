@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from holdfast.harness.world.change import FILES
+from holdfast.harness.world.http import HttpWorld
 from holdfast.harness.world.memory import MemoryWorld
 from holdfast.harness.world.postgres import PostgresWorld
 from holdfast.harness.world.sqlite import SqliteWorld
@@ -55,5 +56,6 @@ KINDS: dict[str, Kind] = {
         with_rows("memory", MemoryWorld),
         with_rows("sqlite", SqliteWorld),
         with_rows("postgres", PostgresWorld),
+        with_rows("http", HttpWorld),
     )
 }

@@ -27,11 +27,23 @@ TOOL = "tool"
 
 
 class Refused(DidNotHappen):
-    """The service said no and changed nothing: its send-by has passed, the token is stale, the state is another."""
+    """The service said no and changed nothing: its send-by has passed, the token is stale, the state is another.
+
+    ``status`` is what a service over HTTP answers: 403 denied, 409 another state, 410 too late, 412 a stale token.
+    ``floor`` is the token that the place has seen, where an older one was refused.
+    """
+
+    def __init__(self, why: str, *, status: int = 409, floor: int = 0) -> None:
+        super().__init__(why)
+        self.status = status
+        self.floor = floor
 
 
 class Denied(Refused):
     """This principal has no permission for this service (its own 403), or the service does not keep that table."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, status=403)
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +92,7 @@ class Service:
 
     def file(self, path: str) -> str | None:
         """The text of a file; None if it is not there."""
-        text = self._world.seen(self._mine(place_of(FILES, path)))
+        text = self.get(FILES, path)
         return None if text is None else str(text)
 
     def files(self) -> dict[str, str]:
@@ -212,9 +224,10 @@ class Service:
             if kept is not None and (rules.keyed_ms is None or now_ms <= kept.at_ms + rules.keyed_ms):
                 return kept
         if request.token < floor:
-            raise Refused(f"the token {request.token} is stale: {places[0]} has seen {floor}")
+            why = f"the token {request.token} is stale: {places[0]} has seen {floor}"
+            raise Refused(why, status=412, floor=floor)
         if rules.enforces_send_by and request.send_by_ms and now_ms > request.send_by_ms:
-            raise Refused(f"it came {now_ms - request.send_by_ms} ms after its send-by")
+            raise Refused(f"it came {now_ms - request.send_by_ms} ms after its send-by", status=410)
         if rules.conditional and request.expect and not expected(request.expect, world.value(places[0])):
             raise Refused(f"{places[0]} is not in the state that was expected")
         return None

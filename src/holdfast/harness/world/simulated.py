@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -40,8 +40,17 @@ class Half:
         self.left = left
 
 
+class Acting(msgspec.Struct, frozen=True):
+    """Another actor acts in this world, at this time."""
+
+    world: Any
+    by: str
+    ms: int
+
+
 PAST: Final[ContextVar[Past | None]] = ContextVar("past", default=None)
 HALF: Final[ContextVar[Half | None]] = ContextVar("half", default=None)
+ACTING: Final[ContextVar[Acting | None]] = ContextVar("acting", default=None)
 
 
 class Simulated:
@@ -70,9 +79,7 @@ class Simulated:
         self.permits = {name: frozenset(allowed) for name, allowed in (permits or {}).items()}
         self.hidden: Mapping[str, Any] = MappingProxyType(changing.plain(dict(hidden or {})))
         self.acts = tuple(acts)
-        self.acting = ""
         self._rules: dict[str, Rules] = {}
-        self._acting_ms = 0
 
     # --- what a kind of world says -----------------------------------------------------------------------------------
 
@@ -167,9 +174,16 @@ class Simulated:
         """Dice for one purpose, by seed and name alone. Each call gives them anew, from the first throw."""
         return random.Random(hashlib.sha256(f"{self.seed}\x00{name}".encode()).digest())  # noqa: S311 - meant to repeat.
 
+    @property
+    def acting(self) -> str:
+        """The other actor in whose act this code runs; empty: none."""
+        acting = ACTING.get()
+        return acting.by if acting is not None and acting.world is self else ""
+
     def now_ms(self) -> int:
         """The time at which what happens now is written down."""
-        return self._acting_ms or self.clock.ms
+        acting = ACTING.get()
+        return acting.ms if acting is not None and acting.world is self else self.clock.ms
 
     def changes(self) -> int:
         """How many changes the log has."""
@@ -186,50 +200,51 @@ class Simulated:
     def others(self, until_ms: int) -> int:
         """Let everybody act whose time (ms UTC) has come, in the order of time; returns how many acted."""
         count = 0
-        while (due := self._due(until_ms)) is not None:
-            number, act = due
-            self._act(number, act, self.clock.start_ms + (act.at_ms or 0))
+        while self._acts(lambda: self._due(until_ms)):
             count += 1
         return count
 
     def follow(self) -> None:
         """Let those act who wait for the change that has just been made."""
-        while (due := self._waiting()) is not None:
-            self._act(*due, self.now_ms())
+        while self.acts and self._acts(self._waiting):
+            pass
 
-    def _waiting(self) -> tuple[int, Act] | None:
-        if not self.acts:
-            return None
-        over, count = self.fired(), self.changes()
-        return next(
-            (
-                (number, act)
-                for number, act in enumerate(self.acts)
-                if act.after_change is not None and act.after_change <= count and number not in over
-            ),
-            None,
-        )
-
-    def _due(self, until_ms: int) -> tuple[int, Act] | None:
+    def _due(self, until_ms: int) -> tuple[int, int] | None:
+        """Who acts next by the clock: the number of the act, and when."""
         over = self.fired()
         due = [(act.at_ms, n) for n, act in enumerate(self.acts) if act.at_ms is not None and n not in over]
         at_ms, number = min(due, default=(None, -1))
         if at_ms is None or self.clock.start_ms + at_ms > until_ms:
             return None
-        return number, self.acts[number]
+        return number, self.clock.start_ms + at_ms
 
-    def _act(self, number: int, act: Act, at_ms: int) -> None:
-        before = self.acting, self._acting_ms, PAST.set(None), HALF.set(None)
-        self.fire(number)
-        self.acting, self._acting_ms = act.by, max(at_ms, self._last_ms())
+    def _waiting(self) -> tuple[int, int] | None:
+        """Who acts next because of a change."""
+        over, count = self.fired(), self.changes()
+        for number, act in enumerate(self.acts):
+            if act.after_change is not None and act.after_change <= count and number not in over:
+                return number, self.now_ms()
+        return None
+
+    def _acts(self, choose: Callable[[], tuple[int, int] | None]) -> bool:
+        """Let one act, chosen and marked as over at once, so that no two threads let the same one act."""
+        with self.together():
+            chosen = choose()
+            if chosen is None:
+                return False
+            self.fire(chosen[0])
+            at_ms = max(chosen[1], self._last_ms())
+        act = self.acts[chosen[0]]
+        tokens = PAST.set(None), HALF.set(None), ACTING.set(Acting(self, act.by, at_ms))
         try:
             # What is refused to another actor is left undone, as it is to anybody.
             with suppress(Refused):
                 act.does(self)
         finally:
-            self.acting, self._acting_ms = before[:2]
-            PAST.reset(before[2])
-            HALF.reset(before[3])
+            PAST.reset(tokens[0])
+            HALF.reset(tokens[1])
+            ACTING.reset(tokens[2])
+        return True
 
     def _last_ms(self) -> int:
         log = self.log()
