@@ -20,14 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from examples.fences import books, spawn
 from holdfast.kernel.model import Effect
 from holdfast.store import open_store
+from tests.contract.postgres_server import server
 from tests.crash.fenced_worker import Plan
 
 pytestmark = pytest.mark.slow
+__all__ = ["server"]
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDES = ("set_row", "set_page", "set_branch", "set_file")
 FAILING = 5
@@ -143,14 +146,28 @@ def until_stopped(process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the sleeper never came to its write")
 
 
-@pytest.fixture(scope="module", params=["sqlite"])
-def store_at(request: pytest.FixtureRequest) -> StoreAt:
-    """The address of a store of its own for a telling."""
-    return {"sqlite": lambda folder: f"sqlite:{folder / 'store.db'}"}[request.param]
+@pytest.fixture(scope="module")
+def stores(request: pytest.FixtureRequest) -> Iterator[dict[str, StoreAt]]:
+    """The address of a store of its own for a telling: a file, and a schema of a server where tests ask for it."""
+    addresses: dict[str, StoreAt] = {"sqlite": lambda folder: f"sqlite:{folder / 'store.db'}"}
+    mine = [item for item in request.session.items if item.fspath == request.node.fspath]
+    if not any(item.get_closest_marker("postgres") for item in mine):
+        yield addresses
+        return
+    server, schemas = request.getfixturevalue("server"), list[str]()
+
+    def schema(folder: Path) -> str:
+        schemas.append(f"fenced_{os.getpid()}_{folder.name.replace('-', '_')}")
+        return f"{server}{'&' if '?' in server else '?'}schema={schemas[-1]}"
+
+    yield addresses | {"postgres": schema}
+    with psycopg.connect(server, autocommit=True) as admin:
+        for name in schemas:
+            admin.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
 
 @pytest.fixture(scope="module")
-def stories(store_at: StoreAt) -> Iterator[dict[str, Story]]:
+def told(stores: dict[str, StoreAt]) -> Iterator[dict[tuple[str, str], Story]]:
     """All tellings at once: they wait for the same lease to pass."""
     with contextlib.ExitStack() as keep:
         folder = Path(keep.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-fenced-")))
@@ -161,15 +178,22 @@ def stories(store_at: StoreAt) -> Iterator[dict[str, Story]]:
         watch = books.Watch(Path(env["SETTINGS_FOLDER"]))
         keep.callback(watch.close)
 
-        def tell(number: int, title: str) -> Story:
+        def tell(number: int, store: str, title: str) -> Story:
             place = folder / f"story-{number}"
             place.mkdir()
-            return Telling(place, store_at(place), env, watch, title).tell()
+            return Telling(place, stores[store](place), env, watch, title).tell()
 
-        titles = (*OUTSIDES, UNFENCED)
+        titles = [(store, title) for store in stores for title in OUTSIDES]
+        titles.append(("sqlite", UNFENCED))  # that the books can show a write that comes too late is no store's matter
         with ThreadPoolExecutor(len(titles)) as pool:
-            told = {title: pool.submit(tell, number, title) for number, title in enumerate(titles)}
-            yield {title: future.result() for title, future in told.items()}
+            telling = {title: pool.submit(tell, number, *title) for number, title in enumerate(titles)}
+            yield {title: future.result() for title, future in telling.items()}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def stories(request: pytest.FixtureRequest, told: dict[tuple[str, str], Story]) -> dict[str, Story]:
+    """The stories of one kind of store, by tool."""
+    return {title: story for (store, title), story in told.items() if store == request.param}
 
 
 @pytest.mark.req("1.4b", "1.4c", mutant=None, reason=REASON)
@@ -223,8 +247,8 @@ def test_the_refusal_there_is_recorded_here_with_both_owners(stories: dict[str, 
     assert len(others) == 1
 
 
-def test_without_the_condition_in_the_statement_the_late_write_lands(stories: dict[str, Story]) -> None:
+def test_without_the_condition_in_the_statement_the_late_write_lands(told: dict[tuple[str, str], Story]) -> None:
     """The same story over a tool that claims a fence and has none: the books show it, so they can show anything."""
-    story = stories[UNFENCED]
+    story = told["sqlite", UNFENCED]
     assert (story.before, story.after) == (["a", "b"], ["a", "b", "a"])
     assert story.late() == []
