@@ -27,8 +27,8 @@ chaos: $(VENV)/.stamp-dev ## at least 300 seeded faults on workers, their databa
 tamper: $(VENV)/.stamp-dev ## every byte of a small store flipped, its history forged, rolled back and forked
 	$(PY) -m tests.tamper.campaign
 
-mutants: $(VENV)/.stamp-dev ## planted defects: each must be found and shrunk
-	$(PY) -m tests.harness.mutants
+mutants: $(VENV)/.stamp-dev ## planted defects: each must be found and shrunk; small changes: which do the tests notice
+	$(PY) -m tests.mutants.campaign
 
 explore: $(VENV)/.stamp-dev ## every crash point and single fault, exhaustively
 	$(PY) -m tests.harness.explore
