@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from holdfast.harness.world.change import FILES
+from holdfast.harness.world.folder import FolderWorld
 from holdfast.harness.world.http import HttpWorld
 from holdfast.harness.world.memory import MemoryWorld
 from holdfast.harness.world.postgres import PostgresWorld
@@ -57,5 +58,6 @@ KINDS: dict[str, Kind] = {
         with_rows("sqlite", SqliteWorld),
         with_rows("postgres", PostgresWorld),
         with_rows("http", HttpWorld),
+        with_texts("folder", FolderWorld),
     )
 }

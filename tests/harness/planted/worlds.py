@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from holdfast.harness.world import folder, sqlite
 from holdfast.harness.world.memory import MemoryWorld
 from holdfast.harness.world.simulated import Simulated
 from tests.harness.planted import Put
@@ -19,7 +20,7 @@ def _half_back(put: Put) -> None:
     """Going back leaves the clock where it was."""
 
     def restore(self: Any, at: Any) -> None:
-        self._now = at
+        self._tables, self._books, _ = at
 
     put(MemoryWorld, "restore", restore)
 
@@ -36,22 +37,26 @@ def _shared_rows(put: Put) -> None:
     def land(self: Any, changes: Any, done: Any) -> None:
         for change in changes:
             table, key = change.place.split("/", 1)
-            row = self._now.tables[table].get(key)
+            row = self._tables[table].get(key)
             if isinstance(row, dict) and isinstance(change.value, dict):
                 row.update(change.value)
-        self._now = self._now._replace(log=(*self._now.log, done))
+        self.enter(done)
 
     put(MemoryWorld, "land", land)
 
 
 def _books_by_the_caller(put: Put) -> None:
     """The log has only what comes through a service: somebody's own SQL is not in it."""
-    from holdfast.harness.world import sqlite
-
     put(sqlite, "_events", lambda keys: {})
 
 
+def _looks_away(put: Put) -> None:
+    """A directory is not compared with what it was: only services tell what they have changed."""
+    put(folder.FolderWorld, "_notice", lambda self, *given: None)
+
+
 PLANT = {
+    "world-looks-away": _looks_away,
     "world-dice-by-chance": _dice_by_chance,
     "world-half-back": _half_back,
     "world-actors-asleep": _asleep,

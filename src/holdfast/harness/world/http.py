@@ -243,13 +243,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not status:
             return
         content = json.dumps(told).encode()
+        more |= {"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close"}
         with suppress(OSError):
             self.send_response(status)
-            for name, value in {
-                **more,
-                "Content-Type": "application/json",
-                "Content-Length": str(len(content)),
-            }.items():
+            for name, value in more.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
@@ -259,11 +256,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> tuple[int, Any, dict[str, str]]:
         parts = urlsplit(self.path)
         name, _, place = unquote(parts.path).removeprefix("/").partition("/")
+        # Read before anything is refused: a connection closed on unread bytes may lose its answer.
+        body = self._body()
         with self.outside.struck():
             service = self.outside.at_hand(name)
             if self.command == "GET":
                 return self._look(service, place, parse_qs(parts.query))
-            return 200, self._do(service, place), {}
+            return 200, self._do(service, place, body), {}
 
     def _look(self, service: Service, place: str, query: Mapping[str, list[str]]) -> tuple[int, Any, dict[str, str]]:
         if not place:
@@ -276,11 +275,13 @@ class _Handler(BaseHTTPRequestHandler):
         more = {"ETag": f'"{version(found)}"'} if "/" in place and found is not None else {}
         return (404, None, {}) if found is None else (200, found, more)
 
-    def _do(self, service: Service, place: str) -> Any:
+    def _body(self) -> Any:
         length = int(self.headers.get("Content-Length") or 0)
         if length > MAX_BODY_BYTES:
             raise ValueError(f"a body of {length} bytes is too large: the most are {MAX_BODY_BYTES}")
-        body = canon.decode(self.rfile.read(length), max_bytes=MAX_BODY_BYTES) if length else None
+        return canon.decode(self.rfile.read(length), max_bytes=MAX_BODY_BYTES) if length else None
+
+    def _do(self, service: Service, place: str, body: Any) -> Any:
         if self.command in CHANGES:
             how = CHANGES[self.command]
             return service.do(how, Change(how, place_of(place), body), fx=self._fx())

@@ -147,6 +147,9 @@ class Simulated:
         """This act is over."""
         raise NotImplementedError
 
+    def notice(self) -> None:
+        """Write down what was changed past every service, where the world finds that out only by looking."""
+
     def close(self) -> None:
         """End whatever stands behind it."""
 
@@ -240,6 +243,7 @@ class Simulated:
             # What is refused to another actor is left undone, as it is to anybody.
             with suppress(Refused):
                 act.does(self)
+            self.notice()
         finally:
             PAST.reset(tokens[0])
             HALF.reset(tokens[1])
