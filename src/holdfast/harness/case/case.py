@@ -63,9 +63,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     ``world(seed)`` makes the outside, ``tools(world)`` the tools over it, ``planner(world)`` whoever plans (with access
     to the world only to be built from it: a planner is shown what a run shows). ``prepares(run)`` may record items or
     assumptions before the planner is asked. ``allowed`` nothing: nothing may change. ``expect`` is how the run is to
-    end. ``oracle(world)`` is the plan that does it right; ``twin`` names the benign case that an over-refusing agent
-    fails. ``moved(world)`` is what another actor does where the fault *moved* strikes. ``kept_for_ms`` is how much
-    virtual time a play may take.
+    end. ``oracle(world)`` is the plan that does it right, ``bad(world)`` one that must not pass; ``twin`` names the
+    benign case that an over-refusing agent fails. ``moved(world)`` is what another actor does where the fault *moved*
+    strikes. ``kept_for_ms`` is how much virtual time a play may take.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     intent: Intent
     planner: Callable[[Any], Planner]
     oracle: Callable[[Any], Planner] | None = None
+    bad: Callable[[Any], Planner] | None = None
     errand: Errand | None = None
     policy: str | Path | None = None
     environment: str = "test"
