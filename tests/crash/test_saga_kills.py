@@ -156,7 +156,7 @@ def test_killed_at_its_waits_and_gone_on_with_elsewhere_no_step_is_lost_or_doubl
     addresses = list(waits(start, whole, case))
     assert len(addresses) >= 40
     # A process on a server takes longer to come up.
-    stride = 1 if EVERY else 3 if whole.url.startswith("sqlite:") else 9
+    stride = 1 if EVERY else 4 if whole.url.startswith("sqlite:") else 12
     addresses = addresses[len(case) % stride :: stride]
     plans = [replaced(place(), refused=CASES[case], at=address) for address in addresses]
 
