@@ -31,11 +31,11 @@ from holdfast.kernel.laws import Verdict as Judged
 from holdfast.kernel.model import Approval, Effect
 from holdfast.runtime.ending import Report
 
+
 class Play(Protocol):
     """What a judge needs of a play, whoever made it."""
 
     case: Case
-    faults: Sequence[Any]
     ended: str
     says: str
     before: Mapping[str, Any]

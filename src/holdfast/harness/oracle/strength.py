@@ -27,6 +27,9 @@ STRANGER: Final = "~stranger"
 """The name of what is added: none that a world would choose."""
 
 
+AS_IT_WAS: Final = " is as it was"
+
+
 class Mutation(NamedTuple):
     """One wrong end: what was changed in the right one, and the state and log that it leaves."""
 
@@ -36,11 +39,15 @@ class Mutation(NamedTuple):
 
 
 class Strength(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. ``base`` is the verdict on the end as it was: a share says nothing where that is no pass."""
+    """What came of it. ``base`` is the verdict on the end as it was: a share says nothing where that is no pass.
+
+    ``undone``: something differs at the end, and an end at which any of that is as it was before is noticed.
+    """
 
     base: Word
     made: int
     unnoticed: tuple[str, ...] = ()
+    undone: bool = False
 
     @property
     def noticed(self) -> int:
@@ -69,7 +76,9 @@ def strength(
 
     every = list(mutations(before, after, log))
     unnoticed = tuple(one.says for one in every if word(one.after, one.log) == "pass")
-    return Strength(base=word(after, log), made=len(every), unnoticed=unnoticed)
+    undoing = [one.says for one in every if one.says.endswith(AS_IT_WAS)]
+    undone = bool(undoing) and not set(undoing) & set(unnoticed)
+    return Strength(base=word(after, log), made=len(every), unnoticed=unnoticed, undone=undone)
 
 
 def mutations(before: Mapping[str, Any], after: Mapping[str, Any], log: Sequence[Done]) -> Iterator[Mutation]:
@@ -81,7 +90,7 @@ def mutations(before: Mapping[str, Any], after: Mapping[str, Any], log: Sequence
     for kind in sorted({place.partition("/")[0] for place in after} | {place.partition("/")[0] for place in before}):
         yield Mutation(f"{kind}/{STRANGER} is there", {**after, f"{kind}/{STRANGER}": {"id": STRANGER}}, entries)
     for one in difference(before, after):
-        yield Mutation(f"{one.place} is as it was", _with(after, one.place, one.before), entries)
+        yield Mutation(f"{one.place}{AS_IT_WAS}", _with(after, one.place, one.before), entries)
     for number, entry in enumerate(entries):
         if entry.by != TOOL:
             continue
