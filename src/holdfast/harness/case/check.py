@@ -10,7 +10,7 @@ tests what its name says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
 from holdfast.harness.case.case import Case
@@ -52,6 +52,15 @@ class Admission(NamedTuple):
     def word(self) -> Word:
         """The worst of them."""
         return worst(check.word for check in self.checks)
+
+
+def twins(case: Case, names: Container[str]) -> tuple[Checked, ...]:
+    """Whether the twin that a case names is among these cases; nothing for a case that names none."""
+    if not case.twin:
+        return ()
+    if case.twin in names:
+        return (Checked("twin", "pass", f"{case.twin} is there"),)
+    return (Checked("twin", "fail", f"there is no case {case.twin}"),)
 
 
 class _Plays:
@@ -96,6 +105,8 @@ def _idle(right: Played, idle: Played) -> Checked:
 
 def _sensitive(case: Case, plays: _Plays, right: Played, strong: Strength | None) -> Checked:
     """The first wrong way that fails."""
+    if _word(right) != "pass":
+        return Checked("sensitive", "unknown", "no right play was seen that a wrong one could differ from")
     tried = 0
     for what, wrong in _wrong_ways(case, plays, right):
         tried += 1

@@ -9,7 +9,9 @@ what else is found. Promises that two cases of one id are an error, and that a n
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +27,9 @@ from holdfast.kernel.errors import BadConfig, HoldfastError
 TOML: Final = "*.case.toml"
 PYTHON: Final = "case_*.py"
 MAKES: Final = re.compile(r"cases?(_\w+)?")
+SOUGHT: Final = "what was asked for"
+"""The file of an error that is about a name that was given, and about no file."""
+
 SKIPPED: Final = frozenset({"__pycache__", "node_modules", "build", "dist", "venv"})
 
 
@@ -35,7 +40,12 @@ class Found(NamedTuple):
     case: Case
 
 
-def collect(names: Iterable[str | Path] = (), *, home: Path | None = None) -> tuple[Found, ...]:
+def collect(names: Iterable[str | Path] = (), *, home: Path | None = None) -> tuple[Case, ...]:
+    """The cases of files, folders and modules (:func:`find`), without their ids. Raises BadConfig."""
+    return tuple(one.case for one in find(names, home=home))
+
+
+def find(names: Iterable[str | Path] = (), *, home: Path | None = None) -> tuple[Found, ...]:
     """The cases of files, folders and modules, in the order in which they are named; of here if nothing is.
 
     ``FILE::NAME`` is one case. Raises BadConfig.
@@ -91,8 +101,18 @@ def _at(where: str, path: Path, root: Path) -> Iterator[Found]:
                 yield from _of_file(file, root)
     elif path.is_file():
         yield from _of_file(path, root)
-    elif re.fullmatch(r"[A-Za-z_][\w.]*", where) and not where.endswith((".py", ".toml")):
+    elif re.fullmatch(r"[A-Za-z_][\w.]*", where) and not where.endswith((".py", ".toml")) and _is_module(where, root):
         yield from _of_module(module_at(where, root, file=where, key="cases"), where, where)
+
+
+def _is_module(name: str, root: Path) -> bool:
+    """Whether something of this name can be imported; the packages above it are."""
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _of_file(path: Path, root: Path) -> Iterator[Found]:
@@ -140,4 +160,4 @@ def _cases_of(name: str, thing: Any, module: ModuleType, shown: str) -> list[Cas
 
 
 def _bad(key: str, why: str, near: str | None = None) -> BadConfig:
-    return BadConfig(file="the cases", key=key, nearest=near, why=why)
+    return BadConfig(file=SOUGHT, key=key, nearest=near, why=why)

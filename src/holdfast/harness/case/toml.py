@@ -22,8 +22,12 @@ def key(name: str) -> str:
 
 def text(value: str) -> str:
     """A text on one line."""
-    escaped = "".join(f"\\u{ord(c):04X}" if ord(c) < 32 or ord(c) == 127 else c for c in _named(value))
-    return f'"{escaped}"'
+    return f'"{"".join(char if char.isprintable() else _code(char) for char in _named(value))}"'
+
+
+def _code(char: str) -> str:
+    """A character that does not print as itself, by its code: what is shown is what is pasted."""
+    return f"\\u{ord(char):04X}" if ord(char) < 0x10000 else f"\\U{ord(char):08X}"
 
 
 def _named(value: str) -> str:
@@ -72,4 +76,4 @@ def json_where_needed(value: Mapping[str, Any]) -> Any:
 
 
 def _prints(value: str) -> bool:
-    return all(char.isprintable() or char in "\n\t" for char in value) and not value.startswith("\n")
+    return all(char.isprintable() or char == "\n" for char in value) and not value.startswith("\n")
