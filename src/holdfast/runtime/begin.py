@@ -23,6 +23,7 @@ from holdfast.kernel.model import Principal, Run
 from holdfast.kernel.ports import StorePort
 
 PURPOSE_LIMIT = 200
+PRINCIPAL_LIMIT = 200
 RUNS_LIMIT = 10_000
 
 
@@ -106,6 +107,9 @@ def checked(intent: Intent) -> Intent:
         principal = Principal(name=principal)
     if not principal.name.strip():
         raise BadValue(path="$.principal.name", why="a principal needs a name", value_type="str")
+    if len(principal.name) > PRINCIPAL_LIMIT or not principal.name.isprintable():  # stores look up by it
+        why = f"a principal has a printable name of at most {PRINCIPAL_LIMIT} characters"
+        raise BadValue(path="$.principal.name", why=why, value_type="str")
     return msgspec.structs.replace(intent, purpose=purpose, principal=principal)
 
 

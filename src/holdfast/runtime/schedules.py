@@ -30,7 +30,7 @@ from holdfast.runtime.begin import Intent, Moved, OwnIntent, checked
 from holdfast.runtime.queue_slots import UNKNOWN, after, between
 from holdfast.runtime.queue_slots import checked as checked_cron
 from holdfast.runtime.submit import Desk as SubmitDesk
-from holdfast.runtime.submit import How, submit
+from holdfast.runtime.submit import How, placed, submit
 
 log = logging.getLogger("holdfast.worker")
 
@@ -117,6 +117,9 @@ def declared(
         raise BadValue(path="misses", why=f"it is one of {', '.join(MISSES)}", value_type="str")
     if type(terms.most) is not int or not 1 <= terms.most <= MOST_MISSED:
         raise BadValue(path="most", why=f"it is a whole number from 1 to {MOST_MISSED}", value_type="int")
+    placed({
+        "priority": terms.priority, "work_class": terms.work_class, "planner": terms.planner, "owner": terms.owner,
+    })  # fmt: skip
     intent = checked(intent)
     assert isinstance(intent.principal, Principal)
     template = msgspec.to_builtins(intent)

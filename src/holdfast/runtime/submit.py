@@ -16,13 +16,13 @@ to come again finds room then.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypedDict, Unpack
+from typing import NamedTuple, Protocol, TypedDict, TypeGuard, Unpack
 
 import msgspec
 
 from holdfast.gate.grounds import note_of, with_new
 from holdfast.kernel import identity as names
-from holdfast.kernel.amounts import parse_duration
+from holdfast.kernel.amounts import MAX_DURATION_MS, parse_duration
 from holdfast.kernel.authority import Papers
 from holdfast.kernel.commit import STORE_RUN_ID, Change, Note
 from holdfast.kernel.documents import AnyDocument, Item, Job
@@ -37,6 +37,7 @@ from holdfast.runtime.queue_wanted import Standing, put_right
 from holdfast.runtime.run import RunHandle
 
 MOST_PRIORITY = 1_000
+NAME_LIMIT = 100
 
 RACES = 8
 """How often a submission looks again after what it supersedes moved meanwhile."""
@@ -197,15 +198,33 @@ def _answer(said: Answer, purpose: str) -> Submitted:
 
 def _read(how: How, now_ms: int) -> tuple[int, str, int]:
     """Priority, class of work and the earliest begin (ms), checked. Raises BadValue."""
+    priority, work = placed(how)
+    begins: object = how.get("not_before", 0)
+    if isinstance(begins, str):
+        return priority, work, now_ms + parse_duration(begins, name="not_before")
+    if type(begins) is not int or not 0 <= begins <= now_ms + MAX_DURATION_MS:
+        why = "it is a span from now, or milliseconds UTC within the next 100 years"
+        raise BadValue(path="not_before", why=why, value_type=type(begins).__name__)
+    return priority, work, max(begins, now_ms)  # an instant of long ago would stand before all that waits
+
+
+def placed(how: How) -> tuple[int, str]:
+    """Priority and class of work, checked with the other names in it. Raises BadValue."""
     priority: object = how.get("priority", 0)
     if type(priority) is not int or not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
         raise BadValue(path="priority", why=f"it is a whole number up to {MOST_PRIORITY}", value_type="int")
     work: object = how.get("work_class", "")
-    if not isinstance(work, str) or set(work) & set("/:") or not (work.isprintable() and len(work) <= 100):
+    if not _is_name(work) or set(work) & set("/:"):
         raise BadValue(path="work_class", why='a class of work has a short name without "/" and ":"', value_type="str")
-    begins = how.get("not_before", 0)
-    begins_ms = now_ms + parse_duration(begins, name="not_before") if isinstance(begins, str) else begins or now_ms
-    return priority, work, begins_ms
+    for path, name in (("planner", how.get("planner", "")), ("owner", how.get("owner", ""))):
+        if not _is_name(name):
+            why = f"it is a printable name of at most {NAME_LIMIT} characters"
+            raise BadValue(path=path, why=why, value_type=type(name).__name__)
+    return priority, work
+
+
+def _is_name(given: object) -> TypeGuard[str]:
+    return isinstance(given, str) and len(given) <= NAME_LIMIT and given.isprintable()
 
 
 async def _taken(desk: Desk, intent: Intent, how: How, place: Place, code: str) -> Submitted:

@@ -72,9 +72,10 @@ def test_a_purpose_that_names_nothing_is_refused(purpose: str) -> None:
 
 
 def test_a_principal_needs_a_name() -> None:
-    """Nobody acts on behalf of nobody."""
-    with pytest.raises(BadValue):
-        checked(Intent(goal="g", purpose="p", principal=" "))
+    """Nobody acts on behalf of nobody, nor of a name that no store can look up and no screen can show."""
+    for name in (" ", "", "a\x00", "two\nlines", "\ud800", "x" * 201):
+        with pytest.raises(BadValue):
+            checked(Intent(goal="g", purpose="p", principal=name))
 
 
 async def test_one_purpose_belongs_to_one_principal() -> None:

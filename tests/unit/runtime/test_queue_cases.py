@@ -121,7 +121,9 @@ async def test_what_comes_late_is_not_done_and_has_an_owner(floor: Floor) -> Non
         assert floor.books.total() == 0
         assert (job(app, late).state, job(app, late).owner, app.store.run(late).state) == ("dead", "billing", "blocked")
         assert (await deliver(app, new, Charges)).what == "driven"
-        assert (await deliver(app, "ru_0123", Charges)).what == "unknown"
+        for other in ("ru_0123", "", "ru_\x00", "\ud800", "ru_" + "0" * 5_000, new.upper(), f"{new}\n"):
+            brought = await deliver(app, other, Charges)
+            assert (brought.what, len(brought.why) < 100) == ("unknown", True)
     assert came == {"late": "late", "ended": "over", "old": "over", "early": "early"}
     assert floor.books.total() == 1
 

@@ -194,7 +194,13 @@ async def test_a_program_that_carries_its_run_out_itself_has_no_job(tmp_path: Pa
     assert first.id != second.id
 
 
-@pytest.mark.parametrize("given", [{"work_class": "a/b"}, {"work_class": 7}, {"priority": "high"}, {"priority": 1_001}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"work_class": "a/b"}, {"work_class": 7}, {"priority": "high"}, {"priority": 1_001}, {"not_before": -1},
+        {"not_before": True}, {"not_before": 10**30}, {"planner": "\ud800"}, {"planner": "p" * 101}, {"owner": "o\x00"},
+    ],
+)  # fmt: skip
 async def test_terms_that_make_no_sense_are_refused_before_anything_is_recorded(
     tmp_path: Path, given: dict[str, Any]
 ) -> None:
@@ -203,6 +209,14 @@ async def test_terms_that_make_no_sense_are_refused_before_anything_is_recorded(
         with pytest.raises(BadValue):
             await app.submit(intent(), **given)
         assert app.store.documents("job") == []
+
+
+async def test_nobody_stands_before_those_who_were_there_first_by_naming_an_instant_of_long_ago(tmp_path: Path) -> None:
+    """What might begin since 1970 has waited since it was submitted, in the queue and in what is said of the oldest."""
+    async with opened(tmp_path) as app:
+        now_ms = app.store.now_ms()
+        run = (await app.submit(intent(), not_before=1)).reference
+        assert app.store.document("job", run).not_before_ms >= now_ms
 
 
 async def test_a_run_that_was_only_submitted_is_not_said_to_be_gone_on_with(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ still due. Does not bound how many are driven at a time: deliver no more than yo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +21,8 @@ from holdfast.runtime.run import RunHandle
 from holdfast.runtime.worker.holding import Holding
 from holdfast.runtime.worker.sagas import driven
 from holdfast.runtime.worker.shift import PlannerFactory, factories, made
+
+RUN_ID = re.compile(r"ru_[0-9a-z_]{1,64}")
 
 
 class Desk(Over, Protocol):
@@ -66,6 +69,8 @@ async def deliver(
     app: Desk, reference: str, planners: Mapping[str, PlannerFactory] | PlannerFactory, *, max_steps: int = 100
 ) -> Delivered:
     """Take a reference, and drive its run to its rest if it is wanted. Raises what its planner raises."""
+    if RUN_ID.fullmatch(str(reference)) is None:  # whatever a broker brings
+        return Delivered("unknown", "what was brought is no run id")
     store, named = app.store, factories(planners)
     assert app.holding is not None, "an open application holds what it claims"
     found, job, row = read_again(store, reference, store.now_ms(), app.holding.heart.id)
