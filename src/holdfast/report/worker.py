@@ -90,7 +90,8 @@ def worker_lines(page: Page, one: Standing, now_ms: int, *, most: int = SHOWN) -
     symbol, role = SIGNS[one.word]
     until = f"until {seen_from(row.until_ms, now_ms)}" if one.word in ("working", "draining") else ""
     page.line(Span(f"{symbol} {one.word} ", role), f" {row.id}  {until or f'seen {seen_from(row.seen_ms, now_ms)}'}")
-    page.fact("takes", escaped(", ".join(row.works)) if row.works else "every class of work")
+    takes = escaped(", ".join(row.works)) if row.works else "every class of work"
+    page.fact("takes", takes if row.planners else "nothing from the queue: a program that drives runs of its own")
     for job in one.held[:most]:
         tries = f", try {job.tries + 1} of {job.most_tries}" if job.tries else ""
         held = f"{job.run} under token {job.token} for {span(now_ms - job.claimed_ms)}{tries}"

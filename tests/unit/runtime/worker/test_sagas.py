@@ -15,8 +15,10 @@ from examples.travel.tools import TOOLS, book, send
 from holdfast.kernel.commit import STORE_RUN_ID, Change
 from holdfast.kernel.documents import Saga
 from holdfast.kernel.errors import RunHeld
+from holdfast.report.worker import workers_page
 from holdfast.runtime.planner import Scripted
 from holdfast.runtime.saga import people as words
+from holdfast.runtime.worker.listing import workers
 from tests.unit.runtime.worker.floor import ALL, job, until
 
 OWNER = "travel desk"
@@ -121,6 +123,8 @@ async def test_a_saga_of_a_queued_run_claims_its_job(place: Path, monkeypatch: p
         carried = asyncio.create_task(run.saga("trip", steps(), owner=OWNER))
         await stuck.entered.wait()
         assert (job(other, run.id).state, job(other, run.id).holder) == ("claimed", program.holding.heart.id)
+        listed = workers_page(workers(other.store), other.store.now_ms(), limit=5)
+        assert "nothing from the queue" in "".join(span.text for line in listed.lines for span in line)
         assert (await other.work(lambda: Scripted([]), stays="drain")).drives == 0
         with pytest.raises(RunHeld):
             await (await other.resume(run.id)).saga("trip")
