@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from holdfast.harness.world.change import FILES
 from holdfast.harness.world.folder import FolderWorld
 from holdfast.harness.world.http import HttpWorld
+from holdfast.harness.world.mcp import McpWorld
 from holdfast.harness.world.memory import MemoryWorld
 from holdfast.harness.world.postgres import PostgresWorld
 from holdfast.harness.world.sqlite import SqliteWorld
@@ -59,5 +60,6 @@ KINDS: dict[str, Kind] = {
         with_rows("postgres", PostgresWorld),
         with_rows("http", HttpWorld),
         with_texts("folder", FolderWorld),
+        with_rows("mcp", McpWorld),
     )
 }

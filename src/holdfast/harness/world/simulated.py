@@ -202,6 +202,8 @@ class Simulated:
 
     def others(self, until_ms: int) -> int:
         """Let everybody act whose time (ms UTC) has come, in the order of time; returns how many acted."""
+        # What was changed past this process may be what somebody waits for.
+        self.follow()
         count = 0
         while self._acts(lambda: self._due(until_ms)):
             count += 1

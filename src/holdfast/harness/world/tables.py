@@ -46,6 +46,10 @@ class Told(Clock):
         super().__init__(now_ms)
         self._tell = tell
 
+    def hear(self, ms: int) -> None:
+        """Somebody else has moved the clock, and told the database."""
+        self._ms = ms
+
     @property
     def ms(self) -> int:
         """The time now."""
@@ -81,7 +85,7 @@ class Tables(Simulated):
         """``schema`` is SQL that makes tables and fills them; ``tables`` and ``files`` are as in a world in memory."""
         super().__init__(seed, services=services, permits=permits, hidden=hidden, acts=acts)
         self._lock = threading.RLock()
-        self.clock = Told(self._tell)
+        self.clock: Told = Told(self._tell)
         given = {name: dict(rows) for name, rows in (tables or {}).items()}
         if files:
             given[FILES] = dict(files)
@@ -304,6 +308,10 @@ class Tables(Simulated):
                 self.end(keep=False)
                 raise
             self.end(keep=True)
+
+    def hear(self) -> None:
+        """Take over the time that another process told the database."""
+        self.clock.hear(self.told_ms())
 
     def told_ms(self) -> int:
         """The time that the database was told last, in ms UTC: that of whoever drives this world."""
