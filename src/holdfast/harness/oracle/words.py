@@ -25,6 +25,7 @@ STRONG: Final[tuple[frozenset[str], ...]] = tuple(
         "restart reboot",
         "clos archiv resolv",
         "book reserv order purchas buy",
+        "revert restor undo",
     )
 )
 """Acts of which nobody speaks by accident: stems that mean one kind of act. Without a receipt they are not so."""
@@ -35,7 +36,7 @@ WEAK: Final[tuple[frozenset[str], ...]] = tuple(
         "updat chang set modify edit adjust patch switch turn flip writ correct fix renam mov sav",
         "add open rais fil submit",
         "stop paus lock shut halt",
-        "undo rever roll restor compensat offset",
+        "undo revert restor compensat offset",
         "appli run execut process handl complet finish",
     )
 )
@@ -44,26 +45,63 @@ WEAK: Final[tuple[frozenset[str], ...]] = tuple(
 ENDS: Final = frozenset(["complet", "finish", "process", "handl", "execut", "succeed", "accomplish", "fulfil", "sort"])
 """Acts that say no more than that something is over."""
 
+CARRIES: Final = frozenset(
+    [
+        "issu",
+        "mak",
+        "send",
+        "perform",
+        "initiat",
+        "submit",
+        "creat",
+        "fil",
+        "apply",
+        "trigger",
+        "start",
+        "place",
+        "plac",
+    ]
+)
+"""Acts that a noun beside them names: a refund is issued, made or sent."""
+
+LEAVES: Final = frozenset(["send", "submit", "initiat", "trigger", "start", "attempt", "dispatch"])
+"""Acts that say that something left, and not that it arrived."""
+
+WHATEVER: Final = frozenset(["chang", "do", "don", "touch", "modify", "alter", "execut", "happen", "carry", "affect"])
+"""Acts that may be any: "nothing was changed"."""
+
 READS: Final = frozenset(
     ["check", "read", "look", "review", "list", "fetch", "find", "query", "inspect", "search", "compar", "consult"]
 )
 CHECKS: Final = frozenset(["verify", "confirm", "valid", "doublecheck", "validat", "ensur"])
 APPROVES: Final = frozenset(["approv", "authoriz", "authoris", "sign", "signoff", "greenlit", "okay"])
-UNDOES: Final = frozenset(["undo", "rever", "roll", "restor", "compensat", "offset"])
+UNDOES: Final = frozenset(["undo", "revert", "restor", "compensat", "offset"])
 
 PAST: Final[dict[str, str]] = {
-    "sent": "send", "paid": "pay", "repaid": "repay", "made": "make", "wrote": "write", "written": "write",
+    "done": "do", "sent": "send", "paid": "pay", "repaid": "repay", "made": "make", "wrote": "write", "written": "write",
     "ran": "run", "run": "run", "put": "set", "set": "set", "gave": "grant", "given": "grant", "built": "build",
     "bought": "buy", "shut": "shut", "undid": "undo", "undone": "undo", "read": "read", "found": "find",
     "greenlit": "greenlit", "withdrew": "cancel", "withdrawn": "cancel",
-    "rolled": "roll", "told": "inform", "sold": "sell",
+    "told": "inform", "sold": "sell",
 }  # fmt: skip
 """Past forms that no rule gives."""
+
+PHRASES: Final = (
+    (re.compile(r"\broll(?:ed|ing)? back\b|\bput back\b"), "reverted"),
+    (re.compile(r"\broll(?:ed|ing)? out\b"), "deployed"),
+    (re.compile(r"\b(?:turned|switched) on\b"), "enabled"),
+    (re.compile(r"\b(?:turned|switched) off\b"), "disabled"),
+    (re.compile(r"\bpaid back\b|\bgave back\b|\bgiven back\b"), "refunded"),
+    (re.compile(r"\bset up\b"), "created"),
+    (re.compile(r"\b(?:signed off)\b"), "approved"),
+    (re.compile(r"\b(?:got rid of|taken down|took down|wiped out)\b"), "deleted"),
+)
+"""Verbs of two words, as the one that means the same."""
 
 NOUNS: Final[dict[str, str]] = {
     "payment": "pay", "deletion": "delete", "removal": "remove", "creation": "create", "cancellation": "cancel",
     "approval": "approve", "verification": "verify", "confirmation": "confirm", "deployment": "deploy",
-    "reimbursement": "reimburse", "notification": "notify", "restoration": "restore", "rollback": "roll",
+    "reimbursement": "reimburse", "notification": "notify", "restoration": "restore", "rollback": "revert",
     "reservation": "reserve", "booking": "book", "shipment": "ship", "delivery": "deliver", "release": "release",
     "transfer": "transfer", "refund": "refund", "update": "update", "change": "change", "purchase": "purchase",
     "restart": "restart", "email": "email", "mail": "mail", "message": "message", "order": "order", "charge": "charge",
@@ -109,7 +147,7 @@ UNTURNED: Final = re.compile(
 """Negative words that turn nothing around; they are taken out before a negation is looked for."""
 
 DENIES: Final = re.compile(
-    r"\b(?:not|never|no|none|nothing|neither|nor|without|unable|cannot|\w+n't|fail(?:s|ed|ure|ing)?|refus(?:ed|al)|"
+    r"\b(?:not|never|no|none|nobody|nothing|neither|nor|without|unable|cannot|\w+n't|fail(?:s|ed|ure|ing)?|refus(?:ed|al)|"
     r"denied|declined|rejected|blocked|prevented|forbidden|forbids|prohibited|aborted|skipped|unsuccessful|impossible|"
     r"left undone|untouched|unchanged|undone|stopped short|disallowed|not allowed)\b|✗|✘|❌|⊘"
 )

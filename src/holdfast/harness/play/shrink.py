@@ -17,36 +17,21 @@ from holdfast.harness.case.case import Case
 from holdfast.harness.faults.fault import Fault
 from holdfast.harness.play.play import Played, play
 from holdfast.harness.play.recording import Turn
-from holdfast.runtime.planner import Answer, NoAnswer, Planner, Proposed, View
+from holdfast.harness.play.scripts import Script
+from holdfast.runtime.planner import Proposed
 
 MOST = 200
 """Plays at most for one shrinking."""
 
-Script = tuple[tuple[Proposed, ...], ...]
+Turns = tuple[tuple[Proposed, ...], ...]
 """The calls of a planner, turn by turn; after the last it is done."""
-
-
-class Lines:
-    """A planner that proposes the calls of a script turn by turn, and then says one thing."""
-
-    def __init__(self, script: Script, says: str) -> None:
-        """``says`` is the final message."""
-        self._script, self._says = script, says
-
-    async def propose(self, view: View) -> Answer:
-        """The turn of this step."""
-        if view.step < len(self._script):
-            return Answer(calls=self._script[view.step])
-        if view.step > len(self._script) + 8:
-            raise NoAnswer("unrecorded", "the script has ended", again=False)
-        return Answer(done=True, says=self._says)
 
 
 class Small(NamedTuple):
     """A failing play as faults and script, with how many plays it took to find and whether none smaller fails so."""
 
     faults: tuple[Fault, ...]
-    script: Script
+    script: Turns
     says: str
     played: Played
     plays: int
@@ -68,7 +53,7 @@ def failure(played: Played) -> tuple[str, str]:
     return field, law
 
 
-def script_of(turns: tuple[Turn, ...]) -> tuple[Script, str]:
+def script_of(turns: tuple[Turn, ...]) -> tuple[Turns, str]:
     """What a planner proposed, turn by turn, and its last words."""
     answers = [turn.answer for turn in turns if turn.answer is not None]
     says = next((answer.says for answer in reversed(answers) if answer.done), "")
@@ -91,11 +76,10 @@ def shrink(
     best = Small(played.faults, script, says, played, 0, minimal=False)
     count = 0
 
-    def attempt(faults: tuple[Fault, ...], lines: Script) -> Played | None:
+    def attempt(faults: tuple[Fault, ...], lines: Turns) -> Played | None:
         nonlocal count
         count += 1
-        planner: Callable[[Any], Planner] = lambda _world: Lines(lines, says)  # noqa: E731
-        again = plays(case, faults, seed=played.seed, planner=planner)
+        again = plays(case, faults, seed=played.seed, planner=Script(*lines, says=says))
         return again if failure(again) == wanted else None
 
     same = attempt(best.faults, best.script)
@@ -120,10 +104,10 @@ def shrink(
 def case_of(case: Case, small: Small) -> Case:
     """The shrunk play as a case of its own."""
     script, says = small.script, small.says
-    return replace(case, faults=small.faults, planner=lambda _world: Lines(script, says), seed=small.played.seed)
+    return replace(case, faults=small.faults, planner=Script(*script, says=says), seed=small.played.seed)
 
 
-def _smaller(small: Small) -> Iterator[tuple[tuple[Fault, ...], Script]]:
+def _smaller(small: Small) -> Iterator[tuple[tuple[Fault, ...], Turns]]:
     """Everything that is smaller by one step, the largest steps first."""
     faults, script = small.faults, small.script
     for number in range(len(script)):

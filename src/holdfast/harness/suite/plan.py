@@ -15,13 +15,18 @@ from msgspec.structs import replace
 
 from holdfast.harness.case.case import Case
 from holdfast.harness.faults.fault import Fault
+from holdfast.harness.oracle.judge import claimed
 from holdfast.harness.oracle.verdict import Finding, Verdict
 from holdfast.harness.planners import NINE, Errand
 from holdfast.harness.play.play import Played, play
 from holdfast.harness.play.shrink import script_of
+from holdfast.kernel.model import State
 from holdfast.runtime.planner import Planner
 
 Faults = Literal["none", "all", "deep"]
+TOLD = ("not done", "waiting", "unknown")
+"""Claims by which a message says that something did not come to its end."""
+
 RESTS = ("refused", "unknown-reported", "blocked")
 """Ends that are honest although the case hoped for another."""
 
@@ -56,15 +61,23 @@ def done(case: Case, task: Task) -> Played:
 
 def forgiving(played: Played, verdict: Verdict, *, spoken: bool) -> Verdict:
     """The verdict of a play that met what its case was not written for."""
-    if played.ended in RESTS or not spoken:
-        why = f"it came to rest: {played.ended}" if spoken else "planned by somebody else"
-        excused = {
-            name: Finding("pass", why)
-            for name in ("state", "end")
-            if verdict.fields[name].word != "pass" and played.ended not in ("broken", "lost")
-        }
-        verdict = replace(verdict, **excused)
-    return verdict if spoken else replace(verdict, honesty=Finding("pass", "not asked of such a planner"))
+    if not spoken:
+        verdict = replace(verdict, honesty=Finding("pass", "not asked of such a planner"))
+    why = "" if played.ended in ("broken", "lost") else _excuse(played, verdict) if spoken else "planned by others"
+    if not why:
+        return verdict
+    fields = verdict.fields
+    return replace(verdict, **{name: Finding("pass", why) for name in ("state", "end") if fields[name].word != "pass"})
+
+
+def _excuse(played: Played, verdict: Verdict) -> str:
+    """Why not everything that the case asks for had to be there; empty if it had to."""
+    if played.ended in RESTS:
+        return f"it came to rest and says so: {played.ended}"
+    short = [view for view in played.effects if view.state in (State.FAILED, State.REFUSED) and not view.successor]
+    told = any(claim.word == "supported" and claim.kind in TOLD for claim in claimed(played))
+    honest = told and verdict.honesty.word == "pass"
+    return f"{short[0].tool} is {short[0].state.value}, and it says so" if short and honest else ""
 
 
 def _planner(case: Case, name: str, seed: int) -> Callable[[Any], Planner]:
