@@ -2,12 +2,15 @@
 
 Reads one JSON array a line (how many seconds at most, the defect to plant, pytest's arguments) and answers each with
 one line when that run is over. What is imported here is what the planting plugin imports, and libraries that are not
-ours: so each copy plants its defect before any test module is imported, as a process of its own would.
+ours (pytest's own plugins among them): so each copy plants its defect before any test module is imported, as a process
+of its own would.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
+import importlib.metadata
 import json
 import os
 import signal
@@ -21,9 +24,12 @@ LIBRARIES = (
     "apsw",
     "cedarpy",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
+    "httpx",
     "hypothesis",
     "jsonschema_rs",
+    "psycopg",
     "rich",
+    "xml.etree.ElementTree",
 )
 
 
@@ -58,4 +64,8 @@ def serve() -> None:
 if __name__ == "__main__":
     for name in LIBRARIES:
         importlib.import_module(name)
+    for plugin in importlib.metadata.entry_points(group="pytest11"):
+        plugin.load()
+    gc.collect()
+    gc.freeze()  # each copy collects its own garbage, and need not look through all that it was given
     serve()

@@ -6,6 +6,7 @@ planted before any of them is imported. Tests over real processes are flipped by
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -60,10 +61,16 @@ def flipper() -> Iterator[Flipper]:
 
 @pytest.fixture(scope="module")
 def marked(flipper: Flipper, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Defect -> the tests that must fail with it."""
-    target = tmp_path_factory.mktemp("marks") / "requirements.json"
-    folders = [folder for folder in IN_PROCESS if (ROOT / folder).is_dir()]
-    flipper.again(["--collect-only", "--requirements", str(target), "-m", "not postgres", *folders])
+    """Defect -> the tests that must fail with it. Whichever worker comes first collects them for all."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    target = folder / "requirements.json"
+    with (folder / "requirements.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            folders = [folder for folder in IN_PROCESS if (ROOT / folder).is_dir()]
+            flipper.again(["--collect-only", "--requirements", str(target), "-m", "not postgres", *folders])
     found: dict[str, set[str]] = {}
     for requirement in json.loads(target.read_text(encoding="utf-8")).values():
         for proof in requirement["tests"]:
@@ -90,7 +97,8 @@ def test_marked_tests_fail_with_their_defect(
         assert mutant in PLANTERS  # No mark names it: the hunt is its only proof.
         return
     report = tmp_path / "report.xml"
-    flipper.again(["-o", "junit_family=xunit1", f"--junit-xml={report}", *nodes], mutant)
+    quick = ("--tb=no", "-m", "not postgres", "-o", "junit_family=xunit1")
+    flipper.again([*quick, f"--junit-xml={report}", *nodes], mutant)
     failed = {
         f"{case.get('file')}::{str(case.get('name')).split('[')[0]}"
         for case in ET.parse(report).getroot().iter("testcase")
