@@ -128,7 +128,8 @@ class Fenced:
             resource, token = order["resource"], checked(order["token"])
             if not isinstance(resource, str):
                 raise TypeError("a resource is a text")  # noqa: TRY301 - read with the rest of the order.
-        except (ValueError, KeyError, TypeError, BadValue) as error:
+            resource.encode()  # what is no Unicode text is the name of no door
+        except (ValueError, KeyError, TypeError, RecursionError, BadValue) as error:
             await _say(send, BAD_REQUEST, f"an order to shut a door has a resource and a token: {error}")
             return
 

@@ -130,7 +130,15 @@ async def test_a_probe_shuts_the_door_over_http(tmp_path: Path) -> None:
         lower = await client.post("/fences", json=order | {"token": 7})
         assert [late.status_code, lower.status_code] == [412, 412]
         assert settings.done == []
-        for nonsense in (b"{", b"[]", b'{"resource": 1, "token": 9}', b'{"resource": "r", "token": true}', b"x" * 5000):
+        for nonsense in (
+            b"{",
+            b"[]",
+            b'{"resource": 1, "token": 9}',
+            b'{"resource": "r", "token": true}',
+            b"x" * 5000,
+            b"[" * 4000,
+            b'{"resource": "\\ud800", "token": 9}',
+        ):
             assert (await client.post("/fences", content=nonsense)).status_code == 400
 
 
