@@ -18,8 +18,9 @@ ASKS = '@id("asks") @answer("ask") @group("billing") permit(principal, action, r
 class Floor:
     """The store, the outside's books, and a gate in the tool's body that tests may close."""
 
-    def __init__(self, folder: Path) -> None:
-        """Nothing is open yet; the gate is open."""
+    def __init__(self, folder: Path, *, timeout: str = "10s") -> None:
+        """Nothing is open yet; the gate is open. ``timeout`` is the tool's: what is lost of a call is lost so long."""
+        self._timeout = timeout
         self.url = f"sqlite:{folder / 'ledger.db'}"
         self.books: Counter[str] = Counter()
         self.entered = asyncio.Event()
@@ -38,7 +39,7 @@ class Floor:
         charge.__doc__ = words
         return hf.tool(
             effect="idempotent", resource="order:{order}", identity=("order",), keyed="24h", owner="ops",
-            no_probe="its outside keeps keys", timeout="10s",
+            no_probe="its outside keeps keys", timeout=self._timeout,
         )(charge)  # fmt: skip
 
     def open(self, *, words: str = "Charge one order.", policy: str = ALL) -> hf.App:

@@ -21,7 +21,7 @@ WITHIN_S = 30
 @pytest.fixture
 def floor(tmp_path: Path) -> Floor:
     """A store and an outside with its own books."""
-    return Floor(tmp_path)
+    return Floor(tmp_path, timeout="2s")
 
 
 class Away:
