@@ -25,7 +25,7 @@ from holdfast.gate.rulings import Rulings
 from holdfast.kernel.answers import Reply
 from holdfast.kernel.errors import BadConfig, NotOpen
 from holdfast.kernel.limits import Limits
-from holdfast.kernel.model import DEFAULT_TENANT, Effect
+from holdfast.kernel.model import DEFAULT_TENANT, Contract, Effect
 from holdfast.kernel.ports import Ports, Request, Sent, WatchPort
 from holdfast.runtime import review
 from holdfast.runtime.announce import Announcer, Silent, hook_of
@@ -75,10 +75,8 @@ class App(Desk):
     ) -> None:
         """Check tools and policy; nothing is opened yet."""
         registry = Registry(tools)
-        contracts = registry.contracts.values()
         self._policy_source = policy
-        rules = PolicySet.load(policy, contracts) if policy is not None else PolicySet.starter(contracts)
-        super().__init__(url, registry, rules)
+        super().__init__(url, registry, self._rules(policy, registry.contracts.values()))
         self.environment = environment
         self.tenant = tenant
         self.sources = tuple(sources)
@@ -110,6 +108,9 @@ class App(Desk):
             self._store = None
             raise
         return self
+
+    def _rules(self, policy: str | Path | None, contracts: Iterable[Contract]) -> PolicySet:
+        return PolicySet.load(policy, contracts) if policy is not None else PolicySet.starter(contracts)
 
     def _opened(self) -> Store:
         return open_store(self.address)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.app import App
+from holdfast.gate import PolicySet
 from holdfast.gate.signing import Key
 from holdfast.harness.faults.inject import sent_ms
 from holdfast.harness.play.loop import VirtualLoop
@@ -28,16 +29,24 @@ from holdfast.store.volatile import VolatileStore
 from holdfast.tools.running import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from pathlib import Path
 
     from holdfast.harness.case.case import Case, Person
     from holdfast.harness.faults.inject import Struck
+    from holdfast.kernel.model import Contract
 
 STOLEN_ROUNDS = 3
 """How often a worker that takes over looks for something to do before the first one goes on."""
 
 SECRET = hashlib.sha256(b"an identity secret for plays").digest()
 """Equal plays must give equal keys."""
+
+
+MOST_KEPT = 256
+_RULES: dict[Any, PolicySet] = {}
+_CODE: dict[Any, dict[str, str]] = {}
+"""What equal plays would find out again: parsed policies by text and contracts, code by the maker of the tools."""
 
 
 class Killed(BaseException):
@@ -87,6 +96,24 @@ class Worker(App):
         self._me = name
         self.down = False
         self.death = asyncio.Event()
+
+    def _rules(self, policy: str | Path | None, contracts: Iterable[Contract]) -> PolicySet:
+        known = tuple(contracts)
+        key = (policy, tuple(contract.version for contract in known))
+        if key not in _RULES:
+            if len(_RULES) >= MOST_KEPT:
+                _RULES.clear()
+            _RULES[key] = super()._rules(policy, known)
+        return _RULES[key]
+
+    def _code(self) -> dict[str, str]:
+        """Read once for all plays of a case: its source does not change under them."""
+        maker: Any = self.stage.case.tools
+        if maker not in _CODE:
+            if len(_CODE) >= MOST_KEPT:
+                _CODE.clear()
+            _CODE[maker] = super()._code()
+        return _CODE[maker]
 
     def _opened(self) -> Store:
         return cast("Store", Mortal(self.stage, self))
