@@ -9,10 +9,18 @@ import pytest
 import holdfast as hf
 from holdfast.harness.world import change
 from holdfast.harness.world.face import Act, dump
+from holdfast.harness.world.objects import ObjectServer
 from holdfast.harness.world.services import Denied, Refused
 from holdfast.kernel import canon
 from tests.contract.postgres_server import server  # noqa: F401 - a fixture that is asked for by its name.
 from tests.contract.world_kinds import KINDS, Kind
+
+
+@pytest.fixture(scope="session")
+def store():
+    one = ObjectServer()
+    yield one
+    one.close()
 
 
 class Ground:
@@ -63,7 +71,9 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def ground(request):
     kind = KINDS[request.param]
-    options = {"dsn": request.getfixturevalue("server")} if kind.name == "postgres" else {}
+    # What a kind needs from the session: a database server, or one process with an object store for all tests.
+    needs = {"postgres": ("dsn", "server"), "objects": ("server", "store")}.get(kind.name)
+    options = {needs[0]: request.getfixturevalue(needs[1])} if needs else {}
     ground = Ground(kind, options)
     yield ground
     ground.close()

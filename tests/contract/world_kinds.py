@@ -13,6 +13,7 @@ from holdfast.harness.world.folder import FolderWorld
 from holdfast.harness.world.http import HttpWorld
 from holdfast.harness.world.mcp import McpWorld
 from holdfast.harness.world.memory import MemoryWorld
+from holdfast.harness.world.objects import ObjectsWorld
 from holdfast.harness.world.postgres import PostgresWorld
 from holdfast.harness.world.sqlite import SqliteWorld
 
@@ -61,5 +62,6 @@ KINDS: dict[str, Kind] = {
         with_rows("http", HttpWorld),
         with_texts("folder", FolderWorld),
         with_rows("mcp", McpWorld),
+        with_texts("objects", ObjectsWorld),
     )
 }
