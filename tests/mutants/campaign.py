@@ -118,7 +118,7 @@ def asked(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=MINUTES, help="how long small changes are tried")
     parser.add_argument("--all", action="store_true", help="try every small change, however long it takes")
     parser.add_argument("--again", action="store_true", help="first try again what survived before")
-    parser.add_argument("--only", default="", help="small changes to modules whose path has this in it")
+    parser.add_argument("--only", default="", help="small changes to modules whose path this expression matches")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--planted", action="store_true", help="planted defects alone")
     which.add_argument("--small", action="store_true", help="small changes alone")

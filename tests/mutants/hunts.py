@@ -11,7 +11,6 @@ promise that a defect has no shorter one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -147,6 +146,3 @@ def _lived(name: str, folder: Path) -> Found:
                 break
     healthy = lived(events)
     return Found(name, "the outside's books", why, executed, events, 0.0, healthy=not healthy)
-
-
-Hunt = Callable[[str, Path], Found]

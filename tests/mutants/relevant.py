@@ -1,11 +1,11 @@
-"""Which tests are asked about a changed line: those that run it, fast ones first, until they would take too long.
+"""Which tests are asked about a changed line: those that run it, first the fast ones, then those that go deep.
 
 A measured run of the fast tests that stay in this process says which test runs which line and how long it takes; it is
 kept beside the sessions for as long as nothing it rests on has changed. What starts a process of its own is not among
 the tests, for that process would import the honest module.
 
-Promises: a line that any of these tests runs is asked about by at least one that runs it. Does not promise that a test
-which needs longer than the rest would not have noticed more.
+Promises: whoever is asked runs the line. Does not promise that a test which takes longer, or comes after as many as are
+asked, would not have noticed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ SRC = ROOT / "src"
 LAYERS = ("effect", "gate", "kernel")
 KEPT_IN = ROOT / "build" / "mutants"
 
-MOST_S = 3.0
-MOST_TESTS = 40
+FIRST_S, THEN_S = 1.5, 6.0
+MOST_TESTS = 30
 
 
 def _in(folder: str, *names: str) -> tuple[str, ...]:
@@ -68,30 +68,34 @@ class Relevant:
         self._lines = lines
         self._took_s = took_s
 
-    def to(self, module: str, first: int, last: int, *, within: bool) -> tuple[str, ...]:
-        """The tests that run any of these lines, the module's own first, then the fast ones.
+    def to(self, module: str, first: int, last: int, *, within: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The tests that run any of these lines: the module's own and the fast ones, and then, if those notice nothing,
+        the others, those first that run most of the module.
 
-        ``within``: they lie in a function. What does not runs at import: those are asked that use most of the module.
+        ``within``: the lines lie in a function. What does not runs at import: any test that uses the module may notice.
         """
         rows = self._lines.get(module, {})
+        use = Counter(test for tests in rows.values() for test in tests)
         found = {test for line in range(first, last + 1) for test in rows.get(str(line), ())}
         if not (within and found):
-            by_use = Counter(test for tests in rows.values() for test in tests)
-            found = {test for test, _ in by_use.most_common(3 * MOST_TESTS)}
+            found = set(use)
         own = f"/test_{Path(module).stem}.py::"
-        return self._within(sorted(found, key=lambda test: (own not in test, self._cost(test), test)))
+        at_once = self._up_to(FIRST_S, sorted(found, key=lambda test: (own not in test, self._cost(test), test)))
+        rest = sorted(found.difference(at_once), key=lambda test: (-use[test], test))
+        return at_once, self._up_to(THEN_S, rest)
 
     def _cost(self, test: str) -> float:
-        return self._took_s.get(test, MOST_S)
+        return self._took_s.get(test, THEN_S)
 
-    def _within(self, order: Iterable[str]) -> tuple[str, ...]:
+    def _up_to(self, most_s: float, order: Iterable[str]) -> tuple[str, ...]:
         chosen: list[str] = []
         total_s = 0.0
         for test in order:
-            total_s += self._cost(test)
-            if chosen and (total_s > MOST_S or len(chosen) == MOST_TESTS):
+            if len(chosen) == MOST_TESTS:
                 break
-            chosen.append(test)
+            if total_s + self._cost(test) <= most_s:
+                total_s += self._cost(test)
+                chosen.append(test)
         return tuple(chosen)
 
 

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -32,12 +33,15 @@ from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkResult
 
-from tests.mutants.relevant import LAYERS, PLAIN, Relevant, measured
+from tests.mutants.relevant import FAST, LAYERS, PLAIN, measured
+from tests.mutants.warm import NOT_MADE
 
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src"
 LIMIT_S = 60
 """A change that keeps the tests busy for longer than this was noticed."""
+ENDINGS = frozenset({0, 1, 2, 4})
+"""All passed, a test failed, a module could not be imported (said in two ways). Other endings are nobody's verdict."""
 SESSIONS = ROOT / "build" / "mutants"
 JUDGED = Path(__file__).with_name("survivors.toml")
 JUDGEMENTS = ("equivalent", "worth a test", "accepted")
@@ -77,6 +81,9 @@ KEPT = frozenset(
     )
 )
 """One operator for each way in which a line can be wrong. Cosmic Ray has eleven for a plus sign; most raise at once."""
+
+
+NOT_TRIED = WorkResult(worker_outcome=WorkerOutcome.SKIPPED, output="not tried")
 
 
 class Small(NamedTuple):
@@ -172,7 +179,7 @@ def session(path: Path) -> WorkDB:
         if item.mutations[0].operator_name not in KEPT
         or any(first <= item.mutations[0].start_pos < last for first, last in ranges)
     ]
-    db.set_multiple_results(skipped, WorkResult(worker_outcome=WorkerOutcome.SKIPPED, output="not tried"))
+    db.set_multiple_results(skipped, NOT_TRIED)
     db.close()
     unfinished.rename(file)
     return WorkDB(file, WorkDB.Mode.open)
@@ -183,6 +190,15 @@ def changed(source: str, spec: MutationSpec) -> str:
     code: str | None = mutate_code(source, get_operator(spec.operator_name)(**spec.operator_args), spec.occurrence)
     assert code is not None, f"{spec.operator_name} has no occurrence {spec.occurrence}"
     return code
+
+
+def is_python(code: str) -> bool:
+    """Whether it can be compiled: the stars of ``**more`` look like a power to Cosmic Ray."""
+    try:
+        compile(code, "changed", "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
 
 
 def small(path: Path, spec: MutationSpec, job: str, source: str, code: str) -> Small:
@@ -198,41 +214,65 @@ def small(path: Path, spec: MutationSpec, job: str, source: str, code: str) -> S
 
 
 class Warm:
-    """The warm process."""
+    """The warm processes: one with everything loaded, one that imports a changed module anew."""
 
-    def __init__(self) -> None:
-        """Started, and ended with :meth:`close`."""
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{SRC}", "PYTHONDONTWRITEBYTECODE": "1"}
-        environment.pop("HOLDFAST_MUTANT", None)
-        command = [sys.executable, "-m", "tests.mutants.warm"]
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, files: Sequence[str] = ()) -> None:
+        """Started, and ended with :meth:`close`. ``files`` are the tests that the first loads; none: no such."""
+        self._anew = _started()
+        self._loaded = _started(*files) if files else None
 
-    def passes(self, folder: Path, files: Sequence[str], module: Path, source: str) -> bool:
-        """Whether these tests pass with one module changed. Where no test is near, nobody notices."""
-        if not files:
+    def passes(self, folder: Path, tests: Sequence[str], module: Path, source: str, *, within: bool = False) -> bool:
+        """Whether these tests pass with one module changed. Where no test is near, nobody notices.
+
+        ``within``: the change lies in a function.
+        """
+        if not tests:
             return True
-        dotted = ".".join(module.relative_to(SRC).with_suffix("").parts)
         order = {
             "limit_s": LIMIT_S,
-            "module": dotted.removesuffix(".__init__"),
+            "module": ".".join(module.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"),
             "path": str(module),
             "source": source,
-            "arguments": [*PLAIN, "-x", f"--basetemp={folder / 'b'}", *files],
+            "arguments": [*PLAIN, "-x", f"--basetemp={folder / 'b'}", *tests],
             "said": str(folder / "said"),
         }
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(json.loads(self._process.stdout.readline())) == 0
+        code = _asked(self._loaded, order) if within and self._loaded is not None else NOT_MADE
+        if code == NOT_MADE:
+            code = _asked(self._anew, order)
+        if code not in ENDINGS and code >= 0:
+            said = Path(order["said"]).read_text(encoding="utf-8")
+            raise RuntimeError(f"pytest ended with {code}, which says nothing of {module}:\n{said[-3000:]}")
+        return code == 0
 
     def close(self) -> None:
         """Nobody asks any more."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=600)
+        for process in (self._anew, self._loaded):
+            if process is not None:
+                assert process.stdin is not None
+                process.stdin.close()
+                process.wait(timeout=600)
+
+
+def _started(*files: str) -> subprocess.Popen[str]:
+    """A warm process that has said that it is ready."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{SRC}", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("HOLDFAST_MUTANT", None)
+    command = [sys.executable, "-m", "tests.mutants.warm", *files]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "0\n", "a warm process did not start"
+    return process
+
+
+def _asked(process: subprocess.Popen[str], order: dict[str, Any]) -> int:
+    """The exit code of one run; negative where a signal ended it: so a change that never ends is noticed."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(order) + "\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())
 
 
 def judged() -> dict[tuple[str, str, str, str], tuple[str, str]]:
@@ -247,14 +287,16 @@ def judged() -> dict[tuple[str, str, str, str], tuple[str, str]]:
 def attempt(folder: Path, *, seed: int, budget_s: float | None, again: bool = False, only: str = "") -> Tried:
     """Try changes in a seeded order until the time is up (None: all). ``again``: first those that survived before."""
     started = time.monotonic()
-    sessions = {path: session(path) for path in modules() if only in str(path)}
-    todo = [(path, item) for path, db in sessions.items() for item in db.pending_work_items]
+    sessions = {path: session(path) for path in modules() if re.search(only, str(path))}
+    todo = [(path, item) for path, db in sessions.items() for item in db.work_items]
     todo.sort(key=lambda pair: (str(pair[0]), pair[1].mutations[0].operator_name, pair[1].mutations[0].occurrence))
     random.Random(seed).shuffle(todo)
+    pending = {item.job_id for db in sessions.values() for item in db.pending_work_items}
+    todo = [(path, item) for path, item in todo if item.job_id in pending]
     if again:
         todo = [(path, item) for path, db in sessions.items() for item in _survived(db)] + todo
     near = measured(folder)
-    warm = Warm()
+    warm = Warm(FAST)
     try:
         for number, (path, item) in enumerate(todo, 1):
             if budget_s is not None and time.monotonic() - started > budget_s:
@@ -262,7 +304,13 @@ def attempt(folder: Path, *, seed: int, budget_s: float | None, again: bool = Fa
             spec = item.mutations[0]
             source = path.read_text(encoding="utf-8")
             code = changed(source, spec)
-            survived = warm.passes(folder, _files(near, path, source, spec), path, code)
+            if not is_python(code):
+                sessions[path].set_result(item.job_id, NOT_TRIED)
+                continue
+            within = within_function(source, spec)
+            module = str(path.relative_to(SRC / "holdfast"))
+            asked = near.to(module, spec.start_pos[0], spec.end_pos[0], within=within)
+            survived = all(warm.passes(folder, tests, path, code, within=within) for tests in asked)
             outcome = TestOutcome.SURVIVED if survived else TestOutcome.KILLED
             sessions[path].set_result(
                 item.job_id, WorkResult(worker_outcome=WorkerOutcome.NORMAL, test_outcome=outcome, output="")
@@ -277,13 +325,11 @@ def attempt(folder: Path, *, seed: int, budget_s: float | None, again: bool = Fa
     return _told(sessions, time.monotonic() - started)
 
 
-def _files(near: Relevant, path: Path, source: str, spec: MutationSpec) -> tuple[str, ...]:
-    (first, _), (last, _) = spec.start_pos, spec.end_pos
-    functions = (
-        node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    )
-    within = any(f.body[0].lineno <= first <= (f.end_lineno or 0) for f in functions)
-    return near.to(str(path.relative_to(SRC / "holdfast")), first, last, within=within)
+def within_function(source: str, spec: MutationSpec) -> bool:
+    """Whether a change lies in the body of a function: what does not runs at import."""
+    line = spec.start_pos[0]
+    functions = (n for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return any(f.body[0].lineno <= line <= (f.end_lineno or 0) for f in functions)
 
 
 def _survived(db: WorkDB) -> list[Any]:

@@ -50,10 +50,11 @@ def test_a_small_change_is_noticed_and_the_module_as_it_is_passes(tmp_path: Path
     turned = small.changed(source, spec)
     assert turned.count("now_ms <= deadline_ms") == source.count("now_ms <= deadline_ms") + 1
     files = ("tests/unit/runtime/test_deadlines.py",)
-    warm = small.Warm()
+    warm = small.Warm(files)
     try:
-        assert warm.passes(tmp_path, files, path, source)
-        assert not warm.passes(tmp_path, files, path, turned)
+        for within in (False, True):  # imported anew, and changed where it is loaded
+            assert warm.passes(tmp_path, files, path, source, within=within)
+            assert not warm.passes(tmp_path, files, path, turned, within=within)
     finally:
         warm.close()
     assert path.read_text(encoding="utf-8") == source
