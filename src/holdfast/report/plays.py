@@ -19,23 +19,35 @@ FIELDS = ("forbidden", "state", "laws", "end", "honesty")
 class Row(Protocol):
     """What is shown of one play."""
 
-    case: str
-    label: str
-    word: Any
-    ended: str
-    reason: str
-    fields: Mapping[str, str]
-    cpu_ms: float
-    digest: str
-    bundle: Mapping[str, Any] | None
+    @property
+    def case(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def word(self) -> Any: ...
+    @property
+    def ended(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def fields(self) -> Mapping[str, str]: ...
+    @property
+    def cpu_ms(self) -> float: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def bundle(self) -> Mapping[str, Any] | None: ...
 
 
 class Coverage(Protocol):
     """What was struck and what was not."""
 
-    struck: Mapping[tuple[str, str, str], int]
-    worst: Mapping[tuple[str, str, str], Any]
-    untested: Sequence[tuple[str, str, str]]
+    @property
+    def struck(self) -> Mapping[tuple[str, str, str], int]: ...
+    @property
+    def worst(self) -> Mapping[tuple[str, str, str], Any]: ...
+    @property
+    def untested(self) -> Sequence[tuple[str, str, str]]: ...
 
     @property
     def share(self) -> float:

@@ -1,0 +1,1 @@
+"""Regression memory: failures that were seen once, kept small, played first from then on."""
