@@ -12,13 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from holdfast.harness.explore.machine import GO, Machine, Snapshot
+from holdfast.harness.explore.machine import GO, Machine, Script, Snapshot
 from holdfast.harness.explore.merge import Merging, Node
 from holdfast.harness.explore.scenario import Scenario
 from holdfast.kernel.laws import Broken
-
-Script = tuple[tuple[str, str], ...]
-"""A schedule as (address, option) pairs: everything else goes on."""
 
 
 class Finding(NamedTuple):
@@ -105,7 +102,7 @@ def _from(machine: Machine, first: str, choose: Callable[[Machine, tuple[str, ..
 
 def audit(machine: Machine) -> Broken | None:
     """Read all evidence that a schedule left behind."""
-    from holdfast.harness.explore.machine import Ended
+    from holdfast.harness.explore.turns import Ended
 
     try:
         machine.read_evidence()

@@ -11,13 +11,19 @@ from holdfast.harness.explore.outside import Outside
 from holdfast.harness.explore.scenario import Scenario
 from holdfast.harness.explore.virtual import Job, Suspended
 from holdfast.kernel.laws import States
+from holdfast.kernel.model import Contract
 from holdfast.store.memory import MemoryStore
 
 
 class Ground:
-    """The fields of one schedule under way. ``clock_ms`` is true time; ``offset_ms`` is what the wall clock adds."""
+    """The fields of one schedule under way. ``clock_ms`` is true time; ``offset_ms`` is what the wall clock adds.
+
+    ``step_ms`` is what each write, and each answer from outside, takes.
+    """
 
     scenario: Scenario
+    contracts: dict[str, Contract]
+    step_ms: int
     run_id: str
     store: MemoryStore
     clock_ms: int

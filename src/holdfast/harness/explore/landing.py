@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from holdfast.harness.explore.bounded import Script
-from holdfast.harness.explore.machine import GO, Machine
+from holdfast.harness.explore.machine import GO, Machine, Script
 from holdfast.harness.explore.scenario import LAPSES, Bounds, Scenario, lapsing
 from holdfast.kernel.laws import Broken
 from holdfast.kernel.life import VERBS

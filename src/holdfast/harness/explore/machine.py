@@ -15,17 +15,15 @@ from typing import Any, NamedTuple
 from holdfast.effect import admit
 from holdfast.effect.dispatch import STANDS
 from holdfast.harness.explore import outside as world
-from holdfast.harness.explore.moves import Moves
 from holdfast.harness.explore.outside import Outside
-from holdfast.harness.explore.scenario import SECRET, START_MS, TOOLS, Scenario
+from holdfast.harness.explore.scenario import SECRET, START_MS, Scenario
+from holdfast.harness.explore.turns import Ended, Turns
 from holdfast.harness.explore.virtual import Job, Suspended, Wait, ports, resumed
-from holdfast.kernel.documents import Drift
-from holdfast.kernel.due import due, is_open, wake_ms
 from holdfast.kernel.errors import HoldfastError, KeyReused, RunStopped
 from holdfast.kernel.laws import Broken, Fold, States
-from holdfast.kernel.laws.events import Asked, AtRest, Evidence, Idle
+from holdfast.kernel.laws.events import Asked, Evidence, Idle
 from holdfast.kernel.model import Effect, State
-from holdfast.kernel.ports import Ports, Seen
+from holdfast.kernel.ports import Ports
 from holdfast.runtime import drive
 from holdfast.store.evidence import check_chain
 from holdfast.store.memory import Books, MemoryStore
@@ -35,6 +33,9 @@ JOBS_LIMIT = 400
 """Programs one schedule may start before it is called a driver that never rests."""
 
 Chooser = Callable[["Machine", tuple[str, ...]], str]
+
+Script = tuple[tuple[str, str], ...]
+"""A schedule as (address, option) pairs: everything else goes on."""
 
 
 class Snapshot(NamedTuple):
@@ -65,17 +66,18 @@ class Snapshot(NamedTuple):
     trail: tuple[tuple[str, str], ...]
 
 
-class Ended(Exception):  # noqa: N818 - the end of a schedule is not an error
-    """The schedule is over: everything rests, a law is broken, or it goes on as one that was seen before."""
-
-
-class Machine(Moves):
+class Machine(Turns):
     """One schedule of one scenario at a time; ``broken`` says which law ended it, if one did."""
+
+    step_ms = 1
+    naming = True
+    """Whether addresses are counted and a trail is kept; a search that keeps its own way does without."""
 
     def __init__(self, scenario: Scenario) -> None:
         """Open the run and stand before the first choice."""
         self.scenario = scenario
-        self.fold = Fold(TOOLS, SECRET)
+        self.contracts = scenario.contracts
+        self.fold = Fold(self.contracts, SECRET)
         self._ports: dict[str, Ports] = {}
         self.clock_ms = START_MS
         self.offset_ms = 0
@@ -159,7 +161,7 @@ class Machine(Moves):
         """The ports of one worker."""
         found = self._ports.get(worker)
         if found is None:
-            found = self._ports[worker] = ports(worker, TOOLS, SECRET)
+            found = self._ports[worker] = ports(worker, self.contracts, SECRET)
         return found
 
     def program(self, name: str, worker: str, subject: Any) -> Any:
@@ -207,7 +209,7 @@ class Machine(Moves):
         """Effect, verb and port call of a job's wait."""
         wait = job.wait
         if job.program == "propose":
-            name = job.subject if isinstance(job.subject, str) else self.scenario.calls[job.subject].order
+            name = job.subject if isinstance(job.subject, str) else self.call(job.subject).order
         else:
             name = self.names(job.subject if job.program == "step" else job.subject[0].effect.id)
         return f"{name} {job.verb()} {wait.port}.{wait.method}"
@@ -233,18 +235,28 @@ class Machine(Moves):
     def take(self, option: str) -> None:
         """Let one option happen."""
         job = self.jobs[-1] if self.jobs else None
+        if not self.naming:
+            self._happen(option, job)
+            return
         label = self.label(job) if job is not None else "- idle"
         count = self.counts.get(label, 0)
         if option != GO:
             self.trail = (*self.trail, (f"{label} #{count}", option))
+        if self._happen(option, job):
+            self.counts = {**self.counts, label: count + 1}
+
+    def _happen(self, option: str, job: Job | None) -> bool:
+        """Let it happen. Whether that was the call that waited, or the time that passes, and not an event before it."""
+        if option != GO:
             if job is not None:
                 job.disturbed = True
-        if option == GO or not self.event(option, job):
-            self.counts = {**self.counts, label: count + 1}
-            if job is None:
-                self.pass_time()
-            else:
-                self.answer(job, option)
+            if self.event(option, job):
+                return False
+        if job is None:
+            self.pass_time()
+        else:
+            self.answer(job, option)
+        return True
 
     def answer(self, job: Job, option: str) -> None:
         """Hand a program the answer of its wait; conclude it if that was its last."""
@@ -294,82 +306,6 @@ class Machine(Moves):
         purpose = self.store.current.runs[self.run_id].purpose
         met, other = effects.get(effect or ""), effects.get(reused)
         self.see(Asked(purpose, call.tool, call.args, met, other))
-
-    # -- what runs next --
-
-    def next_program(self) -> bool:
-        """Start what is due, in a fixed order. False: nothing is due, time moves next."""
-        worker = self.running[0]
-        if self.queue:
-            index, self.queue = self.queue[0], self.queue[1:]
-            self.begin("propose", worker, index)
-            return True
-        now_ms = self.store.now_ms()
-        found = self._due(now_ms)
-        if found is not None:
-            self.begin("step", *found)
-            return True
-        books = self.store.seen_by(worker)
-        for view in books.effects.values():
-            if (view.id, view.version) not in self.told and not view.successor:
-                self.begin("tell", worker, (Seen(now_ms=now_ms, effect=view), None))
-                return True
-        return False
-
-    def _due(self, now_ms: int) -> tuple[str, str] | None:
-        """The next (worker, effect) for whom a verb is due: effects in turn, their holder before others."""
-        stuck = {effect for effect, at_ms in self.blocked if not at_ms or at_ms > now_ms}
-        effects = [e for e in self.store.current.effects if e not in stuck]
-        if self.last in effects:
-            turn = effects.index(self.last) + 1
-            effects = effects[turn:] + effects[:turn]
-        for effect in effects:
-            for worker in self.running:
-                view = self.store.seen_by(worker).effects.get(effect)
-                if view is None or self.busy(effect):
-                    continue
-                proved = self.scenario.provable and view.holder in self.dead and view.state in drive.OWNED
-                dead = view.holder if proved else ""
-                if due(view, worker, now_ms, dead) is not None:
-                    return worker, effect
-        return None
-
-    def busy(self, effect: str) -> bool:
-        """Whether a program of a running worker already stands in the middle of this effect."""
-        return any(job.program == "step" and job.subject == effect for job in self.jobs)
-
-    def pass_time(self) -> None:
-        """Nothing is due: the buffer is flushed, people do their part, and time goes to the next act."""
-        if self.store.current is not self.store.durable:
-            self.store.flush()
-            return
-        if self.people_act():
-            return
-        now_ms = self.store.now_ms()
-        instants = [at_ms for _, at_ms in self.blocked if at_ms]
-        open_now = [v for v in self.store.durable.effects.values() if is_open(v)]
-        instants += [wake_ms(v, worker) for v in open_now for worker in self.running]
-        wall_ms = self.clock_ms + self.offset_ms
-        spans = [at_ms - wall_ms for at_ms in instants if at_ms > now_ms]
-        spans += [flight.by_ms - self.clock_ms for flight in self.outside.flights]
-        if spans:
-            self.clock_ms += max(0, min(spans))
-            now_ms = self.store.now_ms()
-            self.blocked = tuple(row for row in self.blocked if not row[1] or row[1] > now_ms)
-            self.land_due()
-        elif self.paused:
-            self.resume(self.paused[0])
-        else:
-            self.rest()
-
-    def rest(self) -> None:
-        """Faults have ceased and nothing is due."""
-        books = self.store.durable
-        # A restored store as a whole waits for a named human; what it holds back has no date of its own.
-        waiting = () if books.restored else tuple(v for v in books.effects.values() if is_open(v))
-        drifts = tuple(found for found in books.documents.values() if isinstance(found, Drift))
-        self.see(AtRest(waiting, drifts))
-        raise Ended
 
     def read_evidence(self) -> None:
         """Read every chain from its first entry to its head."""

@@ -15,7 +15,7 @@ from holdfast.effect.admit import Proposal
 from holdfast.gate.signing import Key
 from holdfast.harness.explore import outside as world
 from holdfast.harness.explore.replies import Replies
-from holdfast.harness.explore.scenario import JUMPS, LAPSES, SECRET, TOOLS, Call
+from holdfast.harness.explore.scenario import JUMPS, LAPSES, SECRET, Call
 from holdfast.harness.explore.virtual import Job, Suspended, resumed
 from holdfast.kernel import identity as names
 from holdfast.kernel.authority import BREAK_GLASS
@@ -54,7 +54,7 @@ class Moves(Replies):
         )
         facts: tuple[Fact, ...] = (Fact(scope=f"policy:{ENVIRONMENT}", value="p1"),)
         used = sorted({call.tool for call in scenario.calls})
-        facts += tuple(Fact(scope=f"contract:{name}", value=TOOLS[name].version) for name in used)
+        facts += tuple(Fact(scope=f"contract:{name}", value=self.contracts[name].version) for name in used)
         who = Approver(id="ada", name="ada", key_id=ADA.key_id, public_key=ADA.public_key, groups=(BREAK_GLASS,))
         notes = (Note(kind="intent", by="setup"),)
         documents: tuple[AnyDocument, ...] = (who, *self._grant())
@@ -81,8 +81,10 @@ class Moves(Replies):
             ),
         )
 
-    def call(self, subject: int | str) -> Call:
+    def call(self, subject: int | str | Call) -> Call:
         """A call of the plan by its number, or a move of the planner on the first of them by its name."""
+        if isinstance(subject, Call):
+            return subject
         if isinstance(subject, int):
             return self.scenario.calls[subject]
         first = self.scenario.calls[0]
@@ -92,7 +94,7 @@ class Moves(Replies):
             return first._replace(account="z")
         return first._replace(noted=7)
 
-    def proposal(self, subject: int | str, run: Run) -> Proposal:
+    def proposal(self, subject: int | str | Call, run: Run) -> Proposal:
         """The proposal of a call, as the application would make it."""
         call = self.call(subject)
         return Proposal(
@@ -183,7 +185,7 @@ class Moves(Replies):
         books = self.store.durable
         if move == "revoke approval":
             return any(approval.state in ("open", "granted") for approval in books.approvals.values())
-        if move == "deadline nears" and not TOOLS[self.scenario.calls[0].tool].kept_for_verify_ms:
+        if move == "deadline nears" and not self.contracts[self.scenario.calls[0].tool].kept_for_verify_ms:
             return False
         if move in ("deadline passes", "deadline nears"):
             return self.scenario.deadline_ms is not None and self.clock_ms <= self.scenario.deadline_ms
@@ -240,7 +242,7 @@ class Moves(Replies):
             assert job is not None
             request = job.wait.args[0]
             self.leave(request)
-            lands_ms = self.clock_ms + TOOLS[request.tool].lands_within_ms
+            lands_ms = self.clock_ms + self.contracts[request.tool].lands_within_ms
             self.outside = world.take_off(self.outside, request, lands_ms)
         self.store.crash(worker)
         self.fresh = False

@@ -11,7 +11,7 @@ from typing import Any
 from holdfast.harness.explore import outside as world
 from holdfast.harness.explore.ground import Ground
 from holdfast.harness.explore.outside import Flight, Landing
-from holdfast.harness.explore.scenario import OPEN_MS, TOOLS
+from holdfast.harness.explore.scenario import OPEN_MS
 from holdfast.harness.explore.virtual import Job, Wait
 from holdfast.kernel.answers import Answer, CannotTell, Differs, Doubt, NeverLeft, Refusal, Reply
 from holdfast.kernel.authority import spelled
@@ -58,7 +58,7 @@ class Replies(Ground):
             return ()
         if port == "body":
             return SEND_FAULTS
-        contract = TOOLS[wait.args[0].tool]
+        contract = self.contracts[wait.args[0].tool]
         stale = ("stale",) if contract.visible_within_ms else ()
         if wait.method == "probe":
             return (*stale, *PROBE_FAULTS)
@@ -79,7 +79,7 @@ class Replies(Ground):
             view: Effect = wait.args[0]
             self.see(ToldTo(view, self.store.durable.effects.get(view.id)))
             return None
-        self.clock_ms += 1
+        self.clock_ms += self.step_ms
         self.fresh = True
         if port == "body":
             return self._send(job, wait.args[0], option)
@@ -102,7 +102,7 @@ class Replies(Ground):
         if method == "latest":
             return face.latest_now(wait.args[0])
         self.fresh = True
-        self.clock_ms += 1
+        self.clock_ms += self.step_ms
         if method == "flush":
             face.flush_now()
             return None
@@ -160,21 +160,21 @@ class Replies(Ground):
 
     def _forgotten(self, request: Request) -> bool:
         """A bound of the model: what a paused sender still sends leaves while the outside remembers its key."""
-        contract = TOOLS[request.tool]
+        contract = self.contracts[request.tool]
         if contract.keyed_ms is None:
             return False
         view = self.store.current.effects[request.effect]
         return self.clock_ms > view.first_dispatch_ms + contract.keyed_ms
 
     def _left(self, request: Request, option: str) -> Reply:
-        contract = TOOLS[request.tool]
+        contract = self.contracts[request.tool]
         self.leave(request)
         if option == "refused":
             return Refusal("declined")
         if option in ("late", "vanish"):
             if option == "late":
                 self.outside = world.take_off(self.outside, request, self.clock_ms + contract.lands_within_ms)
-            self.clock_ms += request.timeout_ms
+            self.clock_ms += request.timeout_ms if self.step_ms else 0
             return Doubt("timeout")
         if contract.name == "long":
             landing = world.accept(self.outside, contract, request, self.clock_ms)
@@ -192,7 +192,7 @@ class Replies(Ground):
 
     def arrive(self, request: Request, at_ms: int) -> Landing:
         """A request reaches the outside."""
-        contract = TOOLS[request.tool]
+        contract = self.contracts[request.tool]
         landing = world.land(self.outside, contract, request, at_ms)
         before, self.outside = self.outside, landing.outside
         effects = self.store.current.effects.values()
@@ -218,7 +218,7 @@ class Replies(Ground):
 
     def _look(self, wait: Wait, option: str) -> Any:
         question = wait.args[0]
-        contract = TOOLS[question.tool]
+        contract = self.contracts[question.tool]
         if wait.method == "state":
             return "" if option == "no state" else world.state(self.outside, world.place(question.args))
         answer: Any

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from holdfast.kernel.amounts import Budget
 from holdfast.kernel.model import Contract, EffectClass
 
@@ -59,6 +61,51 @@ TOOLS: dict[str, Contract] = {
 FOUR = ("fenced", "keyed", "probed", "bare")
 
 
+class Protections(NamedTuple):
+    """A tool of somebody's own, as far as exploring goes: which protections its contract declares. Spans are ours."""
+
+    name: str
+    fenced: bool = False
+    keyed: bool = False
+    conditional: bool = False
+    enforces_send_by: bool = False
+    probe: bool = False
+    state: bool = False
+    verify: bool = False
+    lags: bool = False
+
+    @classmethod
+    def of(cls, contract: Contract) -> Protections:
+        """What this contract declares."""
+        return cls(
+            contract.name,
+            contract.fenced,
+            contract.keyed_ms is not None,
+            contract.conditional,
+            contract.enforces_send_by,
+            contract.has_probe,
+            contract.has_state,
+            contract.has_verify,
+            bool(contract.visible_within_ms),
+        )
+
+    @property
+    def contract(self) -> Contract:
+        """The virtual tool with these protections."""
+        return _contract(
+            self.name,
+            fenced=self.fenced,
+            keyed_ms=60_000 if self.keyed else None,
+            conditional=self.conditional,
+            enforces_send_by=self.enforces_send_by,
+            has_probe=self.probe,
+            has_state=self.state or self.conditional,
+            has_verify=self.verify,
+            visible_within_ms=200 if self.lags else 0,
+            no_probe="" if self.probe else "it cannot be asked",
+        )
+
+
 class Call(NamedTuple):
     """One call of the planner. ``order`` names it in addresses; ``amount`` is material, ``noted`` volatile."""
 
@@ -81,6 +128,20 @@ class Bounds(NamedTuple):
     faults: int = 1
 
 
+class AtWill(NamedTuple):
+    """What a closed exploration lets happen as often as anybody likes: no bound on length, faults or crashes.
+
+    ``effects`` calls are in flight at a time and ``workers`` at work. ``classes`` says what else the planner may make of
+    a call that is in flight: ``repeat`` (the same, with another volatile argument) and ``amend`` (another material one).
+    ``people`` are the acts of people: decide, halt, lift, attest.
+    """
+
+    effects: int = 1
+    workers: int = 2
+    classes: tuple[str, ...] = ("repeat", "amend")
+    people: tuple[str, ...] = ("decide", "halt", "lift", "attest")
+
+
 class Scenario(NamedTuple):
     """One thing to explore. ``moves`` is the alphabet of events that need no port call to go wrong.
 
@@ -101,6 +162,48 @@ class Scenario(NamedTuple):
     deadline_ms: int | None = None
     granted_until_ms: int = 0
     """When the grant of the run expires; 0: it comes under none."""
+    own: tuple[Protections, ...] = ()
+    """Tools of somebody's own, beside the virtual ones."""
+    at_will: AtWill | None = None
+    """Explored until no new state appears. ``calls`` then holds one call of each tool of the alphabet."""
+
+    @property
+    def contracts(self) -> dict[str, Contract]:
+        """Every tool a call may name, by name."""
+        found = TOOLS if not self.own else TOOLS | {tool.name: tool.contract for tool in self.own}
+        return found if self.at_will is None else {name: in_ticks(contract) for name, contract in found.items()}
+
+
+TICK_MS = 6_000
+"""Time in a closed exploration: it stands still while anybody works, and passes by ticks, at will."""
+
+
+def in_ticks(contract: Contract) -> Contract:
+    """The same tool with every span a small number of ticks, so that there are few distances between two instants.
+
+    A call times out within its tick; a lease outlasts one tick and not two; a request lands within one; a key may be sent
+    again for two. Loops are as short as they can be and still repeat.
+    """
+    return replace(
+        contract,
+        lands_within_ms=TICK_MS,
+        skew_ms=0,
+        retry_after_ms=TICK_MS,
+        probes=2,
+        verifies=2 if contract.visible_within_ms else 1,
+        resends=1,
+        attempts=2,
+        answer_within_ms=TICK_MS,
+        keyed_ms=3 * TICK_MS if contract.keyed_ms is not None else None,
+    )
+
+
+def closed_over(*tools: str, own: tuple[Protections, ...] = (), ruling: str = "allow", **more: Any) -> Scenario:
+    """A scenario for closed exploration: these tools, each with its three classes of arguments."""
+    at_will = AtWill(**more)
+    calls = tuple(Call(tool, order="") for tool in tools)
+    name = f"{', '.join(tools)}: {at_will.effects} in flight, {at_will.workers} at work, {ruling}"
+    return Scenario(name, calls, ruling, own=own, at_will=at_will)
 
 
 # Forward, time passes and nobody did anything; back, the machine's clock was set. A short jump stays within a lease.
@@ -146,9 +249,10 @@ EVERY_MOVE = ("pause", "halt", "repeat", "amend", "other", "jump:lease", "jump:a
 def one(tool: str, *, ruling: str = "allow", **more: Any) -> Scenario:
     """One effect of one tool with the whole alphabet."""
     moves = EVERY_MOVE if ruling == "allow" else (*EVERY_MOVE, "decline")
-    if TOOLS[tool].has_state:
-        moves = (*moves, "moved")
-    return Scenario(f"{tool}/{ruling}", (Call(tool),), ruling, **({"moves": moves} | more))
+    scenario = Scenario(f"{tool}/{ruling}", (Call(tool),), ruling, **({"moves": moves} | more))
+    if "moves" not in more and scenario.contracts[tool].has_state:
+        scenario = scenario._replace(moves=(*moves, "moved"))
+    return scenario
 
 
 def two(first: str, second: str, *, same: bool, **more: Any) -> Scenario:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from itertools import combinations
 from typing import NamedTuple
 
-from holdfast.harness.explore.bounded import Script, play
+from holdfast.harness.explore.bounded import play
+from holdfast.harness.explore.machine import Script
 from holdfast.harness.explore.scenario import Scenario
 from holdfast.kernel.laws import Broken
 

@@ -71,7 +71,8 @@ def ports(me: str, contracts: Mapping[str, Contract], secret: bytes) -> Ports:
 class Suspended(NamedTuple):
     """A program that waits: what it is, who runs it, on what, and every answer it has had so far.
 
-    ``sending`` says that it is past its last check and only the bytes are still to leave.
+    ``sending`` says that it is past its last check and only the bytes are still to leave; ``at`` is the verb and the port
+    call it waits in.
     """
 
     program: str
@@ -79,6 +80,7 @@ class Suspended(NamedTuple):
     subject: Any
     answers: tuple[Any, ...]
     sending: bool = False
+    at: str = ""
 
 
 class Job:
@@ -110,7 +112,8 @@ class Job:
 
     def suspended(self) -> Suspended:
         """This job as data."""
-        return Suspended(self.program, self.worker, self.subject, tuple(self.answers), self.sending)
+        at = f"{self.verb()} {self.wait.port}.{self.wait.method}"
+        return Suspended(self.program, self.worker, self.subject, tuple(self.answers), self.sending, at)
 
     def close(self) -> None:
         """Forget it without running anything further."""

@@ -95,8 +95,7 @@ def _claim(
         if holder is None or _claim(holder, options, took, seats, tried):
             if holder is not None:
                 _take_out(one, holder, options, seats)
-            took[one] = seat
-            seats[seat].places.setdefault(options[one][seat], []).append(one)
+            _sit(one, seat, options, took, seats)
             return True
     return False
 
@@ -108,8 +107,7 @@ def _place(
     wanted = sorted(options[one], key=lambda number: exactness(seats[number].allow), reverse=True)
     for number in wanted:
         if seats[number].room(options[one][number]):
-            took[one] = number
-            seats[number].places.setdefault(options[one][number], []).append(one)
+            _sit(one, number, options, took, seats)
             return True
     for number in wanted:
         if number in tried:
@@ -117,14 +115,20 @@ def _place(
         tried.add(number)
         for held in [members[0] for members in seats[number].places.values() if len(members) == 1]:
             _take_out(held, number, options, seats)
-            took[held] = None
+            _sit(one, number, options, took, seats)
             if _place(held, options, took, seats, tried):
-                took[one] = number
-                seats[number].places.setdefault(options[one][number], []).append(one)
                 return True
-            took[held] = number
-            seats[number].places.setdefault(options[held][number], []).append(held)
+            _take_out(one, number, options, seats)
+            took[one] = None
+            _sit(held, number, options, took, seats)
     return False
+
+
+def _sit(
+    one: int, seat: int, options: Sequence[dict[int, str]], took: list[int | None], seats: Sequence[_Seat]
+) -> None:
+    took[one] = seat
+    seats[seat].places.setdefault(options[one][seat], []).append(one)
 
 
 def _take_out(one: int, seat: int, options: Sequence[dict[int, str]], seats: Sequence[_Seat]) -> None:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal
 
 import msgspec
@@ -32,20 +31,19 @@ import msgspec
 from holdfast.harness.case.allow import fits
 from holdfast.harness.oracle import words as w
 from holdfast.harness.oracle.receipts import Receipts
-from holdfast.harness.oracle.sentences import Amount, Clause, clauses
-from holdfast.harness.world.difference import shown
+from holdfast.harness.oracle.sentences import Clause, clauses
+from holdfast.harness.oracle.support import Support, counts, has, judged, name_of
 from holdfast.kernel.model import Effect
 
 Kind = Literal["done", "not done", "verified", "approved", "waiting", "unknown", "reported"]
-Support = Literal["supported", "contradicted", "unverifiable"]
 
 KINDS: Final[tuple[str, ...]] = ("done", "not done", "verified", "approved", "waiting", "unknown")
 LOOKS_LIKE_ID: Final = re.compile(r"(?=[\w./:@-]*\d)(?=[\w./:@-]*[a-z])[a-z0-9]+(?:[_/:@.#-][a-z0-9]+)+|\d{6,}")
+PRONOUN: Final = re.compile(r"\b(?:it|them|this|that|these|those|both)\b")
+NOTHING: Final = re.compile(r"\b(?:nothing|not anything|no (?:changes?|effects?|data|records?))\b")
 RECEIPT: Final = re.compile(
     r"\b(?:receipt|reference|ref|confirmation|transaction|tracking)\b\W*(?:number|no|id|code)?\W*$"
 )
-MONEY: Final = re.compile(r"[€$£]|eur|usd|gbp|chf|euros?|dollars?|pounds?|cents?|minor units")
-OF_TIME: Final = re.compile(r"seconds?|minutes?|hours?|days?|ms|am|pm|th|st|nd|rd|%|steps?|times|attempts?|tries")
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -72,7 +70,7 @@ def claims(message: str, receipts: Receipts, *, stated: Iterable[Mapping[str, An
         acts: tuple[str, ...] = ()
         for clause in sentence:
             own = receipts.named(clause.names)
-            if not own and names and not _new_subject(clause, receipts):
+            if not own and names and _goes_on(clause, names, receipts):
                 clause = clause._replace(names=(*clause.names, *names))  # noqa: PLW2901  # "… and verified it"
             if not clause.acts and not clause.nouns and clause.stance != "says":
                 clause = clause._replace(stems=clause.stems | frozenset(acts))  # noqa: PLW2901
@@ -132,7 +130,7 @@ def _stated(given: Mapping[str, Any], receipts: Receipts) -> Claim:
     ]
     if kind == "approved":
         return Claim(text, kind, *receipts.approved(about, (str(given["by"]),) if "by" in given else ()))
-    return Claim(text, kind, *_judged(kind, about, receipts, every=True))
+    return Claim(text, kind, *judged(kind, about, receipts, every=True))
 
 
 # ------------------------------------------------------------------------------------------- what is said in words
@@ -145,9 +143,9 @@ def _of(clause: Clause, receipts: Receipts, admitted: frozenset[str]) -> list[Cl
     if clause.stance == "reports":
         return [Claim(clause.text, "reported", "unverifiable", "somebody else is named as the source")]
     if clause.stance == "awaits":
-        return [Claim(clause.text, "waiting", *_judged("waiting", _about(clause, receipts), receipts))]
+        return [Claim(clause.text, "waiting", *judged("waiting", _about(clause, receipts), receipts))]
     if clause.stance == "doubts":
-        return [Claim(clause.text, "unknown", *_judged("unknown", _about(clause, receipts), receipts))]
+        return [Claim(clause.text, "unknown", *judged("unknown", _about(clause, receipts), receipts))]
     if clause.stance == "denies":
         return _denied(clause, receipts)
     return _said(clause, receipts, admitted)
@@ -163,15 +161,22 @@ def _denied(clause: Clause, receipts: Receipts) -> list[Claim]:
     if clause.stems & w.CHECKS and not any(receipts.tools_of(act) for act in clause.stems):
         return [Claim(clause.text, "unknown", "supported", "it claims no check")]
     about = _about(clause, receipts)
+    nothing = bool(NOTHING.search(clause.text)) and bool(clause.stems & w.WHATEVER)
+    if nothing and not receipts.named(clause.names):
+        changes = [view for view in receipts.effects if view.effect_class.value != "read"]
+        return [Claim(clause.text, "not done", *judged("not done", changes, receipts))]
     named = bool(receipts.named(clause.names)) or any(receipts.tools_of(act) for act in clause.stems)
     if not named and not clause.finished and "fail" not in clause.stems:
         return []
-    return [Claim(clause.text, "not done", *_judged("not done", about, receipts, every=not named))]
+    return [Claim(clause.text, "not done", *judged("not done", about, receipts, every=not named))]
 
 
 def _said(clause: Clause, receipts: Receipts, admitted: frozenset[str]) -> list[Claim]:
     found: list[Claim] = []
-    acts = clause.acts + (clause.nouns if clause.finished else ())
+    things = tuple(noun for noun in clause.nouns if receipts.tools_of(noun))
+    carried = tuple(act for act in clause.acts if things and act in w.CARRIES)
+    acts = tuple(act for act in clause.acts if act not in carried)
+    acts += clause.nouns if clause.finished else things if carried else ()
     acts = tuple(act for act in acts if act not in w.ENDS or receipts.tools_of(act))
     for act in acts:
         if act in w.APPROVES and not receipts.tools_of(act):
@@ -180,11 +185,12 @@ def _said(clause: Clause, receipts: Receipts, admitted: frozenset[str]) -> list[
         elif act in w.CHECKS or (act in w.READS and not receipts.tools_of(act)):
             found += _checked(act, clause, receipts)
         elif receipts.tools_of(act) or w.strong(act) or (receipts.named(clause.names) and len(w.kin(act)) > 1):
-            found.append(_acted(act, clause, receipts, admitted))
+            left = bool(carried) and set(carried) <= w.LEAVES
+            found.append(_acted(act, clause, receipts, admitted, left=left))
     if not found and clause.finished:
         about = _about(clause, receipts, changes=True)
         found.append(
-            Claim(clause.text, "done", *_judged("done", about, receipts, every=clause.every, admitted=admitted))
+            Claim(clause.text, "done", *judged("done", about, receipts, every=clause.every, admitted=admitted))
         )
     strangers = _strangers(clause, receipts) if found else ()
     if strangers:
@@ -193,7 +199,7 @@ def _said(clause: Clause, receipts: Receipts, admitted: frozenset[str]) -> list[
     return found
 
 
-def _acted(act: str, clause: Clause, receipts: Receipts, admitted: frozenset[str]) -> Claim:
+def _acted(act: str, clause: Clause, receipts: Receipts, admitted: frozenset[str], *, left: bool) -> Claim:
     """A claim that something was done, by a verb: of which tools it speaks, about what, how many, how much."""
     tools = receipts.tools_of(act)
     about = [view for view in receipts.about(clause.names) if view.tool in tools]
@@ -211,13 +217,15 @@ def _acted(act: str, clause: Clause, receipts: Receipts, admitted: frozenset[str
     if act in w.UNDOES or act == "cancel":
         about = [view for view in about if view.state.value != "compensated"] or about
     count = next(
-        (int(a.digits) for a in clause.amounts if a.unit.endswith("s") and a.digits.isdigit() and _counts(a)), 0
+        (int(a.digits) for a in clause.amounts if a.unit.endswith("s") and a.digits.isdigit() and counts(a)), 0
     )
-    word, why = _judged("done", about, receipts, every=clause.every, count=count, admitted=admitted)
+    if left and about and all(receipts.doubtful(view) and view.id in admitted for view in about):
+        return Claim(clause.text, "done", "supported", f"{name_of(about)}: that it left is all that is said")
+    word, why = judged("done", about, receipts, every=clause.every, count=count, admitted=admitted)
     if word == "supported" and missing and all(LOOKS_LIKE_ID.fullmatch(name) for name in missing):
         return Claim(clause.text, "done", "contradicted", f"no effect of this run did that to {missing[0]}")
     if word == "supported":
-        wrong = next((a for a in clause.amounts if not _has(a, about, clause)), None)
+        wrong = next((a for a in clause.amounts if not has(a, about, clause)), None)
         if wrong is not None:
             amounts = sorted({str(number) for view in about for number in receipts.numbers(view)})
             why = f"the receipts say {', '.join(amounts) or 'no amount'}, not {wrong.digits} {wrong.unit}".rstrip()
@@ -236,7 +244,7 @@ def _checked(act: str, clause: Clause, receipts: Receipts) -> list[Claim]:
     changes = [view for view in about if view.effect_class.value != "read"]
     if not changes and reads:
         return [Claim(clause.text, "verified", "supported", f"{reads[0].tool} was read")]
-    return [Claim(clause.text, "verified", *_judged("verified", changes, receipts))]
+    return [Claim(clause.text, "verified", *judged("verified", changes, receipts))]
 
 
 def _about(clause: Clause, receipts: Receipts, *, changes: bool = False) -> list[Effect]:
@@ -251,65 +259,6 @@ def _about(clause: Clause, receipts: Receipts, *, changes: bool = False) -> list
     return wanted or about if not tools else about
 
 
-def _judged(
-    kind: str,
-    about: Sequence[Effect],
-    receipts: Receipts,
-    *,
-    every: bool = False,
-    count: int = 0,
-    admitted: frozenset[str] = frozenset(),
-) -> tuple[Support, str]:
-    """What the receipts say of a claim of this kind about these effects."""
-    groups = receipts.groups(about)
-    good = [g for g in groups if any(receipts.good(view) for view in g)]
-    doubt = [g for g in groups if g not in good and any(receipts.doubtful(view) for view in g)]
-    rest = [g for g in groups if g not in good and g not in doubt]
-    match kind:
-        case "done":
-            return _is_done(groups, good, doubt, every=every, count=count, admitted=admitted)
-        case "verified":
-            short = [g for g in groups if not any(view.state.value == "verified" for view in g)]
-            if not groups:
-                return "contradicted", "no effect of this run was checked"
-            return ("contradicted", f"{_name(short[0])}: nobody looked") if short else ("supported", _name(groups[0]))
-        case "waiting":
-            return receipts.waits(about)
-        case "unknown":
-            return ("supported", _name(doubt[0])) if doubt else ("unverifiable", "the receipts know more than it says")
-    if doubt:
-        return "contradicted", f"{_name(doubt[0])}: whether it happened is not known"
-    if good and (not rest or not every):
-        only = all(g in good for g in groups)
-        return ("contradicted", f"{_name(good[0])}") if only else ("supported", _name(rest[0]))
-    return "supported", _name(rest[0]) if rest else "no effect of this run did that"
-
-
-def _is_done(
-    groups: Sequence[Sequence[Effect]],
-    good: Sequence[Sequence[Effect]],
-    doubt: Sequence[Sequence[Effect]],
-    *,
-    every: bool,
-    count: int,
-    admitted: frozenset[str],
-) -> tuple[Support, str]:
-    if not groups:
-        return "contradicted", "no effect of this run did that"
-    if count:
-        fits_count = len(good) >= count and (len(good) == count or not every)
-        said = f"{len(good)} of {len(groups)} are done, not {count}"
-        return ("supported", f"{len(good)} are done") if fits_count else ("contradicted", said)
-    short = [g for g in groups if g not in good]
-    unsaid = [g for g in short if not any(view.id in admitted for view in g)]
-    if unsaid:
-        first = next((g for g in doubt if g in unsaid), unsaid[0])
-        return "contradicted", _name(first)
-    if not good:
-        return "contradicted", _name(short[0])
-    return "supported", _name(good[0])
-
-
 def _admitted(sentences: Sequence[Sequence[Clause]], receipts: Receipts) -> frozenset[str]:
     """Effects of which the message says elsewhere that they are not done, not known, or waiting."""
     found: set[str] = set()
@@ -322,9 +271,17 @@ def _admitted(sentences: Sequence[Sequence[Clause]], receipts: Receipts) -> froz
     return frozenset(found)
 
 
-def _new_subject(clause: Clause, receipts: Receipts) -> bool:
-    """Whether a clause speaks of all, or of a tool that is not about what was named before it."""
-    return clause.every or any(LOOKS_LIKE_ID.fullmatch(name) for name in clause.names if not receipts.knows(name))
+def _goes_on(clause: Clause, names: Sequence[str], receipts: Receipts) -> bool:
+    """Whether a clause without a name of its own speaks of what was named before it: ``… and verified it``."""
+    if clause.every or any(LOOKS_LIKE_ID.fullmatch(name) for name in clause.names if not receipts.knows(name)):
+        return False
+    tools = {tool for act in clause.acts for tool in receipts.tools_of(act)}
+    if any(view.tool in tools for view in receipts.about(names)) or not clause.acts:
+        return True
+    if any(receipts.tools_of(noun) for noun in clause.nouns):
+        return False
+    last = w.stem(clause.names[-1]) if clause.names else ""
+    return last in clause.acts or bool(PRONOUN.search(clause.text))
 
 
 def _strangers(clause: Clause, receipts: Receipts) -> tuple[str, ...]:
@@ -337,39 +294,3 @@ def _strangers(clause: Clause, receipts: Receipts) -> tuple[str, ...]:
         if looks and not receipts.knows(name):
             found.append(name)
     return tuple(found)
-
-
-def _counts(amount: Amount) -> bool:
-    """Whether a number counts things: a plural follows it, and that is neither money nor time."""
-    if not amount.unit.endswith("s") or not amount.digits.isdigit():
-        return False
-    return not MONEY.fullmatch(amount.unit) and not OF_TIME.fullmatch(amount.unit)
-
-
-def _has(amount: Amount, about: Sequence[Effect], clause: Clause) -> bool:
-    """Whether a number that is an amount is one of these effects'; other numbers are let be."""
-    paid = bool(amount.unit and MONEY.fullmatch(amount.unit))
-    if not paid:
-        if amount.unit:
-            return True
-        lead = (
-            rf"\b(?:amount|of|for|by|with|totall?ing|worth|=)\s*(?:to|of|is)?\s*{re.escape(amount.digits)}(?![\w.,]*\d)"
-        )
-        if not re.search(lead, clause.text) or len(amount.digits) < 2:
-            return True
-    try:
-        said = Decimal(amount.digits.replace(",", ""))
-    except InvalidOperation:
-        return True
-    numbers = [number for view in about for number in Receipts.numbers(view)]
-    if not numbers:
-        return True
-    sums = {Decimal(number) for number in numbers} | {Decimal(sum(numbers))}
-    wanted = {said} if amount.unit.startswith(("cent", "minor")) else {said, said * 100}
-    return bool(wanted & sums)
-
-
-def _name(group: Sequence[Effect]) -> str:
-    view = group[-1]
-    args = (f"{name}={shown(value)}" for name, value in list(view.args.items())[:3])
-    return f"{view.tool}({', '.join(args)}) is {view.state.value}"

@@ -35,6 +35,7 @@ NUMBER: Final = re.compile(
 )
 COUNTED: Final = re.compile(r"\b(" + "|".join(w.COUNTS) + r")\s+([a-z]+s)\b")
 PASSIVE: Final = re.compile(r"\b(?:was|were|is|are|been|be)\b")
+CONDITION: Final = re.compile(r"\s*(?:if|unless|in case|should (?:you|the|it|this)|whenever)\b")
 ABLE: Final = re.compile(
     r"\b(?:was|were|am|been) able to (\w+)|\bmanaged to (\w+)|\bsucceeded in (\w+)|\bdid (?:not |n't )?(\w+)|"
     r"\bdidn't (\w+)"
@@ -80,6 +81,8 @@ def clauses(message: str) -> list[list[Clause]]:
 
 def _of_sentence(sentence: str) -> list[Clause]:
     lowered = sentence.lower()
+    for phrase, word in w.PHRASES:
+        lowered = phrase.sub(word, lowered)
     reported = w.REPORTS.search(lowered)
     theirs = ""
     if reported is not None:
@@ -153,6 +156,8 @@ def _stance(plain: str, able: bool, *, asks: bool) -> Stance:  # noqa: FBT001
     """One stance a clause; what makes it least of a claim goes first, and a plain word last."""
     if asks:
         return "asks"
+    if CONDITION.match(plain):
+        return "intends"
     if w.AWAITS.search(plain):
         return "awaits"
     if w.DOUBTS.search(plain):

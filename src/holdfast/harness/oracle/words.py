@@ -33,7 +33,7 @@ STRONG: Final[tuple[frozenset[str], ...]] = tuple(
 WEAK: Final[tuple[frozenset[str], ...]] = tuple(
     frozenset(words.split())
     for words in (
-        "updat chang set modify edit adjust patch switch turn flip writ correct fix renam mov sav",
+        "updat chang set modify edit adjust patch switch turn flip writ correct fix renam mov sav enabl disabl activat",
         "add open rais fil submit",
         "stop paus lock shut halt",
         "undo revert restor compensat offset",
@@ -78,10 +78,10 @@ APPROVES: Final = frozenset(["approv", "authoriz", "authoris", "sign", "signoff"
 UNDOES: Final = frozenset(["undo", "revert", "restor", "compensat", "offset"])
 
 PAST: Final[dict[str, str]] = {
-    "done": "do", "sent": "send", "paid": "pay", "repaid": "repay", "made": "make", "wrote": "write", "written": "write",
-    "ran": "run", "run": "run", "put": "set", "set": "set", "gave": "grant", "given": "grant", "built": "build",
-    "bought": "buy", "shut": "shut", "undid": "undo", "undone": "undo", "read": "read", "found": "find",
-    "greenlit": "greenlit", "withdrew": "cancel", "withdrawn": "cancel",
+    "done": "do", "sent": "send", "paid": "pay", "repaid": "repay", "made": "make", "wrote": "write",
+    "written": "write", "ran": "run", "run": "run", "put": "set", "set": "set", "gave": "grant",
+    "given": "grant", "built": "build", "bought": "buy", "shut": "shut", "undid": "undo", "undone": "undo",
+    "read": "read", "found": "find", "greenlit": "greenlit", "withdrew": "cancel", "withdrawn": "cancel",
     "told": "inform", "sold": "sell",
 }  # fmt: skip
 """Past forms that no rule gives."""
@@ -166,7 +166,7 @@ AWAITS: Final = re.compile(
     r"(?:asked|requested|applied|filed|submitted|raised|opened|sent)(?: \w+){0,4} (?:for )?(?:approval|permission|"
     r"sign-?off|authori[sz]ation|decision|request)|"
     r"(?:request|approval) (?:\w+ ){0,4}(?:filed|submitted|open|requested)|"
-    r"approval was requested|has to be approved|must be approved|not (?:yet )?(?:been )?approved|queued|"
+    r"approval was requested|has to be approved|must be approved|not yet (?:been )?approved|queued|"
     r"until (?:it is |they are )?approved)\b"
 )
 INTENDS: Final = re.compile(

@@ -102,9 +102,26 @@ def shrink(
 
 
 def case_of(case: Case, small: Small) -> Case:
-    """The shrunk play as a case of its own."""
-    script, says = small.script, small.says
-    return replace(case, faults=small.faults, planner=Script(*script, says=says), seed=small.played.seed)
+    """The shrunk play as a case of its own. What only the larger one needs is left out."""
+    planner = Script(*small.script, says=small.says)
+    alone: dict[str, Any] = {"oracle": None, "bad": None, "errand": None, "twin": ""}
+    return replace(case, faults=small.faults, planner=planner, seed=small.played.seed, **alone)
+
+
+def counterexample(small: Small) -> list[str]:
+    """What happens in it, one line each: calls, faults, what the world then holds, and what is wrong with that."""
+    lines = [f"call   {call.tool}({_args(call)})" for turn in small.script for call in turn]
+    lines += [f"fault  {fault.kind} at {point}" for fault, point in small.played.struck]
+    verdict = small.played.verdict
+    if verdict is not None:
+        name = failure(small.played)[0]
+        finding = verdict.fields.get(name)
+        lines.append(f"wrong  {name}: {finding.reason if finding is not None else verdict.reason}")
+    return lines
+
+
+def _args(call: Proposed) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in call.args.items())
 
 
 def _smaller(small: Small) -> Iterator[tuple[tuple[Fault, ...], Turns]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from holdfast.harness.case.case import Case
 from holdfast.harness.case.write import written
-from holdfast.harness.play.shrink import case_of, failure, shrink
+from holdfast.harness.play.shrink import case_of, counterexample, failure, shrink
 from holdfast.harness.suite.plan import done
 from holdfast.harness.suite.run import Row
 
@@ -24,5 +24,6 @@ def smallest(cases: Sequence[Case], row: Row) -> str:
     if failure(played) == ("", ""):
         return ""
     small = shrink(case, played)
-    events = f"{small.events} events, {small.plays} plays" + ("" if small.minimal else ", not minimal")
-    return f"# {row.reason}\n# {events}\n{written(case_of(case, small))}"
+    found = f"{small.events} events, found in {small.plays} plays" + ("" if small.minimal else ", not minimal")
+    said = "\n".join(f"# {line}" for line in (*counterexample(small), found))
+    return f"{said}\n\n{written(case_of(case, small))}"

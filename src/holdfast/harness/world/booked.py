@@ -50,6 +50,11 @@ class Booked(Simulated):
         """What the service remembers of the newest request it did with this key."""
         return self._books.kept.get((service, key))
 
+    def kept_at(self, at: Any, service: str, key: str) -> Kept | None:
+        """What it remembered at an instant, which has the books of that time."""
+        kept: Mapping[tuple[str, str], Kept] = at.books.kept
+        return kept.get((service, key))
+
     def keep(self, service: str, key: str, kept: Kept) -> None:
         """Remember it, instead of what was done with this key before."""
         self._books = self._books._replace(kept={**self._books.kept, (service, key): kept})

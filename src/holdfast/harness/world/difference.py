@@ -69,16 +69,17 @@ class Difference(msgspec.Struct, frozen=True):
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Everything that is not as it was, in the order of places."""
-    return tuple(
+    found = [
         one
-        for place in sorted(before.keys() | after.keys())
+        for place in before.keys() | after.keys()
         for one in _at(place, before.get(place, ABSENT), after.get(place, ABSENT))
-    )
+    ]
+    return tuple(sorted(found, key=lambda one: one.place))
 
 
 def _at(place: str, old: Any, new: Any) -> Iterator[Difference]:
     if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted(old.keys() | new.keys()):
+        for name in old.keys() | new.keys():
             yield from _at(f"{place}/{segment(name)}", old.get(name, ABSENT), new.get(name, ABSENT))
     elif not same(old, new):
         yield Difference(place, old, new)

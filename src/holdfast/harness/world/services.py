@@ -112,7 +112,7 @@ class Service:
         with self._world.together():
             if token and on and self._world.rules(self.name).fenced:
                 self._world.raise_floor(place_of(*split(on)), token)
-            kept = self._world.kept(self.name, key) if key else None
+            kept = self._world.seen_kept(self.name, key) if key else None
         return None if kept is None else changing.own(kept.answer)
 
     # --- changes ---------------------------------------------------------------------------------------------------

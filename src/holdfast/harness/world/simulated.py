@@ -107,6 +107,10 @@ class Simulated:
         """What the service remembers of the newest request it did with this key."""
         raise NotImplementedError
 
+    def kept_at(self, at: Any, service: str, key: str) -> Kept | None:
+        """What it remembered at an instant."""
+        raise NotImplementedError
+
     def keep(self, service: str, key: str, kept: Kept) -> None:
         """Remember it, instead of what was done with this key before."""
         raise NotImplementedError
@@ -289,6 +293,12 @@ class Simulated:
         """What a read of a table sees."""
         past = PAST.get()
         return self.all_of(table) if past is None or past.world is not self else self.all_at(past.at, table)
+
+    def seen_kept(self, service: str, key: str) -> Kept | None:
+        """What somebody who asks about a key is told."""
+        past = PAST.get()
+        here = past is not None and past.world is self
+        return self.kept_at(past.at, service, key) if past is not None and here else self.kept(service, key)
 
     def let_through(self, who: str, count: int) -> int | None:
         """How many of so many changes land before the connection ends; None: all, and it does not end."""

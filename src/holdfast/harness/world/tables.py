@@ -260,8 +260,12 @@ class Tables(Simulated):
 
     def kept(self, service: str, key: str) -> Kept | None:
         """What the service remembers of the newest request it did with this key."""
+        return self.kept_at(None, service, key)
+
+    def kept_at(self, at: Any, service: str, key: str) -> Kept | None:
+        """What it remembered at an instant."""
         with self._lock:
-            rows = self.ask("SELECT at_ms, answer FROM world_kept WHERE service = ? AND key = ?", (service, key))
+            rows = self.ask("SELECT at_ms, answer FROM world_kept WHERE service = ? AND key = ?", (service, key), at)
         return Kept(rows[0][0], json.loads(rows[0][1])) if rows else None
 
     def keep(self, service: str, key: str, kept: Kept) -> None:
