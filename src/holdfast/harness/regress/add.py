@@ -6,6 +6,7 @@ there under a name is not written over.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def add(
     wanted = failure(small.played)
     path = _free(folder, name or f"{case.name} {wanted[1] or wanted[0]}")
     text = written(case_of(case, small))
-    (again,) = loads(text, file=str(path), home=_home(case, folder))
+    home = _home(case, folder).resolve()
+    (again,) = loads(text, file=str(path), home=home)
     seen = play(again)
     if failure(seen) != wanted:
         why = f"read back it comes to {seen.verdict.word if seen.verdict else '?'} and not to the failure that was seen"
@@ -46,6 +48,7 @@ def add(
         origin=origin,
         added=today,
         owner=owner,
+        home=Path(os.path.relpath(home, folder.resolve())).as_posix(),
         failure=wanted[0],
         law=wanted[1],
         reason=reason,

@@ -40,7 +40,8 @@ class Regression(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What is known of a failure. ``failure`` is the field of the verdict, with the law where one was broken.
 
     ``origin`` names where it was seen (a suite's row, a run); ``failed_on`` is the version of holdfast; ``shape``
-    covers what the case rests on: the tools' arguments and the world in which it begins.
+    covers what the case rests on: the tools' arguments and the world in which it begins. ``home`` is the folder from
+    which the names in the case are looked up, as seen from the file.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Regression(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: str
     failed_on: str
     shape: str
+    home: str = "."
     law: str = ""
     seen: tuple[str, ...] = ()
     retired: Retired | None = None
@@ -65,7 +67,7 @@ class Kept(msgspec.Struct, frozen=True):
 
     def case(self) -> Case:
         """The case as it is played. Raises BadConfig where what it names is not there."""
-        (case,) = loads(self.text, file=str(self.path), home=self.path.parent)
+        (case,) = loads(self.text, file=str(self.path), home=(self.path.parent / self.regression.home).resolve())
         return case
 
 
