@@ -323,7 +323,9 @@ def test_a_stale_read_is_answered_from_the_past_and_changes_are_made_now(ground)
     at = world.snapshot()
     service.put(ground.table, "a", ground.new, fx=fx("k1"))
     service.put(ground.table, "c", ground.new, fx=fx("k2"))
+    assert service.find("k1") == {"change": 1}
     with world.as_of(at):
+        assert service.find("k1") is None
         assert service.get(ground.table, "a") == ground.a
         assert service.get(ground.table, "c") is None
         assert "c" not in service.rows(ground.table)
