@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from holdfast.harness.case.case import Case
+from holdfast.harness.case.case import EXPECTATIONS, Case
 from holdfast.harness.faults.fault import Fault
 from holdfast.harness.play.play import Played, play
 from holdfast.harness.play.recording import Turn
@@ -76,25 +76,25 @@ def shrink(
     best = Small(played.faults, script, says, played, 0, minimal=False)
     count = 0
 
-    def attempt(faults: tuple[Fault, ...], lines: Turns) -> Played | None:
+    def attempt(faults: tuple[Fault, ...], lines: Turns, words: str) -> Played | None:
         nonlocal count
         count += 1
-        again = plays(case, faults, seed=played.seed, planner=Script(*lines, says=says))
+        again = plays(case, faults, seed=played.seed, planner=Script(*lines, says=words))
         return again if failure(again) == wanted else None
 
-    same = attempt(best.faults, best.script)
+    same = attempt(best.faults, best.script, says)
     if same is None:  # its planner does something that a script of its calls does not
         return best._replace(plays=count)
     best = best._replace(played=same)
     smaller = True
     while smaller and count < most:
         smaller = False
-        for faults, lines in _smaller(best):
+        for faults, lines, words in _smaller(best):
             if count >= most:
                 break
-            found = attempt(faults, lines)
+            found = attempt(faults, lines, words)
             if found is not None:
-                best = Small(faults, lines, says, found, count, minimal=False)
+                best = Small(faults, lines, words, found, count, minimal=False)
                 tell(best)
                 smaller = True
                 break
@@ -102,9 +102,18 @@ def shrink(
 
 
 def case_of(case: Case, small: Small) -> Case:
-    """The shrunk play as a case of its own. What only the larger one needs is left out."""
-    planner = Script(*small.script, says=small.says)
+    """The shrunk play as a case of its own, which passes when what failed is mended.
+
+    What only the larger one needs is left out: where something else failed than that a change was missing, none that is
+    allowed has to be there, and the run may end as it did.
+    """
+    planner, ended = Script(*small.script, says=small.says), small.played.ended
+    field = failure(small.played)[0]
     alone: dict[str, Any] = {"oracle": None, "bad": None, "errand": None, "twin": ""}
+    if field != "state":
+        alone["allowed"] = tuple(replace(allow, must=False) for allow in case.allowed)
+    if field != "end" and ended in EXPECTATIONS:
+        alone["expect"] = ended
     return replace(case, faults=small.faults, planner=planner, seed=small.played.seed, **alone)
 
 
@@ -124,8 +133,15 @@ def _args(call: Proposed) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in call.args.items())
 
 
-def _smaller(small: Small) -> Iterator[tuple[tuple[Fault, ...], Turns]]:
-    """Everything that is smaller by one step, the largest steps first."""
+def _smaller(small: Small) -> Iterator[tuple[tuple[Fault, ...], Turns, str]]:
+    """Everything that is smaller by one step, the largest steps first; last, that it says nothing at its end."""
+    for faults, script in _fewer(small):
+        yield faults, script, small.says
+    if small.says:
+        yield small.faults, small.script, ""
+
+
+def _fewer(small: Small) -> Iterator[tuple[tuple[Fault, ...], Turns]]:
     faults, script = small.faults, small.script
     for number in range(len(script)):
         yield faults, _without(script, number)
