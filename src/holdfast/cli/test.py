@@ -18,6 +18,7 @@ from holdfast.report.page import Page
 
 if TYPE_CHECKING:
     from holdfast.harness.case.case import Case
+    from holdfast.harness.regress.run import Replayed
     from holdfast.harness.suite.run import Row
 
 app = App(name="test", help="Play cases and judge what became of the world.", help_format="plaintext")
@@ -34,6 +35,7 @@ def played(
     planners: str = "",
     jobs: int = 0,
     out: Path = KEPT,
+    regressions: Path = Path("regressions"),
     shrink: bool = True,
     json: Json = False,  # noqa: ARG001  # main reads it
 ) -> Page:
@@ -55,16 +57,21 @@ def played(
         Processes at a time; 0: one a core.
     out
         The file in which all rows are kept.
+    regressions
+        Where failures are kept; they are played first.
     shrink
         Make the first failure small, and print it as a case to paste.
     """
     from holdfast.harness.faults.fault import KINDS
     from holdfast.harness.planners import NINE
+    from holdfast.harness.regress.kept import every
+    from holdfast.harness.regress.run import run as replay
     from holdfast.harness.suite.coverage import coverage
     from holdfast.harness.suite.kept import writing
     from holdfast.harness.suite.run import How, run
     from holdfast.harness.suite.small import smallest
     from holdfast.report.plays import suite_page
+    from holdfast.report.regress import with_regressions
 
     cases = _collected(paths)
     names = tuple(NINE) if planners == "all" else tuple(filter(None, planners.split(",")))
@@ -73,6 +80,7 @@ def played(
     if wrong := [name for name in kind if name not in KINDS]:
         raise Misused(f"no fault is called {wrong[0]!r}; there are {', '.join(KINDS)}")
     how = How(faults, kind, names, jobs or os.cpu_count() or 1)
+    kept_before = [_said(one) for one in replay(every(regressions))]
     rows: list[Row] = []
     pasted = ""
     with writing(out, cases=[case.name for case in cases], faults=faults) as kept:
@@ -83,7 +91,8 @@ def played(
             if row.word == "fail" and not pasted and shrink:
                 pasted = smallest(cases, row)
     covered = coverage(rows) if faults != "none" else None
-    return suite_page(rows, covered, pasted=pasted)
+    page = suite_page(rows, covered, pasted=pasted)
+    return with_regressions(page, kept_before) if kept_before else page
 
 
 @app.command
@@ -127,6 +136,13 @@ def _collected(paths: tuple[Path, ...]) -> list[Case]:
     if not found:
         raise Misused(f"there is no case in {', '.join(map(str, paths)) or 'cases'}: case_*.py or *.case.toml")
     return found
+
+
+def _said(one: Replayed) -> Replayed:
+    """One kept failure on stderr, as soon as it was played."""
+    sys.stderr.write(f"{one.standing}  {one.name}  {one.reason}".rstrip() + "\n")
+    sys.stderr.flush()
+    return one
 
 
 def _shown(row: Row) -> None:

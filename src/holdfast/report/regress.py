@@ -49,6 +49,15 @@ def run_page(played: Sequence[Replayed]) -> Page:
     return page
 
 
+def with_regressions(page: Page, played: Sequence[Replayed]) -> Page:
+    """A suite's page with the kept failures above it. The worse exit code counts."""
+    kept = run_page(played)
+    page.lines[:0] = [*kept.lines, ()]
+    page.data = {**page.data, "regressions": kept.data}
+    page.exit_code = 1 if 1 in (page.exit_code, kept.exit_code) else max(page.exit_code, kept.exit_code)
+    return page
+
+
 def show_page(regression: Mapping[str, Any], text: str, path: str) -> Page:
     """One of them: what is known of it, and its case."""
     page = Page({"regression": dict(regression), "case": text, "path": path})
