@@ -1,4 +1,4 @@
-"""``holdfast halt``: stop a run, a tool, a principal, a tenant, a queue or everything, from any terminal; list, lift."""
+"""``holdfast halt``: stop a run, tool, principal, tenant, queue or everything from any terminal; list, lift."""
 
 from __future__ import annotations
 
