@@ -110,12 +110,19 @@ def _sensitive(case: Case, plays: _Plays, right: Played, strong: Strength | None
     tried = 0
     for what, wrong in _wrong_ways(case, plays, right):
         tried += 1
-        if _word(wrong) == "fail":
-            return Checked("sensitive", "pass", f"{what} fails it: {_reason(wrong)}")
+        if (why := _noticed(wrong)) is not None:
+            return Checked("sensitive", "pass", f"{what} fails it: {why}")
     undone = strong is not None and strong.undone
     if undone:
         return Checked("sensitive", "pass", f"a tool whose change is left out fails it; {tried} other ways passed")
     return Checked("sensitive", "fail", f"nothing fails it: {tried} wrong ways were played, and all of them passed")
+
+
+def _noticed(wrong: Played) -> str | None:
+    """Why a wrong way fails, by what the case says; that its words are untrue is no merit of the case."""
+    fields = wrong.verdict.fields if wrong.verdict is not None else {}
+    told = (f"{name}: {fields[name].reason}" for name in ("forbidden", "state", "end") if fields[name].word == "fail")
+    return next(told, None)
 
 
 def _wrong_ways(case: Case, plays: _Plays, right: Played) -> Iterator[tuple[str, Played]]:

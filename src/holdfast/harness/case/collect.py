@@ -53,12 +53,13 @@ def find(names: Iterable[str | Path] = (), *, home: Path | None = None) -> tuple
     root = home or Path.cwd()
     found: dict[str, Case] = {}
     for name in [str(name) for name in names] or ["."]:
+        here: dict[str, Case] = {}
         for one in _named(name, root):
-            if found.get(one.id, one.case) is not one.case:
-                if name != "." and _same(found[one.id], one.case):
-                    continue
+            if one.id in here:
                 raise _bad(one.id, "two cases have this id: names are unique within a file")
-            found[one.id] = one.case
+            here[one.id] = one.case
+        for id_, case in here.items():
+            found.setdefault(id_, case)  # a file that is named twice holds its cases once
     return tuple(Found(id_, case) for id_, case in found.items())
 
 
@@ -74,10 +75,6 @@ def chosen(found: Sequence[Found], wanted: str) -> Found:
     names = [one.case.name for one in found]
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.4)
     raise _bad(wanted, "there is no such case", near[0] if near else None)
-
-
-def _same(one: Case, other: Case) -> bool:
-    return one.origin == other.origin and one.name == other.name
 
 
 def _named(name: str, root: Path) -> Iterator[Found]:
