@@ -28,7 +28,7 @@ LAYERS = ("effect", "gate", "kernel")
 KEPT_IN = ROOT / "build" / "mutants"
 
 FIRST_S, THEN_S = 1.5, 6.0
-MOST_TESTS = 30
+MOST_TESTS = 120
 
 
 def _in(folder: str, *names: str) -> tuple[str, ...]:
