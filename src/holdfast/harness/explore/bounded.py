@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from holdfast.harness.explore.alphabet import AtWillMachine
 from holdfast.harness.explore.machine import GO, Machine, Script, Snapshot
 from holdfast.harness.explore.merge import Merging, Node
+from holdfast.harness.explore.reduction import Reduced
 from holdfast.harness.explore.scenario import Scenario
+from holdfast.harness.explore.turns import Ended
 from holdfast.kernel.laws import Broken
 
 
@@ -50,6 +53,9 @@ def explore(
     limit: int | None = None,
     audit_every: int = 64,
     laws: tuple[str, ...] = (),
+    reduced: bool = False,
+    under: tuple[str, ...] = (),
+    told: Callable[[Finding], None] | None = None,
 ) -> Explored:
     """Every schedule, from snapshots. Stops after so many findings, or so many schedules.
 
@@ -57,8 +63,11 @@ def explore(
 
     ``merge``: end a schedule where it runs into a state that was met before, and count what it stands for.
     ``audit_every``: how many schedules share one full reading of the evidence.
+    ``reduced``: leave out what says the same (:mod:`.reduction`). ``under``: only below these first choices.
+    ``told`` hears of each finding at once.
     """
-    machine = Machine(scenario)
+    machine = machine_of(scenario, reduced=reduced)
+    ahead = list(reversed(under))
     merging = Merging(machine)
     if merge:
         machine.meet = merging.meet
@@ -67,6 +76,8 @@ def explore(
 
     def choose(machine: Machine, options: tuple[str, ...]) -> str:
         nonlocal choices
+        if ahead:
+            return ahead.pop()
         choices += 1
         here = machine.save()
         node = merging.node
@@ -86,12 +97,21 @@ def explore(
             broken = audit(machine)
         if broken is not None and (not laws or broken.law in laws):
             findings.append(Finding(broken, machine.trail))
+            if told is not None:
+                told(findings[-1])
         if not stack or len(findings) >= stop_after or executed == limit:
             break
         here, first, merging.node = stack.pop()
         machine.load(here)
     seconds = time.process_time() - started
     return Explored(scenario.name, executed, merging.stood_for(), merging.states, choices, tuple(findings), seconds)
+
+
+def machine_of(scenario: Scenario, *, reduced: bool = False) -> Machine:
+    """The machine that a scenario is played on."""
+    if scenario.at_will is not None:
+        return AtWillMachine(scenario)
+    return Reduced(scenario) if reduced else Machine(scenario)
 
 
 def _from(machine: Machine, first: str, choose: Callable[[Machine, tuple[str, ...]], str]) -> Broken | None:
@@ -102,8 +122,6 @@ def _from(machine: Machine, first: str, choose: Callable[[Machine, tuple[str, ..
 
 def audit(machine: Machine) -> Broken | None:
     """Read all evidence that a schedule left behind."""
-    from holdfast.harness.explore.turns import Ended
-
     try:
         machine.read_evidence()
     except Ended:
@@ -159,7 +177,7 @@ def play(scenario: Scenario, script: Iterable[tuple[str, str]]) -> tuple[Machine
             return wanted.pop(0)
         return GO
 
-    machine = Machine(scenario)
+    machine = machine_of(scenario)
     broken = machine.run(choose)
     if broken is None:
         broken = audit(machine)

@@ -29,6 +29,7 @@ from holdfast.store.evidence import check_chain
 from holdfast.store.memory import Books, MemoryStore
 
 GO = "go"
+_GO_ONLY = (GO,)
 JOBS_LIMIT = 400
 """Programs one schedule may start before it is called a driver that never rests."""
 
@@ -133,7 +134,7 @@ class Machine(Turns):
             self.faults,
             self.fresh,
             self.states,
-            self.counts,
+            dict(self.counts),
             self.trail,
         )
 
@@ -143,8 +144,9 @@ class Machine(Turns):
         (
             store.durable, store.current, store.writer, self.clock_ms, self.offset_ms, self.outside, self.running,
             self.dead, self.born, jobs, self.paused, disturbed, self.queue, self.told, self.blocked, self.last,
-            self.started, self.crashes, self.faults, self.fresh, self.states, self.counts, self.trail,
+            self.started, self.crashes, self.faults, self.fresh, self.states, counts, self.trail,
         ) = at  # fmt: skip
+        self.counts = dict(counts)
         for job in self.jobs:
             job.close()
         self.broken = None
@@ -229,6 +231,8 @@ class Machine(Turns):
             if not self.next_program():
                 return (GO, *self.events(None))
         self.entering = False
+        if not (self.crashes or self.faults or self.paused or self.outside.flights):
+            return _GO_ONLY
         job = self.jobs[-1]
         return (GO, *self.variants(job), *self.events(job))
 
@@ -243,7 +247,7 @@ class Machine(Turns):
         if option != GO:
             self.trail = (*self.trail, (f"{label} #{count}", option))
         if self._happen(option, job):
-            self.counts = {**self.counts, label: count + 1}
+            self.counts[label] = count + 1
 
     def _happen(self, option: str, job: Job | None) -> bool:
         """Let it happen. Whether that was the call that waited, or the time that passes, and not an event before it."""

@@ -131,8 +131,9 @@ class Bounds(NamedTuple):
 class AtWill(NamedTuple):
     """What a closed exploration lets happen as often as anybody likes: no bound on length, faults or crashes.
 
-    ``effects`` calls are in flight at a time and ``workers`` at work. ``classes`` says what else the planner may make of
-    a call that is in flight: ``repeat`` (the same, with another volatile argument) and ``amend`` (another material one).
+    ``effects`` calls are in flight at a time and ``workers`` at work. ``classes`` says what else the planner may make
+    of a call that is in flight: ``repeat`` (the same, with another volatile argument), ``amend`` (another
+    material one).
     ``people`` are the acts of people: decide, halt, lift, attest.
     """
 
@@ -181,8 +182,8 @@ TICK_MS = 6_000
 def in_ticks(contract: Contract) -> Contract:
     """The same tool with every span a small number of ticks, so that there are few distances between two instants.
 
-    A call times out within its tick; a lease outlasts one tick and not two; a request lands within one; a key may be sent
-    again for two. Loops are as short as they can be and still repeat.
+    A call times out within its tick; a lease outlasts one tick and not two; a request lands within one; a key may be
+    sent again for two. Loops are as short as they can be and still repeat.
     """
     return replace(
         contract,

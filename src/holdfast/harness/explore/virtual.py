@@ -71,8 +71,8 @@ def ports(me: str, contracts: Mapping[str, Contract], secret: bytes) -> Ports:
 class Suspended(NamedTuple):
     """A program that waits: what it is, who runs it, on what, and every answer it has had so far.
 
-    ``sending`` says that it is past its last check and only the bytes are still to leave; ``at`` is the verb and the port
-    call it waits in.
+    ``sending`` says that it is past its last check and only the bytes are still to leave; ``at`` is the verb and
+    the port call it waits in.
     """
 
     program: str
