@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from holdfast.harness.case.case import EXPECTATIONS, Case
+from holdfast.harness.case.case import Case
 from holdfast.harness.faults.fault import Fault
 from holdfast.harness.play.play import Played, play
 from holdfast.harness.play.recording import Turn
@@ -105,15 +105,13 @@ def case_of(case: Case, small: Small) -> Case:
     """The shrunk play as a case of its own, which passes when what failed is mended.
 
     What only the larger one needs is left out: where something else failed than that a change was missing, none that is
-    allowed has to be there, and the run may end as it did.
+    allowed has to be there.
     """
-    planner, ended = Script(*small.script, says=small.says), small.played.ended
+    planner = Script(*small.script, says=small.says)
     field = failure(small.played)[0]
     alone: dict[str, Any] = {"oracle": None, "bad": None, "errand": None, "twin": ""}
     if field != "state":
         alone["allowed"] = tuple(replace(allow, must=False) for allow in case.allowed)
-    if field != "end" and ended in EXPECTATIONS:
-        alone["expect"] = ended
     return replace(case, faults=small.faults, planner=planner, seed=small.played.seed, **alone)
 
 

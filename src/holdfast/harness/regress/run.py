@@ -22,6 +22,10 @@ from holdfast.kernel.errors import HoldfastError
 Standing = Literal["mended", "back", "idle", "stale", "retired"]
 
 
+SHORT = ("state", "end")
+"""Findings that say how far a run came: a small case need not come as far as the one that it was made of."""
+
+
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one kept failure, and why it is said."""
 
@@ -54,7 +58,7 @@ def _standing(kept: Kept) -> tuple[Standing, str]:
     except HoldfastError as error:
         return "stale", f"it cannot be played: {error.message}"
     field, law = failure(played)
-    if field:
+    if field and (field == known.failure or field not in SHORT):
         same = (field, law) == (known.failure, known.law)
         why = played.verdict.reason if played.verdict is not None else ""
         return "back", why if same else f"it fails otherwise than it did ({known.law or known.failure}): {why}"
