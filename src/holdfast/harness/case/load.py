@@ -211,8 +211,8 @@ class _Made:
 
     def _policy(self) -> str | Path | None:
         given: str | None = self.given.get("policy")
-        if given is None or "\n" in given:
-            return given
+        if given is None or any(mark in given for mark in "\n;") or given.lstrip().startswith("//"):
+            return given  # the policy itself: what hf.open takes for one
         path = self.home / given
         if not path.exists():
             raise _bad(self.file, "policy", f"there is no file or folder {given}")
