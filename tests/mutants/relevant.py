@@ -36,6 +36,7 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
 
 
 FAST = (
+    "tests/unit/effect",
     "tests/unit/kernel",
     "tests/unit/gate",
     *_in("unit", "app", "attacks_records", "attacks_gate", "clock_jumps"),
