@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from holdfast.harness.world import folder, sqlite
+from holdfast.harness.world import folder, sqlite, tables
 from holdfast.harness.world.memory import MemoryWorld
 from holdfast.harness.world.simulated import Simulated
 from tests.harness.planted import Put
@@ -55,7 +55,13 @@ def _looks_away(put: Put) -> None:
     put(folder.FolderWorld, "_notice", lambda self, *given: None)
 
 
+def _forgets_keys(put: Put) -> None:
+    """A service over a database promises to honour keys and remembers none."""
+    put(tables.Tables, "keep", lambda self, service, key, kept: None)
+
+
 PLANT = {
+    "world-forgets-keys": _forgets_keys,
     "world-looks-away": _looks_away,
     "world-dice-by-chance": _dice_by_chance,
     "world-half-back": _half_back,

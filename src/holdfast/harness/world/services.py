@@ -190,7 +190,8 @@ class Service:
             )
             world.land(changes if allowed is None else changes[:allowed], done)
             given = {"change": done.number} if answer is None else changing.plain(answer)
-            if request.key and (allowed is None or allowed == len(changes)):
+            if request.key:
+                # Remembered though only a part may have landed: the key makes no second change, whatever came of it.
                 world.keep(self.name, request.key, Kept(done.at_ms, given))
         world.follow()
         if allowed is not None:
