@@ -38,18 +38,20 @@ class Enough:
         self._failed: set[str] = set()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Nothing is set up for a case that there is no need of."""
-        if test_of(item.nodeid) in self._failed:
-            pytest.skip("another case of this test has failed")
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Nothing is done for a case that there is no need of, but to end what the next one does not stand on."""
+        if whose(item.nodeid) not in self._failed:
+            return None
+        item.session._setupstate.teardown_exact(nextitem)
+        return True
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Remember what failed."""
         if report.failed:
-            self._failed.add(test_of(report.nodeid))
+            self._failed.add(whose(report.nodeid))
 
 
-def test_of(nodeid: str) -> str:
+def whose(nodeid: str) -> str:
     """The test that a case belongs to."""
     return nodeid.split("[", maxsplit=1)[0]
 
