@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.campaign import episode
+from tests.chaos.fleet import until
 from tests.chaos.judge import judge
-from tests.chaos.yard import Yard
+from tests.chaos.yard import WITHIN_S, Yard
 
 pytestmark = pytest.mark.slow
 SEED = 7
@@ -53,3 +55,19 @@ async def test_the_judge_finds_what_changed_twice_what_never_changed_and_what_no
         found = judge(scenery, settled=False)
     assert (found.doubles, found.losses) == (1, 1)
     assert len(found.broken) == 3
+
+
+@pytest.mark.req("1.4a", mutant=None, reason="this is the test that plants the defects")
+@pytest.mark.parametrize("defect", ["fresh-key", "death-as-failure"])
+async def test_the_judge_finds_what_a_worker_with_a_defect_has_done(yard_of, tmp_path: Path, defect: str) -> None:
+    """Sent again without its key, or guessed to have failed when its worker died: two changes for one call, named."""
+    with yard_of(tmp_path, "sqlite") as yard:
+        yard.payments.switch("work_then_hang", 1_400, times=1)
+        await yard.submit("o1", ways="refund_keyed")
+        first = yard.start("first", env={"HOLDFAST_MUTANT": defect})
+        assert until(lambda: yard.changes()["o1 refund_keyed"] == 1, WITHIN_S, 0.01), yard.logs()
+        assert first.signal(signal.SIGKILL)
+        yard.start("second", env={"HOLDFAST_MUTANT": defect})
+        yard.done()
+        found = judge(Scenery(yard), settled=True)
+    assert found.doubles == 1, found.broken

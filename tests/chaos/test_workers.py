@@ -35,6 +35,9 @@ MOMENTS = {
 }
 """Where a worker stops in the middle of a run: a moment in each verb, and each side of the wire."""
 
+TOLD_ONCE = pytest.mark.xdist_group("told")
+"""What is read off one story belongs to the process that tells it."""
+
 
 async def test_sixty_orders_change_sixty_invoices_though_a_worker_is_killed_in_the_middle(yard: Yard) -> None:
     """Two workers, a kill -9 of one while it holds runs: each order changed once, and all are verified."""
@@ -121,6 +124,7 @@ def told(request: pytest.FixtureRequest, yard_of: Any) -> Iterator[Told]:
         yield tell(yard)
 
 
+@TOLD_ONCE
 @pytest.mark.req("1.4a", "2.9a", mutant=None, reason=OWN_PROCESS)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_whose_worker_stopped_is_ended_by_another_with_one_change(told: Told, moment: str) -> None:
@@ -133,6 +137,7 @@ def test_a_run_whose_worker_stopped_is_ended_by_another_with_one_change(told: To
     assert told.entries > 0
 
 
+@TOLD_ONCE
 @pytest.mark.req("1.4c", mutant="drive-without-token")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_what_the_sleeper_wanted_is_refused_and_recorded_with_both_tokens_and_holders(told: Told, moment: str) -> None:
