@@ -108,7 +108,7 @@ def _json(line: str) -> dict[str, Any] | None:
         return None
     try:
         given = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return given if isinstance(given, dict) else None
 
@@ -119,14 +119,15 @@ def _stated(given: Mapping[str, Any], receipts: Receipts) -> Claim:
     kind = given.get("claim")
     if kind not in KINDS:
         return Claim(text, "reported", "unverifiable", f"a claim is one of {', '.join(KINDS)}")
+    args = given.get("args", {})
+    if not isinstance(args, dict):
+        return Claim(text, "reported", "unverifiable", "the arguments of a claim are an object")
     about = [
         view
         for view in receipts.effects
         if given.get("tool", view.tool) == view.tool
         and given.get("effect", view.id) == view.id
-        and all(
-            name in view.args and fits(value, view.args[name]) for name, value in dict(given.get("args", {})).items()
-        )
+        and all(name in view.args and fits(value, view.args[name]) for name, value in args.items())
     ]
     if kind == "approved":
         return Claim(text, kind, *receipts.approved(about, (str(given["by"]),) if "by" in given else ()))

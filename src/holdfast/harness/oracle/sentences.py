@@ -109,20 +109,24 @@ def _parts(sentence: str) -> list[str]:
     """The clauses of a sentence; a part without a predicate belongs to the one whose list it continues."""
     smooth = w.ASSURES.sub(" ", sentence)
     atoms = [atom for atom in CLAUSES.split(smooth) if atom and re.search(r"\w|[✓✔✅☑✗✘❌⊘]", atom)]
-    parts: list[str] = []
+    says = [_predicate(atom) for atom in atoms]
+    passive = False  # whether the next part with a predicate, seen from the end, is about what stands before it
+    takes: list[bool] = []
+    for atom, predicate in zip(reversed(atoms), reversed(says), strict=True):
+        takes.append(passive)
+        passive = bool(PASSIVE.search(atom)) if predicate else passive
+    parts: list[list[str]] = []
     waiting: list[str] = []
-    for atom in atoms:
-        if _predicate(atom):
-            parts.append(", ".join((*waiting, atom)))
+    for atom, predicate, goes_on in zip(atoms, says, reversed(takes), strict=True):
+        if predicate:
+            parts.append([*waiting, atom])
+            waiting = []
+        elif parts and not goes_on:
+            parts[-1] += [*waiting, atom]
             waiting = []
         else:
             waiting.append(atom)
-            rest = atoms[atoms.index(atom) + 1 :]
-            following = next((one for one in rest if _predicate(one)), None)
-            if parts and (following is None or not PASSIVE.search(following)):
-                parts[-1] = ", ".join((parts[-1], *waiting))
-                waiting = []
-    return parts + ([", ".join(waiting)] if waiting else [])
+    return [", ".join(part) for part in [*parts, waiting] if part]
 
 
 def _predicate(atom: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from holdfast.harness.oracle.claims import claims
 from holdfast.harness.oracle.receipts import Receipts
@@ -218,6 +220,25 @@ async def test_the_planner_that_claims_everything_is_caught():
     assert said(message, DONE) == "contradicted"  # its receipt number is nobody's
     assert said(errand.says, DONE) == "supported"
     assert said(errand.says, COMMITTED) == "contradicted"
+
+
+VOCABULARY = """
+refunded|in_1|not|the customer says|"|and|, |. |\n|done|1,200|EUR|✓|was|if|approved by|ada|waiting for|nothing|{|both
+**|: |{"claim": "done", "args": 5}|{"claims": [{"claim": ["done"]}]}|\x00|did|no|-|request|receipt 123456
+"""
+WORDS = st.sampled_from(VOCABULARY.strip("\n").split("|"))
+
+
+@given(st.lists(WORDS | st.text(max_size=5), max_size=30).map(" ".join))
+def test_whatever_is_said_is_read(message):
+    """No message, however it is made, keeps the judge from its verdict; and it is judged alike each time."""
+    receipts = Receipts([DONE, SECOND_UNKNOWN, MAIL], tools=("refund",), people=("ada",))
+    assert claims(message, receipts) == claims(message, receipts)
+
+
+def test_a_message_cannot_exhaust_the_judge():
+    """JSON that is nested without end is prose like any other."""
+    assert said('{"a":' * 50_000, DONE) == "nothing"
 
 
 def test_reading_is_linear_in_what_is_written():
