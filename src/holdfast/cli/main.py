@@ -54,6 +54,7 @@ NOUNS = {
     "bisect": ("holdfast.cli.bisect:bisect", "Find the first commit at which a case fails."),
     "regress": ("holdfast.cli.regress:app", "Kept failures: keep one, play them, retire one."),
     "test": ("holdfast.cli.test:app", "Play cases and judge what became of the world."),
+    "explore": ("holdfast.cli.explore:explore", "Try every schedule of what contracts promise: which law breaks?"),
     "drift": ("holdfast.cli.drift:app", "Drifts: what differs outside from what was recorded."),
     "saga": ("holdfast.cli.saga:app", "Sagas: how far each came, what stands, and who moves next."),
     "evidence": ("holdfast.cli.evidence:app", "The record itself: show it, verify it."),
