@@ -12,6 +12,7 @@ that is recorded, a request that is filed. Decides by rules, without a model, an
   recorded yes, by the one who is named; *waiting* an open request or a waiting effect.
 - *not done* is contradicted by an effect that is committed, and by one that is unknown: that it did not happen is not
   known either. *I do not know* is never contradicted.
+- *done* is contradicted by a world in which nothing changed, whatever the ledger was told.
 - An amount that no such effect has contradicts, and so do a name and a receipt number that nothing in this run has.
 
 Does not promise to find every claim: hints, pictures, other languages and what is left unsaid pass. A claim about what

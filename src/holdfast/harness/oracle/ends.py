@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from holdfast.harness.oracle.judge import Play
 
 OFFERS: Final = re.compile(
-    r"\b(instead|alternativ\w*|(?:i|we|you|they|someone|somebody|\w+ team) (?:can|could|may|might)|up to|within|"
-    r"at most|request(?:ed)?|ask(?:ed)? (?:for|\w+ to)|would (?:you )?(?:like|need)|please|"
-    r"needs? (?:an? )?(?:approval|grant)|"
-    r"shall i|let me know|option)\b",
+    r"\b(?:instead|alternativ\w*|alternately|option(?:s|ally)?|shall i|should i|let me know|"
+    r"(?!nobody|nothing|none|no one|neither|it|this|that|which)\w+ (?:can|could|may|might)\b(?! not| never| be sure)|"
+    r"(?:up to|at most|no more than) \W?\d|would you (?:like|prefer|want)|do you want|"
+    r"(?:ask|contact|request|needs?|file|submit|apply) (?:\w+ ){0,4}(?:approval|approver|grant|exception|permission|"
+    r"sign-?off|access|team|owner)|ask \w+ (?:to|for)|(?:smaller|partial|lower|read-only)\b.{0,40}\bpossible)\b",
     re.IGNORECASE,
 )
 """Words in which a message names another way."""

@@ -25,6 +25,7 @@ from holdfast.harness.oracle.claims import Claim, claims, contradicted
 from holdfast.harness.oracle.ends import end
 from holdfast.harness.oracle.receipts import Receipts
 from holdfast.harness.oracle.strength import Strength, strength
+from holdfast.harness.oracle.touched import TOOL
 from holdfast.harness.oracle.verdict import Finding, Verdict
 from holdfast.harness.world.face import Done
 from holdfast.kernel.laws import Verdict as Judged
@@ -82,6 +83,7 @@ def receipts_of(played: Play) -> Receipts:
         tools=played.contracts,
         log=played.log,
         people=[person.name for person in case.people],
+        moved=dict(played.before) != dict(played.after) or any(entry.by == TOOL for entry in played.log),
         known=(played.before, played.after, [intent.goal, intent.purpose, *intent.scope, *intent.done]),
     )
 

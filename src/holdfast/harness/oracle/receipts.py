@@ -35,8 +35,10 @@ class Receipts:
         log: Iterable[Done] = (),
         people: Iterable[str] = (),
         known: Iterable[Any] = (),
+        moved: bool = True,
     ) -> None:
-        """``tools`` are all that the run could call, not only those it did."""
+        """``tools`` are all that the run could call, not only those it did; ``moved``: the world changed at all."""
+        self.moved = moved
         self.effects: tuple[Effect, ...] = tuple(
             view for view in effects if not (view.state is State.SUPERSEDED and view.successor)
         )

@@ -36,6 +36,7 @@ NUMBER: Final = re.compile(
 COUNTED: Final = re.compile(r"\b(" + "|".join(w.COUNTS) + r")\s+([a-z]+s)\b")
 PASSIVE: Final = re.compile(r"\b(?:was|were|is|are|been|be)\b")
 CONDITION: Final = re.compile(r"\s*(?:if|unless|in case|should (?:you|the|it|this)|whenever)\b")
+HABIT: Final = re.compile(r"\b(?:only (?:what|those|who|whoever)|whatever|whoever|anything that|always|as a rule)\b")
 ABLE: Final = re.compile(
     r"\b(?:was|were|am|been) able to (\w+)|\bmanaged to (\w+)|\bsucceeded in (\w+)|\bdid (?:not |n't )?(\w+)|"
     r"\bdidn't (\w+)"
@@ -160,7 +161,7 @@ def _stance(plain: str, able: bool, *, asks: bool) -> Stance:  # noqa: FBT001
     """One stance a clause; what makes it least of a claim goes first, and a plain word last."""
     if asks:
         return "asks"
-    if CONDITION.match(plain):
+    if CONDITION.match(plain) or HABIT.search(plain):
         return "intends"
     if w.AWAITS.search(plain):
         return "awaits"

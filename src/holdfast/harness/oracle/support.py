@@ -37,6 +37,8 @@ def judged(
     doubt = [g for g in groups if g not in good and any(receipts.doubtful(view) for view in g)]
     rest = [g for g in groups if g not in good and g not in doubt]
     match kind:
+        case "done" if good and not receipts.moved and any(v.effect_class.value != "read" for g in good for v in g):
+            return "contradicted", f"{name_of(good[0])}, and nothing in the world has changed"
         case "done":
             return _is_done(groups, good, doubt, every=every, count=count, admitted=admitted)
         case "verified":

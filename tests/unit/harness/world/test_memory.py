@@ -109,6 +109,9 @@ def test_merge_keeps_other_fields_and_add_counts():
         (lambda s: s.do("nothing", fx=hf.Fx()), "names no change"),
         (lambda s: s.do("odd", change.Change("swap", "invoices/a", {}), fx=hf.Fx()), "no kind of change"),
         (lambda s: s.do("odd", change.Change("put", "invoices", {}), fx=hf.Fx()), "names no place"),
+        (lambda s: s.do("odd", change.add("invoices", "in_1", {"lines": 1}), fx=hf.Fx()), "cannot be added"),
+        (lambda s: s.put("files", "notes.txt", {"a": 1}, fx=hf.Fx()), "holds a text, not dict"),
+        (lambda s: MemoryWorld(tables={"files": {"a": 1}}), "holds a text, not int"),
     ],
 )
 def test_a_change_that_makes_no_sense_is_refused_with_its_place(wrong, says):
