@@ -26,7 +26,7 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
 }
 
 # Each of these starts interpreters that hold an MCP server, which is most of a second of work.
-OVER_STDIO = {"it lands in part", "it is asked about too early"}
+OVER_STDIO = {"it is asked about too early"}
 
 
 def case_of(kind: Kind, options: dict[str, Any]) -> Case:

@@ -74,6 +74,19 @@ def split(place: str) -> tuple[str, str]:
     return table, key
 
 
+def beginning(
+    tables: Mapping[str, Mapping[str, Any]] | None, files: Mapping[str, str] | None
+) -> dict[str, dict[str, Any]]:
+    """What a world begins with: rows by table and key, with the files as one of the tables."""
+    given = {name: dict(rows) for name, rows in (tables or {}).items()}
+    if files:
+        given[FILES] = given.get(FILES, {}) | dict(files)
+    for table, rows in given.items():
+        for key, row in rows.items():
+            _fits(place_of(table, key), row)
+    return given
+
+
 def plain(value: Any) -> Any:
     """The value as plain JSON that nobody else holds. Raises BadValue for what has no JSON form."""
     return canon.decode(canon.encode(value, max_bytes=MAX_VALUE_BYTES), max_bytes=MAX_VALUE_BYTES)
@@ -90,15 +103,27 @@ def applied(before: Any, change: Change) -> Any:
         case "put":
             if change.value is None:
                 raise ValueError(f"{change.place} cannot be put as null: remove it instead")
+            _fits(change.place, change.value)
             return plain(change.value)
         case "merge":
             return {**_fields(before, change), **plain(change.value)}
         case "add":
             row = _fields(before, change)
-            return row | {name: row.get(name, 0) + by for name, by in change.value.items()}
+            return row | {name: _sum(change.place, name, row.get(name, 0), by) for name, by in change.value.items()}
         case "remove":
             return None
     raise ValueError(f"no kind of change is called {change.how!r}: there are put, merge, add and remove")
+
+
+def _fits(place: str, value: Any) -> None:
+    if place.startswith(f"{FILES}/") and not isinstance(value, str):
+        raise ValueError(f"{place} is a file: it holds a text, not {type(value).__name__}")
+
+
+def _sum(place: str, name: str, held: Any, by: Any) -> Any:
+    if not all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in (held, by)):
+        raise ValueError(f"{place} holds {held!r} as {name}: {by!r} cannot be added to it")
+    return held + by
 
 
 def _fields(before: Any, change: Change) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from holdfast.harness.world import change as changing
 from holdfast.harness.world.booked import Booked, Books
-from holdfast.harness.world.change import FILES, Change, split
+from holdfast.harness.world.change import Change, split
 from holdfast.harness.world.face import Act, Done, State
 
 Rows = Mapping[str, Any]
@@ -46,9 +46,7 @@ class MemoryWorld(Booked):
     ) -> None:
         """Rows are JSON by table and key, files are texts by path; see :class:`Simulated` for the rest."""
         super().__init__(seed, services=services, permits=permits, hidden=hidden, acts=acts)
-        given = {name: rows for name, rows in (tables or {}).items() if name != FILES}
-        if files:
-            given[FILES] = files
+        given = changing.beginning(tables, files)
         start: dict[str, Rows] = {}
         for name in sorted(given):
             start[name] = {key: changing.plain(given[name][key]) for key in sorted(given[name])}

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from holdfast.harness.world import change as changing
 from holdfast.harness.world.booked import Booked, Books
-from holdfast.harness.world.change import FILES, Change, split
+from holdfast.harness.world.change import Change, split
 from holdfast.harness.world.face import Done, State
 from holdfast.harness.world.objects_server import REQUEST, SILENT
 from holdfast.harness.world.services import TOOL
@@ -133,7 +133,7 @@ class ObjectsWorld(Booked):
         self._asked: dict[str, Done] = {}
         with self._marked(SILENT):
             self._empty()
-            for bucket, rows in {**(tables or {}), **({FILES: files} if files else {})}.items():
+            for bucket, rows in changing.beginning(tables, files).items():
                 self.s3.create_bucket(Bucket=bucket)
                 for key, text in rows.items():
                     self.s3.put_object(Bucket=bucket, Key=key, Body=text.encode())

@@ -118,7 +118,8 @@ class PostgresWorld(Tables):
         self._databases: list[str] = []
         self._past: tuple[str, psycopg.Connection[Any]] | None = None
         self._admin = psycopg.connect(dsn, autocommit=True)
-        self.database = self._create("template0")
+        # One order of texts and one encoding, whatever the server's own are.
+        self.database = self._create("template0", " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
         self.dsn = psycopg.conninfo.make_conninfo(dsn, dbname=self.database)
         self._now = self._connect(self.database)
         try:
@@ -218,9 +219,9 @@ class PostgresWorld(Tables):
                 self._admin.execute(f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)".encode())
             self._admin.close()
 
-    def _create(self, template: str) -> str:
+    def _create(self, template: str, more: str = "") -> str:
         name = f"holdfast_world_{secrets.token_hex(6)}"
-        self._admin.execute(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(template)}".encode())
+        self._admin.execute(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(template)}{more}".encode())
         self._databases.append(name)
         return name
 

@@ -51,7 +51,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     ``keyed``: the same key gets the first answer again and makes no second change. ``fenced``: a token older than the
     newest that a place has seen is refused. ``enforces_send_by``: what arrives after its send-by is refused.
-    ``conditional``: what expects another state than there is, is refused.
+    ``conditional``: what expects another state than there is, is refused; of an operation of several changes the
+    first place counts.
     """
 
     keyed: bool = False

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
 from holdfast.harness.world import change as changing
 from holdfast.harness.world.change import Change
-from holdfast.harness.world.face import Act, Clock, Done, State
+from holdfast.harness.world.face import Act, Clock, Done, State, World
 from holdfast.harness.world.services import TOOL, Kept, Refused, Rules, Service
 
 
@@ -159,7 +159,7 @@ class Simulated:
 
     # --- what they share ---------------------------------------------------------------------------------------------
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -314,3 +314,9 @@ class Simulated:
     def cut_off(self, operation: str) -> None:
         """The connection ends."""
         raise ConnectionError(f"the connection ended while {operation} was under way")
+
+
+if TYPE_CHECKING:
+
+    def _has_the_face(one: Simulated) -> World:
+        return one

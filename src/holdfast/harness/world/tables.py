@@ -86,9 +86,7 @@ class Tables(Simulated):
         super().__init__(seed, services=services, permits=permits, hidden=hidden, acts=acts)
         self._lock = threading.RLock()
         self.clock: Told = Told(self._tell)
-        given = {name: dict(rows) for name, rows in (tables or {}).items()}
-        if files:
-            given[FILES] = dict(files)
+        given = changing.beginning(tables, files)
         if joins:
             self.clock = Told(self._tell, self.told_ms())
             return
