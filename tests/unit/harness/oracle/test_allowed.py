@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from holdfast.harness.case.allow import fits, taken, touches
 from holdfast.harness.case.case import Allow
@@ -167,3 +171,33 @@ def test_values_fit_to_the_field():
     assert not fits({"to": "*"}, {"to": "ada", "n": 1})
     assert not fits({"n": 1}, {"n": True})
     assert fits([1, "*"], [1, {"x": None}])
+
+
+PLACES = ["t/a", "t/b", "u/a"]
+ALLOWS = st.builds(
+    Allow,
+    place=st.sampled_from(["t/a", "t/b", "t/*", "*/a", "u/*", "**"]),
+    to=st.sampled_from(["*", 1, 2]),
+    must=st.booleans(),
+    most=st.integers(0, 2),
+)
+
+
+@settings(max_examples=150)
+@given(st.dictionaries(st.sampled_from(PLACES), st.sampled_from([1, 2])), st.lists(ALLOWS, max_size=4))
+def test_the_assignment_is_the_best_there_is(after, allowed):
+    """Patterns that overlap are given differences so that as much is covered as can be: as by trying every way."""
+    both = compare({}, after, (), allowed=allowed)
+    ways = []
+    for way in itertools.product([None, *range(len(allowed))], repeat=len(after)):
+        pairs = list(zip(after.items(), way, strict=True))
+        fitting = all(
+            number is None or (taken(allowed[number].place, place) and fits(allowed[number].to, value))
+            for (place, value), number in pairs
+        )
+        within = all(allow.most == 0 or way.count(number) <= allow.most for number, allow in enumerate(allowed))
+        if fitting and within:
+            met = all(not allow.must or number in way for number, allow in enumerate(allowed))
+            ways.append((met, None not in way))
+    assert (both.state.word == "pass") == any(met for met, _ in ways)
+    assert (both.forbidden.word == "pass") == any(whole for _, whole in ways)

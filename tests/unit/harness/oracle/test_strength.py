@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from holdfast.harness.case.case import Allow
+from holdfast.harness.oracle.allowed import compare
 from holdfast.harness.oracle.strength import mutations, strength
 from holdfast.harness.world import change
+from holdfast.harness.world.difference import ABSENT, difference
+from holdfast.harness.world.face import Done
 from tests.unit.harness.oracle.test_allowed import BEFORE, FIRST, MAIL, REFUND, changed, entry
 
 LOG = (entry(1, "refund", FIRST), entry(2, "send", MAIL))
@@ -55,3 +60,34 @@ def test_no_kind_of_wrong_world_is_left_out():
 def test_a_share_over_a_wrong_end_says_so():
     """An end that is not right has no strength: the word beside the share says it."""
     assert strength(BEFORE, changed(FIRST, MAIL, change.remove("invoices", "in_2")), LOG, allowed=EXACT).base == "fail"
+
+
+LEAF = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from(["", "a", "b\nc"])
+    | st.just([])
+    | st.just([1, {"x": 2}])
+)
+ROWS = st.recursive(LEAF, lambda inner: st.dictionaries(st.sampled_from("ab~/"), inner, max_size=3), max_leaves=5)
+STATES = st.dictionaries(st.sampled_from(["t/a", "t/b", "u/a", "files/x.txt"]), ROWS, max_size=4)
+
+
+@settings(max_examples=60)
+@given(STATES, STATES)
+def test_whatever_happened_an_exact_case_passes_it_and_nothing_beside_it(before, after):
+    """Of any two states: allowed exactly what differs, the end passes, and every single change of it is noticed."""
+    found = difference(before, after)
+    allowed = tuple(
+        Allow(place=one.place, gone=True) if one.after is ABSENT else Allow(place=one.place, to=one.after)
+        for one in found
+    )
+    log = tuple(
+        Done(number=n, at_ms=n, service="s", operation="o", places=(one.place,)) for n, one in enumerate(found, 1)
+    )
+    both = compare(before, after, log, allowed=allowed)
+    assert (both.state.word, both.forbidden.word) == ("pass", "pass")
+    judged = strength(before, after, log, allowed=allowed)
+    assert judged.unnoticed == ()
+    assert judged.made >= len(found)
