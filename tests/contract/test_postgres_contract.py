@@ -1,7 +1,8 @@
 """The contract of every store, on PostgreSQL: each test of the shared suite is collected here once more, on a
 server.
 
-The one claim that differs is replaced by name: this store puts on disk at once what `later` records.
+The one claim that differs is replaced by name: what a worker has not asked about before, `later` puts on disk at once
+here. What it plans ahead of the disk has a suite of its own.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from holdfast.effect.reconcile import reconcile
 from holdfast.effect.settle import settle
 from holdfast.effect.verify import verify
 from holdfast.kernel.due import due, wake_ms
-from holdfast.kernel.errors import OurBug
+from holdfast.kernel.errors import OurBug, TakenBack
 from holdfast.kernel.model import Approval, Effect, Record, State
 from holdfast.kernel.ports import Blocked, Ports, Seen, Sent
 
@@ -82,13 +82,19 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
     """
     stalls, rounds = 0, ("", -1)
     while True:
-        seen, verb, blocked = await step(ports, effect)
+        try:
+            seen, verb, blocked = await step(ports, effect)
+        except TakenBack as taken:
+            await _still_there(ports, effect, taken)
+            continue
         if blocked is not None:
             seen = await ports.store.read(effect)  # the verb waited, and what is told is the present
             # What is in the way is told with its end, but it may be gone long before that.
             at_ms = seen.now_ms + BLOCKED_MS
             if blocked.part in STANDS or at_ms > until_ms:
-                return _rest(seen, blocked) if ahead else await publish(ports, seen, blocked)
+                if (rest := await _told(ports, seen, blocked, ahead=ahead)) is not None:
+                    return rest
+                continue
             await ports.clock.until(at_ms)
             continue
         view = seen.effect
@@ -108,8 +114,28 @@ async def pursue(ports: Ports, effect: str, *, until_ms: int, follow: bool = Tru
         # What another driver holds, here or elsewhere, may move at any moment; everything else says when.
         at_ms = seen.now_ms + BLOCKED_MS if held_elsewhere(seen, ports.me) else wake_ms(view, ports.me)
         if not at_ms or at_ms > until_ms or view.state is State.WAITING:
-            return _rest(seen, None) if ahead else await publish(ports, seen, None)
+            if (rest := await _told(ports, seen, None, ahead=ahead)) is not None:
+                return rest
+            continue
         await ports.clock.until(max(at_ms, seen.now_ms + 1))
+
+
+async def _still_there(ports: Ports, effect: str, taken: TakenBack) -> None:
+    """What was recorded did not stand: the record is looked at anew. Raises where that leaves no record at all."""
+    if (await ports.store.read(effect)).effect is None:
+        raise taken
+
+
+async def _told(ports: Ports, seen: Seen, blocked: Blocked | None, *, ahead: bool) -> Rest | None:
+    """Where it came to rest, told unless we are ahead; None: it does not stand so, and has to be looked at again."""
+    if ahead:
+        return _rest(seen, blocked)
+    assert seen.effect is not None
+    try:
+        return await publish(ports, seen, blocked)
+    except TakenBack as taken:
+        await _still_there(ports, seen.effect.id, taken)
+        return None
 
 
 def held_elsewhere(seen: Seen, me: str) -> bool:

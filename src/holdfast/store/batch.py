@@ -20,7 +20,7 @@ from holdfast.kernel.documents import AnyDocument, Place
 from holdfast.kernel.documents import encode as encode_document
 from holdfast.kernel.due import is_open
 from holdfast.kernel.guard import Fact
-from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Run
+from holdfast.kernel.model import DEFAULT_TENANT, Approval, Effect, Lease, Run
 from holdfast.store import rows
 from holdfast.store.carried import Carried, Left
 from holdfast.store.clock import StoreClock, refusal
@@ -96,6 +96,21 @@ class Ledger(Unit):
     def approvals_held(self) -> dict[str, Approval | None]:
         """As :attr:`effects_held`, of approvals."""
         return self._approvals
+
+    @property
+    def leases_held(self) -> dict[str, Lease | None]:
+        """As :attr:`effects_held`, of leases."""
+        return self._leases
+
+    @property
+    def facts_held(self) -> dict[str, Fact | None]:
+        """As :attr:`effects_held`, of facts."""
+        return self._facts
+
+    @property
+    def documents_held(self) -> dict[tuple[str, str], AnyDocument | None]:
+        """As :attr:`effects_held`, of documents."""
+        return self._documents
 
     def sealed(self, run: Run) -> None:
         """The run with the head that its entries have now."""

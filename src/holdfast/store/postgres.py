@@ -18,6 +18,7 @@ from holdfast.store.clock import Measure, boot_ms
 from holdfast.store.heads import HeadFile, state_directory
 from holdfast.store.moved import MOVED_TO
 from holdfast.store.postgres_access import PostgresAccess
+from holdfast.store.postgres_ahead import Ahead
 from holdfast.store.postgres_clock import ServerClock
 from holdfast.store.postgres_identity import Identity, doubt, looked_at
 from holdfast.store.postgres_link import OUTAGE_MS, Link
@@ -98,12 +99,15 @@ def _opened(
         else:
             link = Link(dsn, place.schema, place.lock_ms, identity.settle, outage_ms)
             opened.callback(link.close)
-            writer = PostgresWriter(link, Memory(place, clock), identity)
+            memory = Memory(place, clock)
+            writer = PostgresWriter(link, memory, identity)
+            looks.known = memory.known
             link.connect()
             writer.do(None).result()  # a store that has to be marked as restored is marked now
             store = PostgresStore(
-                reading, read, looks, clock, identity.heads, writer=writer, identity=identity, hints=hints
-            )
+                reading, read, looks, clock, identity.heads, writer=writer, ahead=Ahead(writer, memory),
+                identity=identity, hints=hints,
+            )  # fmt: skip
         opened.pop_all()
         return store
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from holdfast.store.postgres_open import driver
+from holdfast.store.postgres_packed import Packed
 from holdfast.store.postgres_silence import LIMIT_S, watched
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _PREPARED: weakref.WeakKeyDictionary[Any, dict[str, bytes]] = weakref.WeakKeyDictionary()
 
 Call = tuple[str, Sequence[bytes | None]]
-"""A statement with $1, $2 …, and its values as PostgreSQL writes them in text."""
+"""A statement with $1, $2 …, and its values as PostgreSQL writes them in text, or in binary if they are packed."""
 
 
 def called(db: psycopg.Connection[Any], calls: Sequence[Call]) -> list[Any]:
@@ -39,7 +40,8 @@ def _called(db: psycopg.Connection[Any], calls: Sequence[Call]) -> list[Any]:
     raw.enter_pipeline_mode()
     try:
         for name, (_, values) in zip(names, calls, strict=True):
-            raw.send_query_prepared(name, values or None)
+            formats = [1] * len(values) if isinstance(values, Packed) else None
+            raw.send_query_prepared(name, values or None, formats)
         raw.pipeline_sync()
         return _results(psycopg, db, len(calls))
     except psycopg.OperationalError:

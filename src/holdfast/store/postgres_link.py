@@ -86,6 +86,7 @@ class Link:
             # Whatever the planner believes of tables that were empty a moment ago: each row is found by its index.
             for path in ("seqscan", "hashjoin", "mergejoin"):
                 db.execute(f"SET enable_{path} = off".encode())
+            db.execute(b"SET plan_cache_mode = force_generic_plan")
         except self._psycopg.Error as error:
             db.close()
             raise translate(error, place) from None

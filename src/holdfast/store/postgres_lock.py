@@ -107,6 +107,7 @@ def _read(
     if fsync != "on":
         raise StoreFailed(store=memory.place.name, why="fsync was turned off on the server")
     memory.redactions(redacted)
+    memory.stands = (mode, incarnation)
     effect_rows, run_rows = there.effects or (), there.runs or ()
     views = _views(db, memory, effect_rows)
     runs = {id_: view for _, id_, view in run_rows}

@@ -30,6 +30,8 @@ from holdfast.store.postgres_clock import ServerClock
 from holdfast.store.postgres_link import FIRST_PAUSE_S, LONGEST_PAUSE_S, passing
 from holdfast.store.postgres_lock import folded_views
 from holdfast.store.postgres_open import Place, driver, translate
+from holdfast.store.postgres_packed import Packed, blobs
+from holdfast.store.postgres_rows import Known
 from holdfast.store.reading import Reading
 from holdfast.store.seen import look
 from holdfast.store.source import as_fact
@@ -99,6 +101,21 @@ class Looks:
         self._text = text
         self._thread = ThreadPoolExecutor(1, "holdfast-postgres-look")
         self._asked: dict[str, list[asyncio.Future[Any]]] = {}
+        self._identities: dict[str, list[asyncio.Future[Any]]] = {}
+        self._asking: asyncio.AbstractEventLoop | None = None  # one question at a time: the next takes along who came
+        self.known: Known | None = None
+        """Where what a look showed is remembered."""
+
+    async def generation(self, identity: str) -> int:
+        """The highest generation of an identity, 0: it is not recorded; with those that others of this tick ask for."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Any] = loop.create_future()
+        if self._asking is not loop:
+            self._asking, self._identities = loop, {}  # what a loop that is over had asked for, nobody waits for
+            loop.call_soon(loop.call_soon, self._hand_over_identities, loop)  # who is ready to run may still join
+        self._identities.setdefault(identity, []).append(waiter)
+        found: int = await waiter
+        return found
 
     async def look(self, effect: str) -> Seen:
         """One look, with those that others of this loop's tick ask for."""
@@ -140,12 +157,38 @@ class Looks:
         looked = self._thread.submit(self._look_at, tuple(asked))
         looked.add_done_callback(lambda done: loop.is_closed() or loop.call_soon_threadsafe(_deliver, asked, done))
 
+    def _hand_over_identities(self, loop: asyncio.AbstractEventLoop) -> None:
+        asked, self._identities = self._identities, {}
+        found = self._thread.submit(self._again_if_lost, self._generations, tuple(asked))
+        found.add_done_callback(
+            lambda done: loop.is_closed() or loop.call_soon_threadsafe(self._said, asked, done, loop)
+        )
+
+    def _said(
+        self, asked: dict[str, list[asyncio.Future[Any]]], done: Future[dict[str, int]], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        _deliver(asked, done)
+        if self._identities:
+            loop.call_soon(self._hand_over_identities, loop)
+        else:
+            self._asking = None
+
     # -- on the thread --
 
+    def _generations(self, identities: Sequence[str]) -> dict[str, int]:
+        raw = [kept.encode() if isinstance(kept := rows.blob(name), str) else kept for name in identities]
+        said = called(self._books.ready(), [(sql.GENERATIONS, Packed((blobs(raw),)))])[0]
+        if self.known is not None and not self.known.still((int(said.get_value(0, 0)), int(said.get_value(0, 1)))):
+            self._looked(())  # what is said store-wide moved, and is looked at with what comes next
+        return dict(zip(identities, map(int, said.get_value(0, 2)[1:-1].split(b",")), strict=True))
+
     def _look_at(self, effects: Sequence[str]) -> dict[str, Seen]:
+        return self._again_if_lost(self._looked, effects)
+
+    def _again_if_lost(self, asks: Callable[[Sequence[str]], dict[str, T]], names: Sequence[str]) -> dict[str, T]:
         for _ in range(2):
             try:
-                return self._looked(effects)
+                return asks(names)
             except StoreFailed:
                 if not self._books.raw.closed:
                     raise
@@ -168,6 +211,8 @@ class Looks:
             {},
             {row[0]: as_fact(row) for row in facts or ()},
         )
+        if self.known is not None:
+            self.known.looked(snapshot.effects.values(), snapshot.runs.values(), snapshot.facts, whole=True)
         try:
             return self._dated(effects, snapshot, now_ms)
         except MoreToRead:
@@ -276,7 +321,7 @@ class Snapshot(NamedTuple):
         raise OurBug(where="the PostgreSQL store", what="the mode was asked for in a look")
 
 
-def _deliver(asked: dict[str, list[asyncio.Future[Any]]], done: Future[dict[str, Seen]]) -> None:
+def _deliver(asked: dict[str, list[asyncio.Future[Any]]], done: Future[dict[str, Any]]) -> None:
     """In the loop's thread: each caller's error is its own."""
     error = done.exception()
     for effect, waiters in asked.items():

@@ -68,6 +68,7 @@ class Memory:
         self.words: dict[str, int] = {}
         self.texts: dict[int, str] = {}
         self.ended: dict[str, Effect] = {}
+        self.stands = ("", 0)  # the mode and the incarnation, as the last transaction found them
         self.redacted = 0
         self.marked = Measure()  # what the transaction under way has read of the clock's row
         self.again = 0  # transactions begun anew because more had to be locked

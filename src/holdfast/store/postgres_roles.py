@@ -23,18 +23,18 @@ LOCK_MS: Final = 10_000
 HIDDEN: Final = "identity_secret"
 ADDED_TO: Final = (
     "word", "run", "effect", "effect_view", "lease", "approval", "fact", "document", "entry", "entry_body", "landing",
-    "boot", "checkpoint", "witness", "cosignature", "node",
+    "boot", "checkpoint", "witness", "cosignature", "node", "fence",
 )  # fmt: skip
 MOVED: Final = {
     "run": "state, seq, head, view", "effect": "state, version, open, due_ms", "effect_view": "view",
     "lease": "effect, holder, token, until_ms", "approval": "state, view", "fact": "epoch, raised, value, by, reason",
     "document": "view, lane, rank, due_ms",
     "meta": "mode, incarnation, last_token, high_ms, bound_to, pos, timeline, leapt_ms, steady_ms, ahead_ms",
-    "landing": "mark, at_ms", "sealer": "holder, token, until_ms, trouble, trouble_ms",
+    "landing": "mark, at_ms", "fence": "token", "sealer": "holder, token, until_ms, trouble, trouble_ms",
     "witness": "size, at_ms, trouble, trouble_ms, fork", "cosignature": "lines",
 }  # fmt: skip
 """Tables of which a worker moves rows, and which columns."""
-TAKEN_FROM: Final = ("effect_view", "lease", "landing", "boot")
+TAKEN_FROM: Final = ("effect_view", "lease", "landing", "boot", "fence")
 """Tables that a worker takes rows from: what is folded from entries, or kept for the moment."""
 SEQUENCES: Final = ("run_n", "effect_n", "word_n", "token")
 """Sequences that a worker draws from."""

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from holdfast.kernel.authority import spelled
@@ -29,6 +31,7 @@ from holdfast.kernel.guard import Fact
 from holdfast.kernel.model import Approval, Effect, Lease, Run
 from holdfast.store.batch import Ledger
 from holdfast.store.postgres_books import log_key
+from holdfast.store.seen import Standings
 
 STORE_RUN = "ru_store"
 SALT_BYTES = 16
@@ -186,24 +189,41 @@ class Wanted:
         return _keys(schema, {f"document:{kind}:{key}": written for (kind, key), written in self.documents.items()})
 
 
+@lru_cache(maxsize=4_096)
+def _key(schema: str, name: str) -> int:
+    raw = hashlib.blake2b(f"{schema}\0{name}".encode(), digest_size=8, person=b"holdfast-name").digest()
+    return int.from_bytes(raw, signed=True)
+
+
+def keys_of(schema: str, names: Iterable[str]) -> list[int]:
+    """Advisory lock keys of some names, in ascending order, each once."""
+    return sorted({_key(schema, name) for name in names})
+
+
 def _keys(schema: str, names: Mapping[str, bool]) -> tuple[list[int], list[bool]]:
     keys: dict[int, bool] = {}
     for name, written in names.items():
-        raw = hashlib.blake2b(f"{schema}\0{name}".encode(), digest_size=8, person=b"holdfast-name").digest()
-        key = int.from_bytes(raw, signed=True)
+        key = _key(schema, name)
         keys[key] = keys.get(key, False) or written
     ordered = sorted(keys)
     return ordered, [keys[key] for key in ordered]
 
 
 class Known:
-    """Records as this process last saw them: good for nothing but to say what stands around them."""
+    """Records as this process last saw them: good for saying what stands around them, and for believing."""
 
     def __init__(self) -> None:
         """Nothing is known."""
         self.effects: dict[str, Effect] = {}
         self.runs: dict[str, Run] = {}
         self.approvals: dict[str, Approval] = {}
+        self.leases: dict[str, Lease] = {}
+        self.run_at: dict[str, float] = {}  # when it was seen, by this machine's steady clock (s)
+        self.facts: dict[str, tuple[float, Fact | None]] = {}
+        self.documents: dict[tuple[str, str], tuple[float, AnyDocument | None]] = {}
+        self.standings: Standings = {}  # for looks; empty again whenever a fact moves
+        self._facts_said = (-1, -1)
+        self.all_facts_s = 0.0  # when all of them were seen at once: one that is not among them is not there
 
     def wanted(self, changes: Iterable[Change]) -> Wanted:
         """What a batch may look at, as far as that is known."""
@@ -224,6 +244,59 @@ class Known:
             if len(known) > MOST_KNOWN:
                 known.clear()
             known.update((name, view) for name, view in held.items() if view is not None)
+        now_s = time.monotonic()
+        for seen in (self.run_at, self.facts, self.documents, self.leases):
+            if len(seen) > MOST_KNOWN:
+                seen.clear()
+        self.run_at.update(dict.fromkeys(unit.runs_held, now_s))
+        for scope, fact in unit.facts_held.items():
+            if self.facts.get(scope, (0.0, None))[1] != fact:
+                self.standings.clear()
+            self.facts[scope] = (now_s, fact)
+        self.documents.update((at, (now_s, found)) for at, found in unit.documents_held.items())
+        for resource, lease in unit.leases_held.items():
+            if lease is None:
+                self.leases.pop(resource, None)
+            else:
+                self.leases[resource] = lease
+
+    def looked(self, effects: Iterable[Effect], runs: Iterable[Run], facts: Mapping[str, Fact], *, whole: bool) -> None:
+        """Remember what a look showed, unless it is older than what is known; ``whole``: there are no other facts."""
+        now_s = time.monotonic()
+        for view in effects:
+            known = self.effects.get(view.id)
+            if known is None or known.version < view.version:
+                self.effects[view.id] = view
+        for run in runs:
+            if (there := self.runs.get(run.id)) is None or there.seq <= run.seq:
+                self.runs[run.id] = run
+                self.run_at[run.id] = now_s
+        if whole:
+            self.standings.clear()
+            self.facts = {scope: (now_s, fact) for scope, fact in facts.items()}
+            self.all_facts_s, self._facts_said = now_s, (len(facts), sum(fact.epoch for fact in facts.values()))
+
+    def still(self, said: tuple[int, int]) -> bool:
+        """Whether all facts are those that were seen at once: as many, with the same epochs, which only rise."""
+        if said != self._facts_said:
+            return False
+        self.all_facts_s = time.monotonic()
+        return True
+
+    def forget(self, unit: Ledger) -> None:
+        """What a plan was made on is not so: nothing of it is believed any more."""
+        for name in unit.effects_held:
+            self.effects.pop(name, None)
+        for name in unit.runs_held:
+            self.run_at.pop(name, None)
+        for name in unit.leases_held:
+            self.leases.pop(name, None)
+        self.standings.clear()
+        for scope in unit.facts_held:
+            self.facts.pop(scope, None)
+        self._facts_said, self.all_facts_s = (-1, -1), 0.0
+        for at in unit.documents_held:
+            self.documents.pop(at, None)
 
 
 class NotHeld(Exception):  # noqa: N818  # no error: the transaction begins anew and locks it too

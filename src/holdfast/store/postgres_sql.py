@@ -20,6 +20,10 @@ ROLLBACK = "ROLLBACK"
 HOLD = "SELECT hold($1)"
 RECORD = "SELECT record($1)"
 
+# -- or all of it at once: postgres_schema/0008_ahead.sql --
+
+AHEAD = f"SELECT ahead({', '.join(f'${n}' for n in range(1, 57))})"
+
 FOLDED = (
     "SELECT entry.effect, entry.kind, entry.at_ms, entry.by, entry.token, entry_body.body, run.view"
     " FROM entry JOIN entry_body USING (pos) JOIN run ON run.n = entry.run"
@@ -60,6 +64,11 @@ EFFECTS = (
     " WHERE effect.id = ANY(%s)"
 )
 LOOKED = "SELECT looked($1, $2)"
+GENERATIONS = (
+    "SELECT (SELECT count(*) FROM fact), (SELECT coalesce(sum(epoch), 0) FROM fact),"
+    " array_agg(coalesce((SELECT max(generation) FROM effect WHERE identity = named), 0) ORDER BY nth)"
+    " FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (named, nth)"
+)
 ALL_FACTS = "SELECT scope, epoch, raised, value, by, reason FROM fact ORDER BY scope LIMIT %b"
 RUNS_OF = "SELECT id, view FROM run WHERE id = ANY(%s)"
 APPROVALS_OF = "SELECT id, view FROM approval WHERE id = ANY(%s)"

@@ -27,10 +27,12 @@ from holdfast.store import rows
 from holdfast.store.audit import Audited, audit
 from holdfast.store.evidence import Entry
 from holdfast.store.heads import HeadFile
+from holdfast.store.postgres_ahead import Ahead
 from holdfast.store.postgres_clock import ServerClock
 from holdfast.store.postgres_identity import Identity
 from holdfast.store.postgres_looks import Books, Looks
 from holdfast.store.postgres_memory import Asked, Done
+from holdfast.store.postgres_plan import effects_of, newer
 from holdfast.store.postgres_writer import PostgresWriter
 from holdfast.store.pushes import Pushes
 from holdfast.store.reading import Reading
@@ -46,7 +48,8 @@ class PostgresStore:
 
     def __init__(
         self, reading: Reading, books: Books, looks: Looks, clock: ServerClock, heads: HeadFile, *,
-        writer: PostgresWriter | None = None, identity: Identity | None = None, doubt: str | None = None,
+        writer: PostgresWriter | None = None, ahead: Ahead | None = None, identity: Identity | None = None,
+        doubt: str | None = None,
         hints: Callable[[], AsyncGenerator[None, None]],
     ) -> None:  # fmt: skip
         """Built by :func:`holdfast.store.postgres.open_postgres`."""
@@ -57,6 +60,7 @@ class PostgresStore:
         self._server_clock = clock
         self._heads = heads
         self._writer = writer
+        self._ahead = ahead
         self._identity = identity
         self._doubt = doubt
         self._hints = hints
@@ -66,20 +70,26 @@ class PostgresStore:
     # -- the port --
 
     async def read(self, effect: str) -> Seen:
-        """One consistent look at what is committed."""
-        return await self._open().look(effect)
+        """One consistent look, with what this process planned and is not on disk yet."""
+        looks = self._open()
+        return await (looks.look(effect) if self._ahead is None else self._ahead.read(effect, looks))
 
     async def latest(self, identity: str) -> Effect | None:
         """The highest generation of an identity."""
-        return await self._open().ask(lambda reading: reading.source.load_latest(identity))
+        if self._ahead is None:
+            return await self._open().ask(lambda reading: reading.source.load_latest(identity))
+        return await self._ahead.latest(identity, self._open())
 
     async def run_row(self, run: str) -> Run | None:
         """One run."""
-        return await self._open().ask(lambda reading: reading.run(run))
+        moved = self._ahead.run_moved(run) if self._ahead is not None else None
+        return moved or await self._open().ask(lambda reading: reading.run(run))
 
     async def run_effects(self, run: str) -> list[Effect]:
         """Every effect of a run, in the order of their proposals."""
-        return await self._open().ask(lambda reading: reading.effects(run, limit=1_000_000))
+        own = effects_of(self._ahead.units(), run) if self._ahead is not None else {}
+        kept = await self._open().ask(lambda reading: reading.effects(run, limit=1_000_000))
+        return newer(kept, own)
 
     async def run_items(self, run: str) -> list[Item]:
         """Every item of a run."""
@@ -92,16 +102,18 @@ class PostgresStore:
 
     async def commit(self, change: Change) -> Verdict:
         """The verdict, once it is on the server's disk."""
-        return await self._writing().commit(change)
+        return await self._planning().commit(change)
 
     async def later(self, change: Change) -> Verdict:
-        """As :meth:`commit`, with the next batch: what is promised for later is done by then."""
-        return await self._writing().commit(change)
+        """The verdict at once where it can be planned; on disk with the next commit, after some milliseconds, or at a
+        flush. A yes that turns out to be a no is told as TakenBack (:mod:`.postgres_ahead`).
+        """
+        return await self._planning().later(change)
 
     async def flush(self) -> None:
         """All that was asked for before is on disk."""
-        if self._writer is not None:
-            await self._writer.flush()
+        if self._ahead is not None:
+            await self._ahead.flush()
 
     def listen(self) -> AsyncGenerator[None, None]:
         """A hint each time that somebody changed what others may wait for, for as long as it is iterated."""
@@ -111,10 +123,12 @@ class PostgresStore:
 
     def read_now(self, effect: str) -> Seen:
         """As :meth:`read`, blocking."""
+        self._settle()
         return self._open().look_now(effect)
 
     def latest_now(self, identity: str) -> Effect | None:
         """As :meth:`latest`, blocking."""
+        self._settle()
         return self._open().ask_now(lambda reading: reading.source.load_latest(identity))
 
     def commit_now(self, change: Change) -> Verdict:
@@ -143,7 +157,7 @@ class PostgresStore:
 
     def run(self, run: str) -> Run | None:
         """One run by its full id."""
-        return self.reading.run(run)
+        return self._read.run(run)
 
     def runs(self, limit: int = 100, intent: str | None = None) -> list[Run]:
         """The newest runs first; of one intent: in the order they began."""
@@ -185,19 +199,19 @@ class PostgresStore:
         self, run: str | None = None, *, open_only: bool = False, state: State | None = None, limit: int = 1_000_000
     ) -> list[Effect]:
         """Effects of one run in order of proposal, or of all runs, newest first; filters add up."""
-        return self.reading.effects(run, open_only=open_only, state=state, limit=limit)
+        return self._read.effects(run, open_only=open_only, state=state, limit=limit)
 
     def open_effects(self) -> list[Effect]:
         """Effects that somebody still has to move, the longest due first; by index, not by a scan."""
-        return self.reading.effects(open_only=True, limit=1_000_000)
+        return self._read.effects(open_only=True, limit=1_000_000)
 
     def entries(self, of: str, limit: int = rows.NO_LIMIT, after: int = 0) -> list[Entry]:
         """The entries of a run (``ru_…``, ``after`` a sequence number) or of an effect (``ef_…``), in order."""
-        return self.reading.entries(of, limit, after)
+        return self._read.entries(of, limit, after)
 
     def find(self, prefix: str, kind: str | None = None) -> str:
         """The one full id that begins so; raises UnknownId, AmbiguousId. ``kind``: run, effect, approval."""
-        ids = set(self.reading.ids(prefix, kind)) if prefix else set()
+        ids = set(self._read.ids(prefix, kind)) if prefix else set()
         if prefix in ids:
             return prefix
         if not ids:
@@ -316,6 +330,8 @@ class PostgresStore:
         """As :meth:`close`, blocking."""
         self._shut = True
         try:
+            if self._ahead is not None:
+                self._ahead.push()
             if self._writer is not None:
                 self._writer.close()
         finally:
@@ -328,10 +344,28 @@ class PostgresStore:
             raise NotOpen(what=f"store {self.path}")
         return self._looks
 
+    def _settle(self) -> None:
+        if self._ahead is not None:
+            self._ahead.push_now()
+
+    def _planning(self) -> Ahead:
+        if self._ahead is None:
+            raise StoreReadOnly(store=self.path)
+        return self._ahead
+
     def _writing(self) -> PostgresWriter:
+        """The writer, behind everything that was planned."""
         if self._writer is None:
             raise StoreReadOnly(store=self.path)
+        if self._ahead is not None:
+            self._ahead.push_from_here()
         return self._writer
+
+    @property
+    def _read(self) -> Reading:
+        """The record, with all that this process planned in it."""
+        self._settle()
+        return self.reading
 
 
 class _NothingToSay(Exception):  # noqa: N818  # no error: the clock did not jump

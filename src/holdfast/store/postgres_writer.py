@@ -26,11 +26,14 @@ from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.errors import BadValue, HoldfastError, NotOpen, OurBug, StoreBusy, StoreFailed, StoreRestored
 from holdfast.store import forks
 from holdfast.store.heads import Head, superseded
+from holdfast.store.postgres_at_once import AtOnce, gone
 from holdfast.store.postgres_batch import PostgresBatch
+from holdfast.store.postgres_believed import Stock
 from holdfast.store.postgres_identity import Identity, Settled
 from holdfast.store.postgres_link import Link, Session
 from holdfast.store.postgres_memory import Asked, Done, Memory
 from holdfast.store.postgres_open import STATEMENT_FACTOR, driver, said, translate
+from holdfast.store.postgres_plan import Plan
 
 MOST_CHANGES = 256
 MOST_QUEUED = 4_096
@@ -45,7 +48,7 @@ Answer = Callable[[Any], None]
 class Waiting(NamedTuple):
     """What waits its turn: one change, or something that is a transaction of its own; None: nothing but its turn."""
 
-    asked: Change | Asked | None
+    asked: Change | Asked | Plan | None
     answer: Answer
 
 
@@ -66,7 +69,9 @@ class PostgresWriter:
         self._thread = ThreadPoolExecutor(1, "holdfast-postgres-write")
         self._told: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[Any], Any]] = []
         self._shut: NotOpen | None = None
-        self.syncs = self.batches = self.changes = self.redone = 0
+        self.syncs = self.batches = self.changes = self.redone = self.ahead = self.turned = 0
+        self.stock = Stock()
+        self._at_once = AtOnce(link, memory, self.stock, memory.place.lock_ms * STATEMENT_FACTOR / 1000 + SILENCE_S)
         self.parts: dict[str, int] | None = None
         forks.remember(self)
 
@@ -91,7 +96,12 @@ class PostgresWriter:
         self._ask(Waiting(None, lambda answer: self._told.append((loop, waiter, answer))), loop)
         await waiter
 
-    def do(self, asked: Change | Asked | None) -> Future[Any]:
+    @property
+    def links(self) -> int:
+        """The number of the connection that writes."""
+        return self._link.links
+
+    def do(self, asked: Change | Asked | Plan | None) -> Future[Any]:
         """Put something behind all that was asked for before, without an event loop; what comes of it."""
         done: Future[Any] = Future()
 
@@ -144,6 +154,7 @@ class PostgresWriter:
         return {
             "syncs": self.syncs, "batches": self.batches, "changes": self.changes, "redone": self.redone,
             "again": self._memory.again, "links": self._link.links, "statements": self._memory.statements,
+            "ahead": self.ahead, "turned": self.turned,
         }  # fmt: skip
 
     def close(self) -> None:
@@ -173,10 +184,10 @@ class PostgresWriter:
         with self._turn:
             batch: list[Waiting] = []
             while self._queue and len(batch) < MOST_CHANGES:
-                if batch and isinstance(self._queue[0].asked, Asked):
+                if batch and isinstance(self._queue[0].asked, Asked | Plan):
                     break
                 batch.append(self._queue.popleft())
-                if isinstance(batch[-1].asked, Asked):
+                if isinstance(batch[-1].asked, Asked | Plan):
                     break
             self._working = bool(batch)
             return batch
@@ -185,6 +196,9 @@ class PostgresWriter:
         alone = batch[0].asked
         changes = [waiting.asked for waiting in batch if isinstance(waiting.asked, Change)]
         try:
+            if isinstance(alone, Plan):
+                self._answer(batch, [self._planned(alone)])
+                return
             if isinstance(alone, Asked):
                 self._answer(batch, [self._transact(alone)])
                 return
@@ -222,6 +236,31 @@ class PostgresWriter:
                 loop.call_soon_threadsafe(_deliver, mine)
 
     # -- one transaction --
+
+    def _planned(self, plan: Plan) -> list[Verdict | Exception]:
+        """What was planned on beliefs, in one call; where they do not hold, judged anew on rows that are held."""
+        start = time.perf_counter_ns()
+        done = self._at_once.carry_out(plan, self._session(), self._landed, self._roll_back)
+        if self.parts is not None:
+            self.parts["sql"] = self.parts.get("sql", 0) + time.perf_counter_ns() - start
+        if done is not None:
+            self.ahead += 1
+            self._committed(done)
+            return done.verdicts
+        self._memory.known.forget(plan.unit)
+        self.turned += 1
+        try:
+            return self._transact(Asked(plan.changes)).verdicts
+        except Exception as error:
+            if len(plan.done) > 1 and isinstance(error, BadValue | OurBug):  # one of them spoils it for all
+                return [self._alone(change) for change in plan.changes]
+            raise
+
+    def _alone(self, change: Change) -> Verdict | Exception:
+        try:
+            return self._transact(Asked((change,))).verdicts[0]
+        except (BadValue, OurBug) as error:
+            return error
 
     def _transact(self, asked: Asked) -> Done:
         """Try until no other transaction came between and the connection held; each attempt begins with nothing."""
@@ -309,12 +348,6 @@ class PostgresWriter:
                 session.db.execute("ROLLBACK")
         except self._psycopg.Error:
             self._link.give_up()
-
-
-def gone(session: Session, error: Exception) -> bool:
-    """Whether this failure ended the connection, or means that it was given up by somebody else."""
-    code = str(getattr(error, "sqlstate", None) or "")
-    return session.db.closed or code.startswith(("08", "57P")) or code in ("25P03", "25P04", "HF001")
 
 
 def _plain(error: BaseException) -> Exception:

@@ -26,6 +26,7 @@ from holdfast.kernel.errors.effect import (
     RunHeld,
     RunLost,
     RunStopped,
+    TakenBack,
     VersionMissing,
 )
 from holdfast.kernel.errors.integrity import (
@@ -141,6 +142,7 @@ __all__ = [
     "StoreMoved",
     "StoreReadOnly",
     "StoreRestored",
+    "TakenBack",
     "TooLarge",
     "UnknownId",
     "UnknownItem",

@@ -232,3 +232,16 @@ class VersionMissing(EffectError):
     run: str
     tool: str
     why: str
+
+
+class TakenBack(EffectError):
+    """What this worker had recorded for the moment did not stand when it was committed."""
+
+    code = "HF-E23-taken-back"
+    what_happened = "What was recorded of {effect} in run {run} did not stand when it was committed: {why}."
+    what_is_known = "Nothing of that is on record, and nothing was sent because of it."
+    what_is_not_known = "Where it stands now is not said here: others moved it, or what it rests on."
+    what_to_do = "Look at where it stands, and go on from there."
+    next_command = "holdfast effect show {effect}"
+    run: str
+    why: str
