@@ -53,7 +53,7 @@ from holdfast.harness.case.parts import (
 from holdfast.harness.case.schema import check
 from holdfast.harness.faults.fault import Fault
 from holdfast.harness.planners import Errand
-from holdfast.harness.play.scripts import Script
+from holdfast.harness.play.scripts import Careful, Script
 from holdfast.kernel.amounts import Budget, Money, parse_duration
 from holdfast.kernel.errors import BadConfig, BadValue
 from holdfast.kernel.limits import Limits, read_limits
@@ -192,6 +192,8 @@ class _Made:
             raise _bad(self.file, f"intent.{error.path}", error.why) from None
 
     def _planner(self, key: str, given: Mapping[str, Any]) -> Any:
+        if strange := [name for name in ("careful", "says") if name in given and "script" not in given]:
+            raise _bad(self.file, f"{key}.{strange[0]}", "it is said of a script")
         if "make" in given:
             return self._named(f"{key}.make", given["make"])
         if "recorded" in given:
@@ -201,7 +203,8 @@ class _Made:
                 raise _bad(self.file, f"{key}.strategy", "it needs an [errand]: the calls that it gets wrong")
             return Strategy(name=given["strategy"], errand=self._errand(), seed=self.given.get("seed", 1))
         turns = turns_of(given["script"], file=self.file, key=f"{key}.script")
-        return Script(*turns, says=given.get("says", ""))
+        made = Careful if given.get("careful") else Script
+        return made(*turns, says=given.get("says", ""))
 
     def _errand(self) -> Errand:
         given = dict(self.given["errand"])

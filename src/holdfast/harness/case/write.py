@@ -18,7 +18,7 @@ from holdfast.harness.case.named import Named
 from holdfast.harness.case.parts import Changes, FromData, FromRecord, Strategy
 from holdfast.harness.case.toml import inline, json_where_needed, key, line, text
 from holdfast.harness.planners import Errand
-from holdfast.harness.play.scripts import Script
+from holdfast.harness.play.scripts import Careful, Script
 from holdfast.kernel.model import Principal
 from holdfast.runtime.planner import Proposed
 
@@ -124,7 +124,8 @@ def _planner(name: str, make: Callable[[Any], Any], case: Case) -> Iterator[str]
     elif (script := make if isinstance(make, Script) else _script_of(make, case)) is not None:
         turns = [[_call(call) for call in turn] for turn in script.turns]
         flat = [turn[0] if len(turn) == 1 else turn for turn in turns]
-        said = [line("says", script.says)] if script.says else []
+        said = [line("careful", value=True)] if isinstance(script, Careful) else []
+        said += [line("says", script.says)] if script.says else []
         yield from _headed(name, ["script = []" if not flat else _script_line(flat), *said])
     else:
         yield from _headed(name, [_place("make", make)])

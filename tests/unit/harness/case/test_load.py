@@ -96,6 +96,7 @@ def test_a_play_leaves_nothing_in_its_case():
         ('says = "Refunded in_1."', 'strategy = "repeating"', "planner: line 16: exactly one of script"),
         ('"unknown-reported"', '"unknown"', "it is one of done, refused, unknown-reported, blocked, not 'unknown'"),
         ("a refund whose reply is lost", "a refund", "another case of this file has this name"),
+        ("script = [ { tool", "strategy = 'repeating'  #", "planner.says"),
         ("[intent]\n", "[intent]\ndeadline = -1\n", "intent.deadline: line 13: -1 does not fit"),
         ("[[allowed]]", '[world]\nmake = "a:b"\n[[allowed]]', "world.tables: a world that a function makes"),
     ],

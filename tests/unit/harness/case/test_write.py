@@ -15,9 +15,9 @@ from holdfast.harness.case.parts import FromData
 from holdfast.harness.case.write import span, written
 from holdfast.harness.faults.fault import Fault
 from holdfast.harness.play.play import play
-from holdfast.harness.play.scripts import Script
+from holdfast.harness.play.scripts import Careful, Script
 from holdfast.runtime.planner import Proposed
-from tests.unit.harness.case.refunds import REFUND, case
+from tests.unit.harness.case.refunds import CLOSED, REFUND, case
 from tests.unit.harness.case.test_load import TEXT
 
 PLAIN = st.recursive(
@@ -69,6 +69,14 @@ def test_a_case_in_python_is_written_by_the_names_of_its_parts():
     assert again.planner.turns == one.planner.turns
     assert again.faults == one.faults
     assert again.allowed == one.allowed
+
+
+def test_a_careful_script_stays_careful():
+    """A script that reads what became of its calls is written as one, and stops where one did not come out."""
+    one = replace(case(policy=CLOSED), planner=Careful([REFUND], says="Refunded in_1."))
+    assert "careful = true" in written(one)
+    again = loads(written(one))[0]
+    assert play(again).says.startswith("I stopped. The call of refund is refused")
 
 
 def test_a_part_without_a_name_is_marked():
