@@ -27,7 +27,7 @@ SRC = ROOT / "src"
 LAYERS = ("effect", "gate", "kernel")
 KEPT_IN = ROOT / "build" / "mutants"
 
-FIRST_S, THEN_S = 1.5, 6.0
+FIRST_S, THEN_S = 1.5, 4.0
 MOST_TESTS = 120
 
 

@@ -28,6 +28,8 @@ class Stage:
         """``verdicts`` are given to changes in turn, the last one for ever; none: every change is carried out."""
         self.seen = Seen(now_ms=NOW_MS, effect=view, run=RUN)
         self.verdicts = list(verdicts) or [YES]
+        self.known: Effect | None = None
+        """The latest generation of whatever identity is asked for."""
         self.contract = contract
         self.is_dead = dead
         self.ruling = Ruling(answer="allow", rules=("r",), policy="p1")
@@ -41,6 +43,9 @@ class Stage:
 
     async def read(self, effect: str) -> Seen:
         return self.seen
+
+    async def latest(self, identity: str) -> Effect | None:
+        return self.known
 
     async def later(self, change: Change) -> Any:
         self.changes.append(change)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from holdfast.effect.admit import RACES, admit
+from holdfast.effect.admit import RACES, Proposal, admit, propose
 from holdfast.effect.claim import claim
 from holdfast.effect.dispatch import dispatch
 from holdfast.effect.observe import observe
@@ -16,16 +16,66 @@ from holdfast.effect.settle import settle
 from holdfast.effect.verify import verify
 from holdfast.kernel.answers import Ack, CannotTell, Happened
 from holdfast.kernel.commit import Applied
+from holdfast.kernel.errors import RunStopped
 from holdfast.kernel.model import State
 from holdfast.kernel.ports import Blocked, Ruling, Sent
 from tests.unit.effect.stage import YES, Stage, no
-from tests.unit.kernel.records import CONTRACT, EFFECT, NOW_MS, sent
+from tests.unit.kernel.records import CONTRACT, EFFECT, NOW_MS, RUN, sent
 
 CLAIMED = replace(EFFECT, state=State.CLAIMED, answer="allow", holder="w1", token=3, lease_until_ms=NOW_MS + 5_000)
 HELD = {"holder": "w1", "lease_until_ms": NOW_MS + 5_000}
 UNKNOWN = sent(NOW_MS - 900, state=State.UNKNOWN, **HELD)
 PROBED = replace(CONTRACT, has_probe=True, probes=5)
 CHECKED = replace(CONTRACT, has_verify=True)
+
+
+CALL = Proposal(run=RUN, tool="pay", args={"order": "A"}, resource="account:x", by="agent", only="ef_wanted")
+
+
+def proposing(*verdicts: Any, known: Any = None, **more: Any) -> tuple[Stage, str]:
+    """A proposal that the store answers in this way, and the effect that it came to."""
+    stage = Stage(EFFECT, *verdicts)
+    stage.known = known
+    call = replace(CALL, **({"only": ""} | more))
+    return stage, stage.run(lambda ports, _: propose(ports, call))
+
+
+def test_a_proposal_that_lost_a_race_is_looked_up_again() -> None:
+    """Whatever another process recorded meanwhile: it is that, or the next attempt to record it."""
+    alone, effect = proposing(YES)
+    assert (len(alone.changes), effect[:3]) == (1, "ef_")
+    for part in ("exists", "version", "state"):
+        stage, same = proposing(no(part), YES)
+        assert (len(stage.changes), same) == (2, effect)
+    with pytest.raises(AssertionError, match=f"lost {RACES} races"):
+        proposing(no("exists"))
+
+
+def test_a_proposal_under_a_run_that_is_over_or_on_what_has_moved_is_not_recorded() -> None:
+    """The run's end is raised; of what rests on a document, whoever asked looks again."""
+    with pytest.raises(RunStopped, match="the run moved"):
+        proposing(no("run"))
+    effect = proposing(YES)[1]
+    assert proposing(no("document"), only=effect)[1] == effect
+    elsewhere, wanted = proposing(YES, only="ef_wanted")
+    assert (wanted, elsewhere.changes) == ("ef_wanted", [])
+
+
+def test_what_takes_the_place_of_another_names_it_and_counts_its_tries() -> None:
+    """The one before is superseded in the same commit; one that was proved absent counts as a try."""
+    before = replace(EFFECT, state=State.WAITING, args_digest="other", tries=1)
+    stage, effect = proposing(YES, known=before)
+    assert stage.kinds == ["superseded", "proposed"]
+    assert stage.changes[0].drafts[0].body == {
+        "successor": effect,
+        "reason": "a material argument changed before anything left",
+    }
+    assert (stage.body["previous"], stage.body["generation"], stage.body["tries"]) == ("ef_1", 2, 1)
+    assert (stage.changes[0].guard.effect, stage.changes[0].guard.version) == ("ef_1", 7)
+    failed, _ = proposing(YES, known=replace(before, state=State.FAILED))
+    assert (failed.kinds, failed.body["tries"]) == (["proposed"], 2)
+    fresh, _ = proposing(YES, known=replace(before, state=State.REFUSED, tries=0))
+    assert "tries" not in fresh.body
 
 
 @pytest.mark.parametrize("part", ["budget", "grant"])

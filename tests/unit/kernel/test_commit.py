@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from holdfast.kernel.amounts import Money
-from holdfast.kernel.commit import Change, Note, asked, counted_in, needs_a_sound_clock
-from holdfast.kernel.guard import Guard
+from holdfast.kernel.commit import Applied, Change, Note, asked, counted_in, needs_a_sound_clock
+from holdfast.kernel.guard import Fact, Guard
 from holdfast.kernel.life import Draft
 from holdfast.kernel.model import State
-from tests.unit.kernel.records import EFFECT, RUN
+from holdfast.store.memory import MemoryStore
+from tests.unit.kernel.records import EFFECT, NOW_MS, RUN
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,29 @@ def test_a_cost_counts_in_every_grant_and_scope() -> None:
         "grant:gr_2",
         "tool:pay",
     )
+
+
+def logged(change: Change) -> list[tuple[str, dict[str, Any]]]:
+    """Kind and body of every entry that a change leaves, in a store with one open run."""
+    store = MemoryStore(lambda: NOW_MS, secret=b"s")
+    face = store.face("w")
+    assert isinstance(face.commit_now(Change(run=RUN.id, opens=RUN, notes=(Note(kind="intent", by="w"),))), Applied)
+    before = len(store.durable.entries)
+    assert isinstance(face.commit_now(change), Applied)
+    return [(entry.kind, msgspec.json.decode(entry.body or b"{}")) for entry in store.durable.entries[before:]]
+
+
+def test_whatever_is_set_beside_the_entries_is_named_by_one() -> None:
+    """Amended terms, the end of a run and facts can be derived from the log: the first note carries what was set."""
+    note = Note(kind="amended", by="ann", body={"reason": "more time"})
+    amends: tuple[tuple[str, Any], ...] = (("priority", 3),)
+    assert logged(Change(run=RUN.id, notes=(note,), amends=amends)) == [
+        ("amended", {"reason": "more time", "amends": {"priority": 3}})
+    ]
+    assert logged(Change(run=RUN.id, notes=(note, note), ends=("stopped", "enough"))) == [
+        ("amended", {"reason": "more time", "ends": ["stopped", "enough"]}),
+        ("amended", {"reason": "more time"}),
+    ]
+    ((kind, body),) = logged(Change(run=RUN.id, facts=(Fact(scope="halt:store", raised=True, by="ann"),)))
+    assert (kind, body["facts"]["halt:store"]["epoch"]) == ("sets", 1)
+    assert logged(Change(run=RUN.id, notes=(note,))) == [("amended", {"reason": "more time"})]
