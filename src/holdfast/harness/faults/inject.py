@@ -21,6 +21,7 @@ from holdfast.kernel.errors import StoreFull
 from holdfast.kernel.laws.events import Heard, Left, ToldTo
 from holdfast.kernel.model import Effect
 from holdfast.kernel.ports import Ports, Question, Request
+from holdfast.tools.look import UNREADABLE
 
 if TYPE_CHECKING:
     from holdfast.harness.faults.fault import Fault
@@ -48,7 +49,7 @@ class Struck(Strikes):
         return with_parts(
             ports,
             store=_Store(ports.store, at),
-            body=_Body(ports.body, at),
+            body=_Body(worker.door, at),
             look=_Look(ports.look, at),
             tell=_Tell(ports.tell, at),
         )
@@ -237,7 +238,7 @@ class _Look:
 
     async def state(self, question: Question) -> str:
         came = await self._ask("state", question)
-        return came if isinstance(came, str) else f"!{came.why}"
+        return came if isinstance(came, str) else f"{UNREADABLE}{came.why}"
 
     async def _ask(self, method: str, question: Question) -> Any:
         at = self._at

@@ -129,6 +129,11 @@ class Worker(App):
         return stage.wrapped(replace(ports, peers=_Peers(stage), clock=_Clock(stage)), self)
 
     @property
+    def door(self) -> Any:
+        """The door out, for whoever stands between it and the verbs."""
+        return self._bodies
+
+    @property
     def name(self) -> str:
         """The worker's name in the records."""
         return self._me
