@@ -57,11 +57,34 @@ OVER_STDIO = {
 }
 
 
+# What services decide before any world is asked: tried where a world costs nothing, and once over a wire.
+BEFORE_THE_WORLD = {
+    "test_a_change_without_anybody_who_asks_is_a_mistake_of_the_case",
+    "test_a_service_that_promises_nothing_makes_two_changes_for_a_key",
+    "test_a_service_that_enforces_send_by_refuses_what_comes_later",
+    "test_a_conditional_service_refuses_when_the_state_is_another",
+    "test_who_has_no_permission_changes_nothing_and_has_proof_of_it",
+    "test_a_service_keeps_only_its_own_tables",
+}
+
+
+def kinds_for(test: str) -> list[str]:
+    """The kinds of world that a test is run for: all of them, but for those to which it would say nothing new."""
+    if test in BEFORE_THE_WORLD:
+        return ["memory", "sqlite", "http"]
+    return [name for name in KINDS if name != "mcp" or test in OVER_STDIO]
+
+
 def pytest_generate_tests(metafunc):
-    """Every test for every kind of world, but for a server over stdio those that its wire could change."""
+    """Every test for every kind of world that it is meant for."""
     if "ground" in metafunc.fixturenames:
-        kinds = [name for name in KINDS if name != "mcp" or metafunc.function.__name__ in OVER_STDIO]
-        metafunc.parametrize("ground", kinds, indirect=True)
+        metafunc.parametrize("ground", kinds_for(metafunc.function.__name__), indirect=True)
+
+
+def test_what_is_left_out_for_a_kind_is_there():
+    """The names above are those of tests, or nothing would be left out; and every kind has tests."""
+    assert set(globals()) >= (OVER_STDIO | BEFORE_THE_WORLD)
+    assert {name for test in globals() if test.startswith("test_") for name in kinds_for(test)} == set(KINDS)
 
 
 @pytest.fixture
