@@ -154,8 +154,12 @@ class AtWillMachine(Machine):
 
     def for_people(self) -> Effect | None:
         """The first effect on disk that only a person can bring further."""
-        views = self.store.durable.effects.values()
-        return next((v for v in views if v.escalated and v.state in (State.UNKNOWN, State.PENDING)), None)
+        sending = {held.subject for held in self.paused if held.at.endswith("body.send")}
+        for view in self.store.durable.effects.values():
+            # A person says what they saw when nothing could land any more; who errs is not explored.
+            if view.escalated and view.state in (State.UNKNOWN, State.PENDING) and view.id not in sending:
+                return view
+        return None
 
     # -- what is in flight --
 

@@ -150,6 +150,8 @@ class Search:
 
     def stranded(self) -> int:
         """How many states do not reach rest by what goes on once faults have ceased."""
+        if not len(self.parent):
+            return 0
         fair = {number for option, number in self.names.items() if option in FAIR}
         back: dict[int, list[int]] = {}
         for before, after, how in zip(self.source, self.target, self.how, strict=True):
@@ -224,7 +226,8 @@ def close(
         closed = search.run(limit, seconds)
     except Ended:
         broken = search.machine.broken
-        script = retold(scenario, search.way(*trying))
+        closed = broken is None  # at rest before the first choice
+        script = retold(scenario, search.way(*trying)) if len(search.parent) else ()
     stranded = search.stranded() if closed else None
     wrong = search.audit() if closed else []
     return Closed(

@@ -1,7 +1,7 @@
 """The abstract key of a state: what of ledger, world and workers can still make a difference, and nothing else.
 
 Each record's parts are declared in :mod:`.declared`. Times count from now and are cut off where nothing looks further
-back; tokens are ranks; names, keys and workers are numbered as they come up; what a state can no longer look at (a final
+back; tokens are ranks; names, keys and workers are numbered as they come up; what nothing can look at any more (a final
 effect, its history, its wording) is left out. What was spent is kept where there is a budget.
 
 Promises: equal keys mean equal futures, as far as the declarations are right; that they are is audited by the search,
@@ -63,16 +63,18 @@ class Keys:
         store = m.store
         current, durable = store.current, store.durable
         views = self._matters(current)
+        both = list(views)
         parts = [self.record(view) for view in views]
         parts += [self.record(found) for view in views if (found := current.approvals.get(view.approval)) is not None]
         parts.append(self._around(current, views))
         if durable is not current:
             parts.append((self._number(("buffer",)), ((T_WORKER, store.writer, 0),)))
             old = self._matters(durable)
+            both += old
             parts += [self.record(view) for view in old]
             parts += [self.record(found) for v in old if (found := durable.approvals.get(v.approval)) is not None]
             parts.append(self._around(durable, old))
-        parts.append(self._outside(views))
+        parts.append(self._outside(views, both))
         parts.append(self._told(views))
         parts += [self._job(job, sending=job.sending) for job in m.jobs]
         parts += [self._job(held, sending=held.sending) for held in m.paused]
@@ -152,7 +154,7 @@ class Keys:
             static += [run.budget.effects - run.spent.effects, run.spent.reserved_effects]
         return self._number(tuple(static)), tuple(symbols)
 
-    def _outside(self, views: list[Effect]) -> Parts:
+    def _outside(self, views: list[Effect], both: list[Effect]) -> Parts:
         m = self._machine
         outside = m.outside
         by_key = {view.key: view for view in views}
@@ -168,9 +170,7 @@ class Keys:
                 if past_ms >= 0:
                     symbols.append((T_TIME, row.at_ms, past_ms))
         # A floor below every token that is about makes no difference.
-        about = [
-            token for view in views if not ended(view) for token in (view.token, *(a.token for a in view.attempts))
-        ]
+        about = [token for view in both if not ended(view) for token in (view.token, *(a.token for a in view.attempts))]
         about += [flight.request.token for flight in outside.flights]
         floors = [token for _, token in outside.fences if any(token >= other for other in about)]
         symbols += [(T_TOKEN, token, 0) for token in floors]
@@ -224,8 +224,9 @@ class Keys:
             static.append(number)
             symbols += more
         if verb.endswith("body.send"):
-            sent = answers[-1].effect.attempts[-1]
-            symbols.append((T_TIME, sent.send_by_ms, 0))
+            sent = getattr(answers[-1] if answers else None, "effect", None)
+            if sent is not None and sent.attempts:
+                symbols.append((T_TIME, sent.attempts[-1].send_by_ms, 0))
         if isinstance(job, Job):
             static.append(job.disturbed)
         return self._number(tuple(static)), tuple(symbols)

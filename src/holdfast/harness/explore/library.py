@@ -151,7 +151,7 @@ def closed(
         },
         "bounds": {"effects": effects, "workers": workers, "said": BOUNDS},
         "abstraction": ABSTRACTION,
-        "liveness": f"rest is reachable from every state by {', '.join(sorted(FAIR))}",
+        "liveness": f"asked once it is closed: whether every state leads to rest by {', '.join(sorted(FAIR))}",
         "runs": runs,
         "closed": all(row["closed"] for row in runs),
         "findings": sum(len(row["findings"]) for row in runs),
