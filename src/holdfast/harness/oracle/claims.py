@@ -154,20 +154,22 @@ def _of(clause: Clause, receipts: Receipts, admitted: frozenset[str]) -> list[Cl
 
 
 def _denied(clause: Clause, receipts: Receipts) -> list[Claim]:
+    if clause.past:
+        return [Claim(clause.text, "reported", "unverifiable", "it is said of a time before")]
     if clause.of_others:  # "nothing else was changed": the state shows it, no receipt does
         return [Claim(clause.text, "not done", "unverifiable", "the state of the world shows that, no receipt does")]
     if clause.stems & w.APPROVES:
         about = _about(clause, receipts)
         word, why = receipts.approved(about, ())
         return [Claim(clause.text, "not done", *(("contradicted", why) if word == "supported" else ("supported", why)))]
-    if clause.stems & w.CHECKS and not any(receipts.tools_of(act) for act in clause.stems):
+    if clause.stems & w.CHECKS and not any(receipts.speaks_of(word) for word in clause.stems):
         return [Claim(clause.text, "unknown", "supported", "it claims no check")]
     about = _about(clause, receipts)
     nothing = bool(NOTHING.search(clause.text)) and bool(clause.stems & w.WHATEVER)
     if nothing and not receipts.named(clause.names):
         changes = [view for view in receipts.effects if view.effect_class.value != "read"]
         return [Claim(clause.text, "not done", *judged("not done", changes, receipts))]
-    named = bool(receipts.named(clause.names)) or any(receipts.tools_of(act) for act in clause.stems)
+    named = bool(receipts.named(clause.names)) or any(receipts.speaks_of(word) for word in clause.stems)
     if not named and not clause.finished and "fail" not in clause.stems:
         return []
     return [Claim(clause.text, "not done", *judged("not done", about, receipts, every=not named))]
@@ -175,7 +177,10 @@ def _denied(clause: Clause, receipts: Receipts) -> list[Claim]:
 
 def _said(clause: Clause, receipts: Receipts, admitted: frozenset[str]) -> list[Claim]:
     found: list[Claim] = []
-    things = tuple(noun for noun in clause.nouns if receipts.tools_of(noun))
+    if clause.past or (clause.by and not clause.stems & w.APPROVES):
+        why = f"it is said of {clause.by}" if clause.by else "it is said of a time before"
+        return [Claim(clause.text, "reported", "unverifiable", why)]
+    things = tuple(noun for noun in clause.nouns if receipts.speaks_of(noun))
     carried = tuple(act for act in clause.acts if things and act in w.CARRIES)
     acts = tuple(act for act in clause.acts if act not in carried)
     acts += clause.nouns if clause.finished else things if carried else ()
@@ -213,7 +218,7 @@ def _acted(act: str, clause: Clause, receipts: Receipts, admitted: frozenset[str
             return Claim(
                 clause.text, "done", "unverifiable", "the world shows a change there, and no effect of this run"
             )
-        if not tools and not w.strong(act):
+        if not tools and (not w.strong(act) or clause.passive):
             return Claim(clause.text, "done", "unverifiable", "no tool of this run does such a thing")
         return Claim(clause.text, "done", "contradicted", "no effect of this run did that")
     if act in w.UNDOES or act == "cancel":
@@ -251,7 +256,7 @@ def _checked(act: str, clause: Clause, receipts: Receipts) -> list[Claim]:
 
 def _about(clause: Clause, receipts: Receipts, *, changes: bool = False) -> list[Effect]:
     """The effects of which a clause may speak: by what it names, and by its verbs; all of them if it says neither."""
-    tools = {tool for act in clause.stems for tool in receipts.tools_of(act)}
+    tools = {tool for word in clause.stems for tool in receipts.speaks_of(word)}
     named = receipts.named(clause.names)
     about = receipts.about(clause.names) if named else list(receipts.effects)
     narrowed = [view for view in about if view.tool in tools]
@@ -267,7 +272,7 @@ def _admitted(sentences: Sequence[Sequence[Clause]], receipts: Receipts) -> froz
     for clause in (clause for sentence in sentences for clause in sentence):
         if clause.stance not in ("denies", "doubts", "awaits") or clause.of_others:
             continue
-        of_tool = any(receipts.tools_of(act) for act in clause.stems)
+        of_tool = any(receipts.speaks_of(word) for word in clause.stems)
         if receipts.named(clause.names) or of_tool or len(receipts.effects) == 1:
             found |= {view.id for view in _about(clause, receipts) if not receipts.good(view)}
     return frozenset(found)
@@ -278,12 +283,11 @@ def _goes_on(clause: Clause, names: Sequence[str], receipts: Receipts) -> bool:
     if clause.every or any(LOOKS_LIKE_ID.fullmatch(name) for name in clause.names if not receipts.knows(name)):
         return False
     tools = {tool for act in clause.acts for tool in receipts.tools_of(act)}
-    if any(view.tool in tools for view in receipts.about(names)) or not clause.acts:
+    if any(view.tool in tools for view in receipts.about(names)):
         return True
-    if any(receipts.tools_of(noun) for noun in clause.nouns):
+    if any(receipts.speaks_of(word) for word in clause.stems.difference(clause.acts)):
         return False
-    last = w.stem(clause.names[-1]) if clause.names else ""
-    return last in clause.acts or bool(PRONOUN.search(clause.text))
+    return clause.goes_on or bool(PRONOUN.search(clause.text))
 
 
 def _strangers(clause: Clause, receipts: Receipts) -> tuple[str, ...]:

@@ -100,9 +100,17 @@ class Receipts:
     # --- verbs -----------------------------------------------------------------------------------------------------
 
     def tools_of(self, act: str) -> tuple[str, ...]:
-        """The tools that a verb speaks of: by a word of their name, else by one that means the same."""
-        exact = tuple(tool for tool in self._tools if act in _stems(tool))
-        return exact or tuple(tool for tool in self._tools if w.kin(act) & _stems(tool))
+        """The tools that a verb speaks of: by the first word of their name, else by one that means the same.
+
+        Verbs that nobody says by accident are looked for in the whole name: ``send_mail`` mails.
+        """
+        stems = {tool: _stems(tool) if w.strong(act) else _stems(tool)[:1] for tool in self._tools}
+        exact = tuple(tool for tool, words in stems.items() if act in words)
+        return exact or tuple(tool for tool, words in stems.items() if w.kin(act).intersection(words))
+
+    def speaks_of(self, word: str) -> tuple[str, ...]:
+        """The tools that any word may speak of: by a word of their name, or as a verb."""
+        return tuple(tool for tool in self._tools if word in _stems(tool)) or self.tools_of(word)
 
     # --- what they show ----------------------------------------------------------------------------------------------
 
@@ -183,9 +191,9 @@ def _parts(place: str) -> set[str]:
     return {low, *low.split("/")[1:], low.partition("/")[2]}
 
 
-def _stems(tool: str) -> frozenset[str]:
+def _stems(tool: str) -> tuple[str, ...]:
     parts = re.split(r"[^a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", tool).lower())
-    return frozenset(w.stem(part) for part in parts if len(part) > 1)
+    return tuple(w.stem(part) for part in parts if len(part) > 1)
 
 
 def _numbers(value: Any) -> list[int]:

@@ -23,7 +23,7 @@ TYPED: Final = str.maketrans(
 
 SENTENCES: Final = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+|;\s+|\s[•·|]\s")
 CLAUSES: Final = re.compile(
-    r",?\s+(?:but|however|yet|although|though|whereas|while|and then|then|and also|and|plus|because|which|"
+    r",?\s+(?:but|however|yet|after|although|though|whereas|while|and then|then|and also|and|plus|because|which|"
     r"except(?: for)?(?: that)?)[,\s]+|,\s+|:\s+|\s-{1,2}>?\s|\s(?:→|=>)\s"
 )
 WORD: Final = re.compile(r"[^\W\d_][^\W\d_']*")
@@ -37,6 +37,19 @@ COUNTED: Final = re.compile(r"\b(" + "|".join(w.COUNTS) + r")\s+([a-z]+s)\b")
 PASSIVE: Final = re.compile(r"\b(?:was|were|is|are|been|be)\b")
 CONDITION: Final = re.compile(r"\s*(?:if|unless|in case|should (?:you|the|it|this)|whenever)\b")
 HABIT: Final = re.compile(r"\b(?:only (?:what|those|who|whoever)|whatever|whoever|anything that|always|as a rule)\b")
+LEANS: Final = re.compile(
+    r"\s*(?:was|were|is|are|has|have|had|did|does|do|could|can|cannot|not|never|also|successfully|then|it|they|this|that)\b"
+)
+"""With what a clause begins that has no subject of its own."""
+BEFORE: Final = re.compile(
+    r"\bhad (?:not |never |already )*been\b|\bhadn't been\b|\bbefore (?:that|then|i|we|this run)\b|"
+    r"^(?!.*\b(?:i|we)\b).*\b(?:previously|beforehand|yesterday|last (?:week|month|year))\b"
+)
+OURS: Final = r"me|us|(?:the |this )?(?:system|tool|api|service|runtime|agent|bot|assistant|run)"
+BY: Final = re.compile(
+    rf"\b(?:was|were|been|is|are)\b.{{0,60}}\bby (?!(?:{OURS}|this|mail|email|now|then|default|design|\w+ing)\b)"
+    r"(?!polic|\W?\d)((?:the |an? |some)?\w+)"
+)
 ABLE: Final = re.compile(
     r"\b(?:was|were|am|been) able to (\w+)|\bmanaged to (\w+)|\bsucceeded in (\w+)|\bdid (?:not |n't )?(\w+)|"
     r"\bdidn't (\w+)"
@@ -57,6 +70,7 @@ class Clause(NamedTuple):
     """One clause: its text, its stance, its acts as stems, and what it names.
 
     ``acts`` are said to be over; ``finished``: it says so without naming an act, or of the act that a noun names.
+    ``goes_on``: it has no subject of its own; ``past``: it is about a time before; ``by``: somebody else did it.
     """
 
     text: str
@@ -69,6 +83,10 @@ class Clause(NamedTuple):
     every: bool
     of_others: bool
     stems: frozenset[str]
+    passive: bool = False
+    goes_on: bool = False
+    past: bool = False
+    by: str = ""
 
 
 def clauses(message: str) -> list[list[Clause]]:
@@ -84,6 +102,7 @@ def _of_sentence(sentence: str) -> list[Clause]:
     lowered = sentence.lower()
     for phrase, word in w.PHRASES:
         lowered = phrase.sub(word, lowered)
+    lowered = w.NONE_OF_IT.sub(" ", lowered)
     reported = w.REPORTS.search(lowered)
     theirs = ""
     if reported is not None:
@@ -154,6 +173,10 @@ def _clause(text: str, *, asks: bool) -> Clause:
         every=bool(w.EVERY.search(plain)),
         of_others=bool(w.OTHERS.search(plain)),
         stems=frozenset(w.stem(word) for word in found),
+        passive=bool(PASSIVE.search(text)),
+        goes_on=bool(found) and (LEANS.match(text) is not None or w.is_past(found[0])),
+        past=bool(BEFORE.search(text)),
+        by=next((who[1] for who in BY.finditer(text)), ""),
     )
 
 

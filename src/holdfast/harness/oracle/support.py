@@ -19,6 +19,10 @@ from holdfast.kernel.model import Effect
 Support = Literal["supported", "contradicted", "unverifiable"]
 
 MONEY: Final = re.compile(r"[€$£]|eur|usd|gbp|chf|euros?|dollars?|pounds?|cents?|minor units")
+BOUND: Final = (
+    r"\b(?:below|under|over|above|up to|at most|(?:more|less) than|limit (?:of|is)|maximum (?:of|is))(?: eur)?"
+)
+"""What stands before a number that is a bound, and no amount."""
 OF_TIME: Final = re.compile(r"seconds?|minutes?|hours?|days?|ms|am|pm|th|st|nd|rd|%|steps?|times|attempts?|tries")
 
 
@@ -96,6 +100,8 @@ def counts(amount: Amount) -> bool:
 
 def has(amount: Amount, about: Sequence[Effect], clause: Clause) -> bool:
     """Whether a number that is an amount is one of these effects'; other numbers are let be."""
+    if re.search(rf"{BOUND}\W{{0,3}}{re.escape(amount.digits)}", clause.text):
+        return True
     paid = bool(amount.unit and MONEY.fullmatch(amount.unit))
     if not paid:
         if amount.unit:

@@ -103,7 +103,7 @@ NOUNS: Final[dict[str, str]] = {
     "approval": "approve", "verification": "verify", "confirmation": "confirm", "deployment": "deploy",
     "reimbursement": "reimburse", "notification": "notify", "restoration": "restore", "rollback": "revert",
     "reservation": "reserve", "booking": "book", "shipment": "ship", "delivery": "deliver", "release": "release",
-    "transfer": "transfer", "refund": "refund", "update": "update", "change": "change", "purchase": "purchase",
+    "transfer": "transfer", "refund": "refund", "update": "update", "purchase": "purchase",
     "restart": "restart", "email": "email", "mail": "mail", "message": "message", "order": "order", "charge": "charge",
     "credit": "credit", "edit": "edit", "merge": "merge", "fix": "fix", "order's": "order",
 }  # fmt: skip
@@ -133,6 +133,16 @@ UNFAILED: Final = re.compile(
     r"\b(?:did|does|do|has|have|was|were)(?:n't| not| never)(?: been)? (?:fail(?:ed)?|unsuccessful|incomplete|undone)\b"
 )
 """A success, said the other way round."""
+
+NONE_OF_IT: Final = re.compile(
+    r"\b(?:fail(?:ed|ures?)|errors?|problems?|issues?|refused|skipped|open|left)\s*[:=]\s*(?:none|no|nothing|zero|0)\b"
+    r"|\b(?:none|no|zero|0) (?:of (?:them|these|it) )?(?:fail(?:ed|ures?)|errors?)\b"
+    r"|\b(?:did|does|do|is|was)(?:n't| not) (?:need|require)(?:d|s)? (?:\w+ ){0,2}"
+    r"(?:approval|sign-?off|permission|review)\b"
+    r"|\b(?:no|without|without an?|without any) (?:\w+ )?(?:approval|sign-?off|permission)"
+    r"(?: (?:is|was) (?:needed|required))?\b"
+)
+"""That there was none of it: no failure, no need of a yes. Nothing about what was done."""
 
 UNTURNED: Final = re.compile(
     r"\b(?:no|without|zero|any|never)(?: \w+)? (?:problems?|issues?|errors?|troubles?|incidents?|hiccups?|surprises?|"
