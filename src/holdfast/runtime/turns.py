@@ -203,8 +203,9 @@ class Turns:
             self._seen = Effects(await self._ports.store.run_effects(self._handle.id))
         for carried in self._carried:
             self._seen.take(carried)
+        # A call that was refused and proposed anew by itself is told as what that came to.
+        todo = [*self._seen.open, *(view.successor for view in self._carried if view.successor)]
         self._carried.clear()
-        todo = list(self._seen.open)
         while todo:
             view = (await self._ports.store.read(todo.pop())).effect
             if view is not None:

@@ -20,7 +20,7 @@ import msgspec
 from holdfast.kernel.authority import not_to_rely_on
 from holdfast.kernel.documents import Item
 from holdfast.kernel.due import is_open
-from holdfast.kernel.model import Effect, Run
+from holdfast.kernel.model import Effect, Run, State
 from holdfast.kernel.outcomes import outcome_of, proposals
 from holdfast.runtime.planner import Answer, Card, Conflict, Glimpse, Proposed, Standing, Told, View
 from holdfast.runtime.planner import said as body_of
@@ -98,7 +98,7 @@ class Story:
         self.problems: deque[str] = deque(maxlen=PROBLEMS_LIMIT)
         self.rest: tuple[str, str] | None = None
         self.price_micro = 0
-        self.telling: dict[tuple[int, int], tuple[int, Told]] = {}  # as it was told at a version of the effect
+        self.telling: dict[tuple[int, int], tuple[tuple[str, int], Told]] = {}  # by effect and its version
 
     def fold(self, entries: Iterable[Noted]) -> Story:
         """Take in more entries, in order."""
@@ -218,7 +218,7 @@ def build(
         done_when=run.done,
         tools=tuple(card.name for card in cards),
         contracts=cards,
-        told=tuple(_told(result, effects.known.get(result.effect), permits, story) for result in story.results),
+        told=tuple(_told(result, _newest(result.effect, effects), permits, story) for result in story.results),
         earlier=story.told - len(story.results),
         items=tuple(
             _glimpse(name, at, body, now_ms, held, standing.get(name)) for name, at, body in _seen(story, standing)
@@ -254,9 +254,17 @@ def _left(limit: int | None, used: int) -> int | None:
     return None if limit is None else max(0, limit - used)
 
 
+def _newest(name: str, effects: Effects) -> Effect | None:
+    """The effect that a call became; where it was refused and proposed anew by itself, what it became then."""
+    effect = effects.known.get(name)
+    while effect is not None and effect.state is State.REFUSED and effect.successor in effects.known:
+        effect = effects.known[effect.successor]
+    return effect
+
+
 def _told(result: Result, effect: Effect | None, permits: Mapping[str, tuple[str, ...]], story: Story) -> Told:
     """What became of a call: as the effect stands now, where it became one. Kept until the effect moves."""
-    key, version = (result.step, result.number), effect.version if effect is not None else -1
+    key, version = (result.step, result.number), (effect.id, effect.version) if effect is not None else ("", -1)
     kept = story.telling.get(key)
     if kept is not None and kept[0] == version:
         return kept[1]
@@ -268,7 +276,7 @@ def _told(result: Result, effect: Effect | None, permits: Mapping[str, tuple[str
     told = Told(
         tool=call.tool,
         outcome=outcome,
-        effect=result.effect,
+        effect=effect.id if effect is not None else result.effect,
         value=msgspec.to_builtins(value),
         reason=reason,
         args=args,
