@@ -25,7 +25,7 @@ def code_of(registry: Registry) -> dict[str, str]:
         tool = registry.tool(name)
         for part, function in (("body", tool.body), *sorted(tool.companions.items())):
             total.update(f"{name}\n{part}\n{_source(function)}\n".encode("utf-8", "surrogatepass"))
-    return {"holdfast": _installed(), "python": platform.python_version(), "tools": f"sha256:{total.hexdigest()}"}
+    return {"holdfast": installed(), "python": platform.python_version(), "tools": f"sha256:{total.hexdigest()}"}
 
 
 def _source(function: Callable[..., Any]) -> str:
@@ -35,7 +35,8 @@ def _source(function: Callable[..., Any]) -> str:
         return NO_SOURCE
 
 
-def _installed() -> str:
+def installed() -> str:
+    """The version of holdfast that is installed here."""
     try:
         return version("holdfast")
     except PackageNotFoundError:

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from holdfast import __version__
 from holdfast.harness.case.case import Case
 from holdfast.harness.faults.fault import Fault
 from holdfast.harness.play.play import Played, play
 from holdfast.harness.play.recording import Recorded, Turn
 from holdfast.harness.world.difference import difference
 from holdfast.kernel import canon
+from holdfast.tools.code import installed
 
 VERSION = 1
 MAX_BYTES = 64 << 20
@@ -47,7 +47,7 @@ def bundle(played: Played) -> dict[str, Any]:
     report = played.report
     return {
         "v": VERSION,
-        "holdfast": __version__,
+        "holdfast": installed(),
         "case": {
             "name": case.name,
             "origin": case.origin,

@@ -10,7 +10,6 @@ import os
 import re
 from pathlib import Path
 
-from holdfast import __version__
 from holdfast.harness.case.case import Case
 from holdfast.harness.case.load import loads
 from holdfast.harness.case.write import written
@@ -18,6 +17,7 @@ from holdfast.harness.play.play import Played, play
 from holdfast.harness.play.shrink import Small, case_of, failure, shrink
 from holdfast.harness.regress.kept import ENDING, Kept, Regression, shape, write
 from holdfast.kernel.errors import BadValue
+from holdfast.tools.code import installed
 
 NAME_CHARS = 60
 
@@ -52,7 +52,7 @@ def add(
         failure=wanted[0],
         law=wanted[1],
         reason=reason,
-        failed_on=__version__,
+        failed_on=installed(),
         shape=shape(seen),
         seen=(verdict.reason,),
     )

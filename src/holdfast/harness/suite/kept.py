@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from holdfast import __version__
 from holdfast.harness.suite.run import Row
 from holdfast.kernel.errors import BadConfig
+from holdfast.tools.code import installed
 
 VERSION = 1
 
@@ -52,7 +52,7 @@ def writing(path: Path, **head: Any) -> Iterator[Writer]:
     """A suite's file while the suite runs; the same path is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        file.write(msgspec.json.encode({"v": VERSION, "holdfast": __version__, **head}) + b"\n")
+        file.write(msgspec.json.encode({"v": VERSION, "holdfast": installed(), **head}) + b"\n")
         writer = Writer(file)
         yield writer
         writer.end()
