@@ -129,6 +129,56 @@ def show(
     return printed
 
 
+@app.command
+def replay(
+    play: str,
+    /,
+    *paths: Path,
+    suite: Path = KEPT,
+    fresh: bool = False,
+    json: Json = False,  # noqa: ARG001  # main reads it
+) -> Page:
+    """Play a kept play again with its own answers, and say where it first parts from what was kept.
+
+    Exit code 0: nowhere; 1: it parts.
+
+    Parameters
+    ----------
+    play
+        A kept play of the suite: the beginning of its digest, or its case's name for the case as it is.
+    paths
+        Where the cases are, as they were given to ``holdfast test``.
+    suite
+        The file in which its rows were kept.
+    fresh
+        Ask the case's own planner instead of the recorded answers, in the same world under the same faults.
+    """
+    from holdfast.harness.play import bundle
+    from holdfast.harness.suite.kept import read
+
+    rows = [row for row in read(suite).rows if row.bundle is not None]
+    row = next((r for r in rows if play == r.case or r.digest.removeprefix("sha256:").startswith(play)), None)
+    if row is None or row.bundle is None:
+        raise Misused(
+            f"no play that {suite} keeps is {play!r}; it keeps {len(rows)}, those that did not pass among them"
+        )
+    cases = {case.name: case for case in _collected(paths)}
+    if row.case not in cases:
+        raise Misused(f"case {row.case!r} is not in {', '.join(map(str, paths)) or 'cases'}")
+    played, parting = (bundle.fresh if fresh else bundle.playback)(cases[row.case], row.bundle)
+    verdict = played.verdict
+    assert verdict is not None, "a play is judged unless it is asked not to be"
+    told = parting._asdict() if parting is not None else None
+    data = {"case": row.case, "digest": row.digest, "fresh": fresh, "parting": told, "word": verdict.word}
+    page = Page(data, exit_code=0 if parting is None else 1)
+    page.head(f"{row.case} {row.label}".rstrip())
+    page.fact("verdict", f"{verdict.word}{f': {verdict.reason}' if verdict.reason else ''}")
+    page.facts(
+        "parts", str(parting).split("\n") if parting is not None else ["nowhere: the same from beginning to end"]
+    )
+    return page
+
+
 def _collected(paths: tuple[Path, ...]) -> list[Case]:
     from holdfast.harness.case.collect import collect
 
