@@ -14,7 +14,7 @@ from holdfast.effect.observe import observe
 from holdfast.effect.reconcile import reconcile
 from holdfast.effect.settle import settle
 from holdfast.effect.verify import verify
-from holdfast.kernel.answers import Ack, CannotTell, Happened
+from holdfast.kernel.answers import Absent, Ack, CannotTell, Happened
 from holdfast.kernel.commit import Applied
 from holdfast.kernel.errors import RunStopped
 from holdfast.kernel.model import State
@@ -258,6 +258,29 @@ def test_a_probe_that_settles_nothing_is_counted_and_asked_again_after_a_growing
     assert (first.body["probes"], first.body["note"], first.body["due_ms"]) == (1, "busy", NOW_MS + 200)
     assert asked_once(CannotTell("busy"), probes=2).body["due_ms"] == NOW_MS + 800
     assert first.body["reply"] == {"kind": "cannot_tell", "why": "busy"}
+
+
+def test_only_an_absence_begins_the_time_after_which_it_may_be_final() -> None:
+    """Once: a later absence does not begin it anew, and a probe that cannot tell says nothing of the kind."""
+    assert asked_once(Absent()).body["absent_ms"] == NOW_MS
+    assert "absent_ms" not in asked_once(Absent(), absent_ms=5).body
+    assert "absent_ms" not in asked_once(CannotTell("busy")).body
+
+
+def test_a_resend_may_leave_while_the_outside_still_honours_its_key() -> None:
+    """The commit's last instant is the window's, less what it takes to land and what clocks may differ by."""
+    keyed = replace(CONTRACT, keyed_ms=60_000, resends=2)
+    stage = Stage(replace(UNKNOWN, token=9), no("state"), contract=keyed)
+    stage.run(reconcile)
+    guard = stage.changes[0].guard
+    assert dict(guard.not_after)["key window"] == NOW_MS - 900 + 60_000 - 2_000 - 50
+    assert (guard.states, guard.token, guard.holder, guard.granted, guard.budget) == (
+        (State.UNKNOWN,),
+        9,
+        "w1",
+        True,
+        False,
+    )
 
 
 def test_at_its_bound_a_doubt_is_a_named_humans() -> None:

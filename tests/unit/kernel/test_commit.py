@@ -85,3 +85,15 @@ def test_whatever_is_set_beside_the_entries_is_named_by_one() -> None:
     ((kind, body),) = logged(Change(run=RUN.id, facts=(Fact(scope="halt:store", raised=True, by="ann"),)))
     assert (kind, body["facts"]["halt:store"]["epoch"]) == ("sets", 1)
     assert logged(Change(run=RUN.id, notes=(note,))) == [("amended", {"reason": "more time"})]
+
+
+@pytest.mark.parametrize(("deadline_ms", "late_ms"), [(None, 0), (NOW_MS + 5, 0), (NOW_MS, 0), (NOW_MS - 5, 5)])
+def test_a_run_says_by_how_much_it_ended_late(deadline_ms: int | None, late_ms: int) -> None:
+    """Before its deadline it is not late at all, and never early by some number."""
+    store = MemoryStore(lambda: NOW_MS, secret=b"s")
+    face = store.face("w")
+    note = Note(kind="ended", by="w")
+    face.commit_now(Change(run=RUN.id, opens=replace(RUN, deadline_ms=deadline_ms), notes=(note,)))
+    face.commit_now(Change(run=RUN.id, notes=(note,), ends=("done", "all there")))
+    run = store.durable.runs[RUN.id]
+    assert (run.state, run.late_ms) == ("done", late_ms)

@@ -239,6 +239,13 @@ CASES: dict[str, tuple[tuple[Event, ...], str]] = {
         ),
         "",
     ),
+    "L5 again under its key, whatever moved since": (
+        (
+            by_yes(),
+            by_yes(view={"attempts": sent(NOW_MS, NOW_MS).attempts, "fingerprint": "moved"}),
+        ),
+        "",
+    ),
     "L5 under a yes that was taken back": (
         (entry("revoked", approved()[0], approved()[0], by="ann"), by_yes()),
         "L5",
