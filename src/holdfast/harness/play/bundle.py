@@ -45,7 +45,7 @@ def bundle(played: Played) -> dict[str, Any]:
     """A play as plain data."""
     case, plain = played.case, msgspec.to_builtins
     report = played.report
-    return {
+    told = {
         "v": VERSION,
         "holdfast": installed(),
         "case": {
@@ -84,6 +84,8 @@ def bundle(played: Played) -> dict[str, Any]:
         "laws": [{"law": law.law, "answer": law.answer, "why": law.why} for law in played.laws],
         "verdict": plain(played.verdict) | {"word": played.verdict.word} if played.verdict is not None else None,
     }
+    plainly: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(told))
+    return plainly  # as it is when it has been kept and read: lists, and nothing else that looks like one
 
 
 def shape(played: Played) -> str:
