@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.harness.case import check
-from holdfast.harness.oracle import allowed, ends, receipts, support
+from holdfast.harness.oracle import allowed, ends, judge, receipts, support
 from holdfast.harness.oracle.verdict import Finding
 from holdfast.kernel.model import State
 
@@ -53,6 +53,13 @@ def amounts_are_not_compared(put: Put) -> None:
     put(support, "has", lambda *given: True)
 
 
+def doing_nothing_is_a_success(put: Put) -> None:
+    """Nothing has to be there, and nothing that is said is held against anybody."""
+    put(allowed, "_state", lambda seats, before, after: Finding("pass"))
+    put(judge, "_honesty", lambda made: Finding("pass"))
+    put(judge, "end", lambda played, made: Finding("pass"))
+
+
 PLANT = {
     "only-the-goal-is-looked-at": only_the_goal_is_looked_at,
     "a-repeat-leaves-no-trace": a_repeat_leaves_no_trace,
@@ -61,5 +68,6 @@ PLANT = {
     "a-refusal-needs-nothing-more": a_refusal_needs_nothing_more,
     "success-may-be-claimed-of-doubt": success_may_be_claimed_of_doubt,
     "whatever-passes-is-admitted": whatever_passes_is_admitted,
+    "doing-nothing-is-a-success": doing_nothing_is_a_success,
     "amounts-are-not-compared": amounts_are_not_compared,
 }
