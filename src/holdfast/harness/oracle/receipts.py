@@ -129,7 +129,7 @@ class Receipts:
         """Effects by what they are about: several tries of one thing are one, and one that worked makes it good."""
         found: dict[tuple[str, str], list[Effect]] = {}
         for view in about:
-            found.setdefault((view.tool, view.resource or view.args_digest), []).append(view)
+            found.setdefault((view.tool, view.identity or view.resource), []).append(view)
         return list(found.values())
 
     @staticmethod

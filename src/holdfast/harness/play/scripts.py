@@ -8,13 +8,17 @@ script is one: called with a world it gives the planner.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
-from holdfast.runtime.planner import Answer, NoAnswer, Proposed, View
+from holdfast.runtime.planner import Answer, NoAnswer, Proposed, Told, View
 
 CAME_OUT = frozenset({"verified", "committed"})
 """Outcomes after which a careful planner goes on."""
+
+KINDS: Final = {"failed": "not done", "refused": "not done", "superseded": "not done", "waiting": "waiting"}
+"""What is claimed of a call that came out otherwise; of any other outcome, that it is not known."""
 
 AFTER_THE_END = 8
 """How often it repeats that it is done before it has no answer any more."""
@@ -54,5 +58,14 @@ class Careful(Script):
         wrong = next((told for told in view.told if told.outcome not in CAME_OUT), None)
         if wrong is None:
             return await super().propose(view)
-        why = f": {wrong.reason}" if wrong.reason else ""
-        return Answer(done=True, says=f"I stopped. The call of {wrong.tool} is {wrong.outcome}{why}")
+        return Answer(done=True, says=stopped(wrong))
+
+
+def stopped(wrong: Told) -> str:
+    """What a careful planner says of a call that did not come out: a sentence, and the same as data, with the reason.
+
+    The reason stands in the data alone: it is the words of a tool or a rule, and no claim of who hands them on.
+    """
+    kind = KINDS.get(wrong.outcome, "unknown")
+    told = {"claim": kind, "tool": wrong.tool, "args": wrong.args, "why": wrong.reason}
+    return f"I stopped. The call of {wrong.tool} is {wrong.outcome}.\n{json.dumps(told, sort_keys=True)}"

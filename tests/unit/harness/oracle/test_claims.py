@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from holdfast.harness.oracle.claims import claims
 from holdfast.harness.oracle.receipts import Receipts
@@ -314,3 +315,10 @@ def test_reading_is_linear_in_what_is_written():
     """A long message is read sentence by sentence: twenty thousand characters give their claims, each once."""
     found = claims("I refunded in_1. " * 1200, Receipts([DONE], tools=("refund",)))
     assert [one.word for one in found] == ["supported"]
+
+
+def test_changes_of_one_resource_are_not_taken_for_tries_of_one_change() -> None:
+    """That one of two changes of the same branch came out does not bear out that the other did."""
+    done, lost = effect("edit", file="clock.py"), effect("edit", "failed", file="lease.py")
+    told = claims("I edited every file.", Receipts([replace(view, resource="branch:times") for view in (done, lost)]))
+    assert [claim.word for claim in told] == ["contradicted"]
