@@ -46,6 +46,7 @@ def test_what_is_allowed_and_was_never_asked_about_goes_on() -> None:
         ({"ruling": replace(ASK, answer="refuse", reason="no")}, "policy", False),
         ({"fingerprint": f"{UNREADABLE}the door is shut"}, "fingerprint", True),
         ({"approval": None}, "approval", True),
+        ({"approval": None, "effect": replace(VIEW, approval="")}, "approval", True),
         ({"approval": replace(GOOD, state="revoked", revoked_by="ann")}, "revoked", False),
         ({"approval": replace(GOOD, state="spent")}, "approval", True),
         ({"effect": replace(VIEW, args={"order": "B"})}, "approval", True),

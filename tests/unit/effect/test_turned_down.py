@@ -318,3 +318,34 @@ def test_a_read_of_the_world_is_made_by_who_holds_the_effect() -> None:
     assert lost.asked == []
     for part, came in (("token", None), ("restored", Blocked(part="restored", why="the restored moved"))):
         assert Stage(done, no(part), contract=CHECKED).run(verify) == came
+
+
+def test_a_takeover_is_of_what_nobody_holds() -> None:
+    """The store has to find the lease over, or held by who yields: ourselves, or one that is proved dead."""
+    for holder, dead, yields in (("w2", False, ""), ("w2", True, "w2"), ("w1", False, "w1")):
+        stage = Stage(replace(UNKNOWN, holder=holder), no("held", 9), contract=PROBED, dead=dead)
+        stage.run(reconcile)
+        guard = stage.changes[0].guard
+        assert (guard.lease_over, guard.yields, guard.resource) == (True, yields, "account:x")
+
+
+@pytest.mark.parametrize(
+    ("tries", "run", "kinds"),
+    [
+        (0, RUN, ["settled", "proposed"]),
+        (1, RUN, ["settled", "proposed"]),
+        (2, RUN, ["settled"]),
+        (0, replace(RUN, state="stopped"), ["settled"]),
+        (0, replace(RUN, deadline_ms=NOW_MS), ["settled", "proposed"]),
+        (0, replace(RUN, deadline_ms=NOW_MS - 1), ["settled"]),
+    ],
+)
+def test_what_is_owed_is_proposed_anew_while_tries_run_and_time_remain(tries: int, run: Any, kinds: list[str]) -> None:
+    """In the commit that settles; else that alone."""
+    failed = sent(NOW_MS - 900, state=State.FAILED, unsettled="refund+again", tries=tries)
+    stage = Stage(failed, contract=replace(CONTRACT, attempts=3))
+    stage.seen = replace(stage.seen, run=run)
+    assert stage.run(settle) is None
+    assert stage.kinds == kinds
+    if len(kinds) == 2:
+        assert (stage.body["generation"], stage.body["tries"], stage.body["previous"]) == (2, tries + 1, "ef_1")
