@@ -209,6 +209,11 @@ class Machine(Turns):
 
     def label(self, job: Job) -> str:
         """Effect, verb and port call of a job's wait."""
+        if not job.label:
+            job.label = self._label(job)
+        return job.label
+
+    def _label(self, job: Job) -> str:
         wait = job.wait
         if job.program == "propose":
             name = job.subject if isinstance(job.subject, str) else self.call(job.subject).order

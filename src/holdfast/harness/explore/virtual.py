@@ -86,7 +86,7 @@ class Suspended(NamedTuple):
 class Job:
     """A running program of one worker, with the wait it stands at."""
 
-    __slots__ = ("answers", "coroutine", "disturbed", "program", "sending", "subject", "wait", "worker")
+    __slots__ = ("answers", "coroutine", "disturbed", "label", "program", "sending", "subject", "wait", "worker")
 
     def __init__(self, program: str, worker: str, subject: Any, coroutine: Coroutine[Wait, Any, Any]) -> None:
         """Start, up to the first wait."""
@@ -97,11 +97,14 @@ class Job:
         self.answers: list[Any] = []
         self.disturbed = False
         self.sending = False
+        self.label = ""
+        """What this wait is called, once somebody has asked."""
         self.wait: Wait = coroutine.send(None)
 
     def feed(self, answer: Any) -> None:
         """Answer the wait; raises StopIteration with the result when the program ends."""
         self.answers.append(answer)
+        self.label = ""
         self.wait = self.coroutine.send(answer)
 
     def verb(self) -> str:
