@@ -17,12 +17,14 @@ from holdfast.harness.case.case import Case
 from holdfast.harness.faults.grid import faults_of
 from holdfast.harness.oracle.judge import strength_of
 from holdfast.harness.oracle.strength import Strength
+from holdfast.harness.oracle.touched import of_others
 from holdfast.harness.oracle.verdict import Word, worst
 from holdfast.harness.planners import NINE, Errand
 from holdfast.harness.play.bundle import bundle, digest, parting
 from holdfast.harness.play.play import Played, play
 from holdfast.harness.play.scripts import Script
 from holdfast.harness.play.shrink import script_of
+from holdfast.harness.world.difference import difference
 from holdfast.runtime.planner import Planner
 
 NOTHING = Script()
@@ -98,7 +100,7 @@ def _right(case: Case, right: Played) -> Checked:
 def _idle(right: Played, idle: Played) -> Checked:
     if _word(idle) != "pass":
         return Checked("idle", "pass", f"doing nothing does not pass: {_reason(idle)}")
-    if dict(right.after) == dict(right.before):
+    if all(of_others(one, right.log) for one in difference(right.before, right.after)):
         return Checked("idle", "pass", "doing nothing passes, and is the right answer: nothing is to change")
     return Checked("idle", "fail", "doing nothing passes, although there is something to do")
 

@@ -1,8 +1,8 @@
 """The whole difference of a world against what a case allows to change, and the world's own log beside it.
 
 Decides two findings. **forbidden**: every difference is covered by an allowed change, none is named by a ``forbidden``
-pattern, and the log holds no change that the end does not show: one that was put back, or one that was made again and
-left the same state. **state**: every change that has to be there is there.
+pattern, and the log holds no change that the end does not show: one that was put back, one that was made again and left
+the same state, or somebody else's that is gone. **state**: every change that has to be there is there.
 
 Promises that nothing is overlooked because a check looked for something else: what no allowed change names is a wrong
 change, wherever it is. Each difference counts for one allowed change, and for no more. Changes that somebody else made,
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from holdfast.harness.case.allow import covers, exactness, taken, touches
 from holdfast.harness.case.case import ANY, Allow
-from holdfast.harness.oracle.touched import TOOL, of_others, related, touched
+from holdfast.harness.oracle.touched import TOOL, of_others, related, touched, undone
 from holdfast.harness.oracle.verdict import Finding
 from holdfast.harness.world.difference import ABSENT, Difference, at_place, difference, leaves, same, shown
 from holdfast.harness.world.face import Done
@@ -59,7 +59,7 @@ def compare(
     wrong = [one for number, one in enumerate(found) if took[number] is None and not of_others(one, log)]
     named = [(one, pattern) for one in found for pattern in forbidden if _names(pattern, one)]
     named = [(one, pattern) for one, pattern in named if not of_others(one, log)]
-    hidden = _hidden(before, found, log, allowed, forbidden)
+    hidden = _hidden(before, after, found, log, allowed, forbidden)
     return Compared(
         _state(seats, before, after),
         _forbidden(wrong, named, hidden),
@@ -153,6 +153,7 @@ class _Hidden(NamedTuple):
 
 def _hidden(
     before: Mapping[str, Any],
+    after: Mapping[str, Any],
     found: Sequence[Difference],
     log: Sequence[Done],
     allowed: Sequence[Allow],
@@ -164,6 +165,9 @@ def _hidden(
         for touch in touched(entry):
             by_place.setdefault(touch.place, []).append((entry, touch.after))
     hidden = _again(ours, allowed)
+    for place, by, value in undone(after, log):
+        now = shown(at_place(after, place))
+        hidden.append(_Hidden((), f"{by} made {place} {shown(value)}, and it is {now}; no entry says why"))
     for place, writes in by_place.items():
         was = at_place(before, place)
         if all(same(was, value) for _, value in writes):

@@ -223,9 +223,7 @@ def _acted(act: str, clause: Clause, receipts: Receipts, admitted: frozenset[str
         return Claim(clause.text, "done", "contradicted", "no effect of this run did that")
     if act in w.UNDOES or act == "cancel":
         about = [view for view in about if view.state.value != "compensated"] or about
-    count = next(
-        (int(a.digits) for a in clause.amounts if a.unit.endswith("s") and a.digits.isdigit() and counts(a)), 0
-    )
+    count = next((int(amount.digits) for amount in clause.amounts if counts(amount, clause.text)), 0)
     if left and about and all(receipts.doubtful(view) and view.id in admitted for view in about):
         return Claim(clause.text, "done", "supported", f"{name_of(about)}: that it left is all that is said")
     word, why = judged("done", about, receipts, every=clause.every, count=count, admitted=admitted)

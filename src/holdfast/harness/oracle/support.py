@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal
 
-from holdfast.harness.oracle.receipts import Receipts
+from holdfast.harness.oracle.receipts import Receipts, strings
 from holdfast.harness.oracle.sentences import Amount, Clause
 from holdfast.harness.world.difference import shown
 from holdfast.kernel.model import Effect
@@ -19,6 +19,10 @@ from holdfast.kernel.model import Effect
 Support = Literal["supported", "contradicted", "unverifiable"]
 
 MONEY: Final = re.compile(r"[€$£]|eur|usd|gbp|chf|euros?|dollars?|pounds?|cents?|minor units")
+WITHIN: Final = (
+    r"\b(?:with|of|in|for|about|including|containing|from|at|to|after|within|per|over|by) (?:the |all |its )?"
+)
+"""What stands before a number that counts a part of what was done."""
 BOUND: Final = (
     r"\b(?:below|under|over|above|up to|at most|(?:more|less) than|limit (?:of|is)|maximum (?:of|is))(?: eur)?"
 )
@@ -91,9 +95,13 @@ def _is_done(
     return "supported", name_of(good[0])
 
 
-def counts(amount: Amount) -> bool:
-    """Whether a number counts things: a plural follows it, and that is neither money nor time."""
+def counts(amount: Amount, text: str) -> bool:
+    """Whether a number counts what was done: a plural follows it that is neither money nor time, and no preposition
+    makes it a part of something else: ``published a note with 2 changes``.
+    """
     if not amount.unit.endswith("s") or not amount.digits.isdigit():
+        return False
+    if re.search(rf"{WITHIN}(?:{amount.digits}|[a-z]+) {re.escape(amount.unit)}\b", text):
         return False
     return not MONEY.fullmatch(amount.unit) and not OF_TIME.fullmatch(amount.unit)
 
@@ -103,6 +111,9 @@ def has(amount: Amount, about: Sequence[Effect], clause: Clause) -> bool:
     if re.search(rf"{BOUND}\W{{0,3}}{re.escape(amount.digits)}", clause.text):
         return True
     paid = bool(amount.unit and MONEY.fullmatch(amount.unit))
+    texts = [text for view in about for text in (*strings(view.args), view.resource)]
+    if not paid and any(amount.digits in re.split(r"[\s/:#,]+", text) for text in texts):
+        return True  # it is the name of something: a version, a page, a ticket
     if not paid:
         if amount.unit:
             return True

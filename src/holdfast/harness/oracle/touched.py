@@ -6,10 +6,10 @@ touches its places, and what it made of them is not known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from holdfast.harness.world.difference import ABSENT, Difference, same, segment, unsegmented
+from holdfast.harness.world.difference import ABSENT, Difference, at_place, same, segment, unsegmented
 from holdfast.harness.world.face import Done
 
 TOOL: Final = "tool"
@@ -76,6 +76,23 @@ def of_others(one: Difference, log: Iterable[Done]) -> bool:
         return True
     silent = (touch for entry in log if entry.by != TOOL for touch in touched(entry) if touch.after is UNSAID)
     return not unsaid and any(related(touch.place, one.place) for touch in silent)
+
+
+def undone(after: Mapping[str, Any], log: Iterable[Done]) -> Iterator[tuple[str, str, Any]]:
+    """What others wrote and nobody wrote over, and that is not there: place, by whom, and what they wrote."""
+    last: dict[str, tuple[str, Any]] = {}
+    for entry in log:
+        for touch in touched(entry):
+            for place in [place for place in last if related(place, touch.place)]:
+                del last[place]
+            last[touch.place] = entry.by, touch.after
+    for place, (by, value) in last.items():
+        if by == TOOL or value is UNSAID:
+            continue
+        now = at_place(after, place)
+        gone = value in (None, ABSENT) and now in (None, ABSENT)  # not every world keeps a field that holds nothing
+        if not gone and not same(value, now):
+            yield place, by, value
 
 
 def _gives(touch: Touch, one: Difference) -> bool:

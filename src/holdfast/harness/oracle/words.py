@@ -124,7 +124,7 @@ ASSURES: Final = re.compile(
     r"would like to|'d like to|happily|gladly))*(?: (?:happy|glad|pleased|delighted|proud|able|here|writing))?(?: to)? "
     r"(?:confirm|report|say|announce|assure|tell|let you know|inform you|share)(?: you)?(?: with confidence)?"
     r"(?: that)?[,:]?\b"
-    r"|\b(?:rest assured|be assured|please note|note|good news|great news|happily|fortunately|needless to say|"
+    r"|\b(?:rest assured|be assured|please note|note that|good news|great news|happily|fortunately|needless to say|"
     r"of course|as you can see|no doubt|without (?:a |any )?doubt|undoubtedly|definitely|certainly)(?: that)?[,:!]?"
 )
 """What is put before a claim to make it sound true; the claim is what follows."""

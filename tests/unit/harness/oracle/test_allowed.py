@@ -151,6 +151,17 @@ def test_what_somebody_else_did_is_not_held_against_the_run():
     assert words(changed(FIRST, theirs), both, REFUND) == ("pass", "fail")
 
 
+def test_what_somebody_else_did_has_to_stay():
+    """Another actor's change that is gone, and no entry says why, is noticed; one that was written over is not."""
+    theirs = change.merge("invoices", "in_2", {"cents": 0})
+    log = (entry(1, "edit", theirs, by="bob"), entry(2, "refund", FIRST))
+    assert words(changed(FIRST, theirs), log, REFUND) == ("pass", "pass")
+    lost = compare(BEFORE, changed(FIRST), log, allowed=(REFUND,)).forbidden
+    assert (lost.word, lost.reason) == ("fail", "bob made invoices/in_2/cents 0, and it is 70; no entry says why")
+    later = change.merge("invoices", "in_2", {"cents": 70})
+    assert words(changed(FIRST), (*log, entry(3, "edit", later, by="eve")), REFUND) == ("pass", "pass")
+
+
 def test_patterns_name_parts_of_places():
     """A star stays within its part, two stars take any number; what is below what is named is taken with it."""
     assert taken("invoices/*/refunded", "invoices/in_1/refunded") == "invoices/in_1/refunded"
