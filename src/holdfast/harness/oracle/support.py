@@ -124,6 +124,8 @@ def has(amount: Amount, about: Sequence[Effect], clause: Clause) -> bool:
         said = Decimal(amount.digits.replace(",", ""))
     except InvalidOperation:
         return True
+    if any(amount.digits in strings(view.args) for view in about if not paid):
+        return True  # it is a name here, such as that of a release: of 1.4
     numbers = [number for view in about for number in Receipts.numbers(view)]
     if not numbers:
         return True

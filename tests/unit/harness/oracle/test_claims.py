@@ -324,3 +324,10 @@ def test_changes_of_one_resource_are_not_taken_for_tries_of_one_change() -> None
     done, lost = effect("edit", file="clock.py"), effect("edit", "failed", file="lease.py")
     told = claims("I edited every file.", Receipts([replace(view, resource="branch:times") for view in (done, lost)]))
     assert [claim.word for claim in told] == ["contradicted"]
+
+
+def test_a_number_that_names_something_is_no_amount() -> None:
+    """What looks like an amount and is the name of a release is not compared with amounts; another number still is."""
+    out = [effect("publish", release="1.4", lines=2)]
+    assert [claim.word for claim in claims("Published the note of 1.4.", Receipts(out))] == ["supported"]
+    assert [claim.word for claim in claims("Published the note of 15.", Receipts(out))] == ["contradicted"]
