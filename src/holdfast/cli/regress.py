@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,9 +61,14 @@ def add(
     from holdfast.report.regress import show_page
 
     rows = [row for row in read(suite).rows if row.word == "fail" and row.task is not None]
-    row = next((r for r in rows if failure == r.case or r.digest.removeprefix("sha256:").startswith(failure)), None)
+    said = failure.removeprefix("sha256:")
+    named = [r for r in rows if failure == r.case][:1]
+    fits = named or [r for r in rows if said and r.digest.removeprefix("sha256:").startswith(said)]
+    row = next(iter(fits), None)
     if row is None or row.task is None:
         raise Misused(f"no failing row of {suite} is {failure!r}; there are {len(rows)}: holdfast test show {suite}")
+    if len({fit.digest for fit in fits}) > 1:
+        raise Misused(f"{failure!r} begins {len(fits)} failing rows of {suite}: give more of the digest")
     cases = {case.name: case for case in collect(paths or (Path("cases"),))}
     if row.case not in cases:
         raise Misused(f"case {row.case!r} is not in {', '.join(map(str, paths)) or 'cases'}")
@@ -107,16 +113,29 @@ def show(name: str, /, *, folder: Folder = HERE, json: Json = False) -> Page:  #
 
 
 @app.command
-def run(folder: Annotated[Path, Parameter(help="Where failures are kept.")] = HERE, /, *, json: Json = False) -> Page:  # noqa: ARG001
+def run(
+    folder: Annotated[Path, Parameter(help="Where failures are kept.")] = HERE,
+    /,
+    *,
+    jobs: int = 0,
+    json: Json = False,  # noqa: ARG001  # main reads it
+) -> Page:
     """Play what is kept.
 
     Exit code 0: all are mended; 1: one is back; 3: one could not fail any more, and somebody has to look at it.
+
+    Parameters
+    ----------
+    jobs
+        Processes at a time; 0: one a core.
     """
-    from holdfast.harness.regress.kept import every
+    from holdfast.harness.regress.kept import files
     from holdfast.harness.regress.run import run as play_all
     from holdfast.report.regress import run_page
 
-    return run_page(list(play_all(every(folder))))
+    if jobs < 0:
+        raise Misused(f"{jobs} processes at a time are none; 0 is one a core")
+    return run_page(list(play_all(files(folder), jobs or os.cpu_count() or 1)))
 
 
 @app.command

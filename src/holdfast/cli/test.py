@@ -64,7 +64,7 @@ def played(
     """
     from holdfast.harness.faults.fault import KINDS
     from holdfast.harness.planners import NINE
-    from holdfast.harness.regress.kept import every
+    from holdfast.harness.regress.kept import files
     from holdfast.harness.regress.run import run as replay
     from holdfast.harness.suite.coverage import coverage
     from holdfast.harness.suite.kept import writing
@@ -79,8 +79,10 @@ def played(
         raise Misused(f"no planner is called {wrong[0]}; there are {', '.join(NINE)}")
     if wrong := [name for name in kind if name not in KINDS]:
         raise Misused(f"no fault is called {wrong[0]!r}; there are {', '.join(KINDS)}")
+    if jobs < 0:
+        raise Misused(f"{jobs} processes at a time are none; 0 is one a core")
     how = How(faults, kind, names, jobs or os.cpu_count() or 1)
-    kept_before = [_said(one) for one in replay(every(regressions))]
+    kept_before = [_said(one) for one in replay(files(regressions), how.jobs)]
     rows: list[Row] = []
     pasted = ""
     with writing(out, cases=[case.name for case in cases], faults=faults) as kept:
@@ -122,7 +124,10 @@ def show(
     page = suite_page(kept.rows, covered, whole=kept.whole)
     if as_ == "page":
         return page
-    text = junit(kept.rows) if as_ == "junit" else (markdown if as_ == "markdown" else page_html)(kept.rows, covered)
+    if as_ == "junit":
+        text = junit(kept.rows, whole=kept.whole)
+    else:
+        text = (markdown if as_ == "markdown" else page_html)(kept.rows, covered, whole=kept.whole)
     printed = Page({"as": as_, "text": text}, exit_code=page.exit_code)
     for line in text.rstrip("\n").split("\n"):
         printed.line(line)
@@ -190,7 +195,9 @@ def _collected(paths: tuple[Path, ...]) -> list[Case]:
 
 def _said(one: Replayed) -> Replayed:
     """One kept failure on stderr, as soon as it was played."""
-    sys.stderr.write(f"{one.standing}  {one.name}  {one.reason}".rstrip() + "\n")
+    from holdfast.report.text import escaped
+
+    sys.stderr.write(escaped(f"{one.standing}  {one.name}  {one.reason}".rstrip()) + "\n")
     sys.stderr.flush()
     return one
 

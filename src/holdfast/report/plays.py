@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from holdfast.report.page import Page, Span
+from holdfast.report.text import escaped
 
 SIGNS = {"pass": ("✓", "good"), "fail": ("✗", "bad"), "unknown": ("?", "doubt")}
 FIELDS = ("forbidden", "state", "laws", "end", "honesty")
@@ -35,6 +36,8 @@ class Row(Protocol):
     def cpu_ms(self) -> float: ...
     @property
     def digest(self) -> str: ...
+    @property
+    def missed(self) -> Sequence[Any]: ...
     @property
     def bundle(self) -> Mapping[str, Any] | None: ...
 
@@ -63,9 +66,11 @@ def sign(word: str) -> Span:
 
 def row_line(row: Row) -> tuple[Span, ...]:
     """One play in one line."""
-    why = f" · {row.reason}" if row.reason and row.word != "pass" else ""
-    return (sign(row.word), Span(f"  {row.case}"), Span(f" · {row.label}" if row.label else "", "quiet"),
-            Span(f" · {row.ended}"), Span(why))  # fmt: skip
+    why = f" · {escaped(row.reason)}" if row.reason and row.word != "pass" else ""
+    label = f" · {escaped(row.label)}" if row.label else ""
+    missed = "".join(f" · {escaped(str(fault))} struck nothing" for fault in row.missed)
+    return (sign(row.word), Span(f"  {escaped(row.case)}"), Span(label, "quiet"),
+            Span(f" · {row.ended}"), Span(missed, "doubt"), Span(why))  # fmt: skip
 
 
 def suite_page(
@@ -86,12 +91,18 @@ def suite_page(
         words = Counter(row.word for row in mine)
         ends = Counter(row.ended for row in mine)
         worst = "fail" if words["fail"] else "unknown" if words["unknown"] else "pass"
-        page.line(sign(worst), f"  {case}: {len(mine)} plays, ", ", ".join(f"{n} {end}" for end, n in ends.items()))
+        came = ", ".join(f"{n} {end}" for end, n in ends.items())
+        page.line(sign(worst), f"  {escaped(case)}: {len(mine)} plays, {came}")
     bad = [row for row in rows if row.word != "pass"]
     for row in bad[:most]:
         page.lines.append((Span("    "), *row_line(row)))
     if len(bad) > most:
         page.line(f"    and {len(bad) - most} more")
+    idle = [row for row in rows if row.missed and row.word == "pass"]
+    for row in idle[:most]:
+        page.lines.append((Span("    "), *row_line(row)))
+    if len(idle) > most:
+        page.line(f"    and {len(idle) - most} more in which a fault struck nothing")
     if pasted:
         page.gap()
         page.head("the first failure, made small; paste it to keep it")
@@ -112,7 +123,7 @@ def _table(page: Page, coverage: Coverage) -> None:
     kinds = list(dict.fromkeys(kind for kind, _, _ in squares))
     page.gap()
     page.head(f"coverage: {coverage.share:.0%} of {len(squares)} squares (fault, tool, step); · is untested")
-    names = [f"{tool or '-'} {step or '-'}" for tool, step in columns]
+    names = [f"{escaped(tool) or '-'} {step or '-'}" for tool, step in columns]
     for number, name in enumerate(names):
         page.line(Span(f"  {number + 1:>2} {name}", "quiet"))
     page.line(f"  {'':<20}", *(f"{number + 1:>4}" for number in range(len(names))))
@@ -137,6 +148,7 @@ def _plain(row: Row) -> dict[str, Any]:
         "reason": row.reason,
         "fields": dict(row.fields),
         "digest": row.digest,
+        "missed": [str(fault) for fault in row.missed],
     }
 
 

@@ -19,16 +19,20 @@ STYLE = (
 )
 
 
-def junit(rows: Iterable[Row], name: str = "holdfast") -> str:
-    """JUnit XML: one test case a play; *unknown* is an error, because nothing was shown."""
+CUT = "the suite's file ends in the middle: what came after it is not known"
+
+
+def junit(rows: Iterable[Row], name: str = "holdfast", *, whole: bool = True) -> str:
+    """JUnit XML: one test case a play; *unknown* is an error, because nothing was shown, and so is a file cut off."""
     rows = list(rows)
     counts = Counter(row.word for row in rows)
+    lost = 0 if whole else 1
     suite = ET.Element(
         "testsuite",
         name=name,
-        tests=str(len(rows)),
+        tests=str(len(rows) + lost),
         failures=str(counts["fail"]),
-        errors=str(counts["unknown"]),
+        errors=str(counts["unknown"] + lost),
         time=f"{sum(row.cpu_ms for row in rows) / 1000:.3f}",
     )
     for row in rows:
@@ -40,15 +44,18 @@ def junit(rows: Iterable[Row], name: str = "holdfast") -> str:
             kind = "failure" if row.word == "fail" else "error"
             found = ET.SubElement(case, kind, message=_xml(row.reason or row.ended))
             found.text = _xml("\n".join(_difference(row)))
+    if not whole:
+        ET.SubElement(ET.SubElement(suite, "testcase", classname=name, name="the whole of it"), "error", message=CUT)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
 
 
-def markdown(rows: Sequence[Row], coverage: Coverage | None) -> str:
+def markdown(rows: Sequence[Row], coverage: Coverage | None, *, whole: bool = True) -> str:
     """A table of the plays that did not pass, the counts, and the share that was covered."""
     counts = Counter(row.word for row in rows)
     lines = [
         f"**{len(rows)} plays**: " + ", ".join(f"{counts[word]} {word}" for word in ("pass", "fail", "unknown")),
         "",
+        *(() if whole else (f"**{CUT}**", "")),
     ]
     bad = [row for row in rows if row.word != "pass"]
     if bad:
@@ -60,15 +67,18 @@ def markdown(rows: Sequence[Row], coverage: Coverage | None) -> str:
         lines.append("")
     if coverage is not None:
         lines += [f"Coverage: {coverage.share:.0%}; {len(coverage.untested)} squares untested.", ""]
-        lines += [f"- untested: {kind} at {tool or '-'}, {step or '-'}" for kind, tool, step in coverage.untested]
+        lines += [
+            f"- untested: {kind} at {_cell(tool or '-')}, {step or '-'}" for kind, tool, step in coverage.untested
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def page_html(rows: Sequence[Row], coverage: Coverage | None) -> str:
+def page_html(rows: Sequence[Row], coverage: Coverage | None, *, whole: bool = True) -> str:
     """One page with no script and nothing from elsewhere."""
     counts = Counter(row.word for row in rows)
     head = ", ".join(f"{counts[word]} {word}" for word in ("pass", "fail", "unknown"))
-    body = [f"<h1>{len(rows)} plays: {head}</h1>", "<table><tr><th>verdict<th>case<th>under<th>end<th>why</tr>"]
+    cut = "" if whole else f'<p class="bad">{html.escape(CUT)}</p>'
+    body = [f"<h1>{len(rows)} plays: {head}</h1>{cut}", "<table><tr><th>verdict<th>case<th>under<th>end<th>why</tr>"]
     for row in sorted(rows, key=lambda row: ("fail", "unknown", "pass").index(row.word)):
         symbol, role = SIGNS[row.word]
         more = "".join(f"<br><code>{html.escape(line)}</code>" for line in _difference(row))
@@ -93,7 +103,8 @@ def _difference(row: Row) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    plain = "".join(char if char.isprintable() else " " for char in text)
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
 def _xml(text: str) -> str:

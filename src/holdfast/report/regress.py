@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from holdfast.report.page import Page, Span
+from holdfast.report.text import escaped
 
 SIGNS: Mapping[str, tuple[str, str]] = {
     "back": ("✗", "bad"),
@@ -43,8 +44,9 @@ def run_page(played: Sequence[Replayed]) -> Page:
     order = list(SIGNS)
     for one in sorted(played, key=lambda one: order.index(one.standing)):
         symbol, role = SIGNS[one.standing]
-        why = f"  {one.reason}" if one.reason else ""
-        page.line(Span(f"{symbol} {one.standing:<8}", role), f" {one.name}", Span(f"  ({one.owner})", "quiet"), why)
+        why = f"  {escaped(one.reason)}" if one.reason else ""
+        owner = f"  ({escaped(one.owner)})" if one.owner else ""
+        page.line(Span(f"{symbol} {one.standing:<8}", role), f" {escaped(one.name)}", Span(owner, "quiet"), why)
     page.line(f"{len(rows)} kept: " + (", ".join(f"{counts[word]} {word}" for word in order if counts[word]) or "none"))
     return page
 
@@ -61,14 +63,14 @@ def with_regressions(page: Page, played: Sequence[Replayed]) -> Page:
 def show_page(regression: Mapping[str, Any], text: str, path: str) -> Page:
     """One of them: what is known of it, and its case."""
     page = Page({"regression": dict(regression), "case": text, "path": path})
-    page.head(str(regression["name"]))
+    page.head(escaped(str(regression["name"])))
     for label in ("failure", "law", "reason", "owner", "origin", "added", "failed_on"):
         if regression.get(label):
-            page.fact(label.replace("_", " "), str(regression[label]))
-    page.facts("seen", [str(one) for one in regression.get("seen", ())])
+            page.fact(label.replace("_", " "), escaped(str(regression[label])))
+    page.facts("seen", [escaped(str(one)) for one in regression.get("seen", ())])
     retired = regression.get("retired")
     if retired:
-        page.fact("retired", f"by {retired['by']} on {retired['on']}: {retired['reason']}")
+        page.fact("retired", escaped(f"by {retired['by']} on {retired['on']}: {retired['reason']}"))
     page.fact("file", path)
     page.gap()
     for line in text.rstrip("\n").split("\n"):

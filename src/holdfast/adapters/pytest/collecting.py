@@ -15,6 +15,7 @@ from holdfast.harness.planners import NINE
 from holdfast.harness.suite.coverage import coverage
 from holdfast.harness.suite.plan import Task
 from holdfast.harness.suite.run import How, run
+from holdfast.kernel.errors import HoldfastError
 from holdfast.report.plays import suite_page
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ class CaseFile(pytest.File):
         """Its cases."""
         said = self.config.getoption("--holdfast-planners")
         planners = tuple(NINE) if said == "all" else tuple(filter(None, said.split(",")))
-        for case in collect([self.path]):
+        if wrong := [name for name in planners if name not in NINE]:
+            raise pytest.UsageError(f"no planner is called {wrong[0]}; there are {', '.join(NINE)}")
+        try:
+            cases = collect([self.path])
+        except HoldfastError as error:
+            raise self.CollectError(str(error)) from error
+        for case in cases:
             yield CaseItem.from_parent(self, name=case.name, case=case)
             for planner in planners:
                 yield CaseItem.from_parent(self, name=f"{case.name}[{planner}]", case=case, planner=planner)

@@ -39,7 +39,7 @@ KINDS: Final[dict[str, Kind]] = {
         Kind("malformed reply", SENDS, "the work is done and the reply cannot be read"),
         Kind("partial", SENDS, "a part of the work is done, then the connection ends"),
         Kind("stale", LOOKS + SENDS, "a read is answered from an earlier state of the world"),
-        Kind("inconsistent", LOOKS, "two reads of one thing do not agree: now as it is, now as it was"),
+        Kind("inconsistent", LOOKS, "three reads of one thing do not agree: as it was, as it is, as it was"),
         Kind("cannot tell", LOOKS, "a read gives no answer"),
         Kind("crash before", WRITES + SENDS + LOOKS, "the process dies just before this"),
         Kind("crash after", WRITES + SENDS, "the process dies just after this, and nobody hears of it"),
@@ -53,9 +53,14 @@ KINDS: Final[dict[str, Kind]] = {
 }
 
 
+NONE: Final = "-"
+"""In a fault: that the wait is of no call, or in none of the steps."""
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One fault. Empty fields fit anything; ``nth`` counts the waits that fit, from 1; it strikes ``times`` times.
 
+    ``call`` and ``verb`` may be ``-``: a wait of no call, in none of the steps.
     ``at`` is a port's method (``body.send``, ``look.probe``, ``store.commit``); ``verb`` one of the seven, or the name
     of the step in which the wait is. ``by_ms`` is a span for those kinds that have one.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from holdfast.harness.faults.fault import KINDS, Fault, Point
+from holdfast.harness.faults.fault import KINDS, NONE, Fault, Point
 
 if TYPE_CHECKING:
     from holdfast.harness.case.case import Case
@@ -20,7 +20,8 @@ def strikes_at(point: Point, kinds: Iterable[str] = ()) -> Iterator[Fault]:
     wanted = set(kinds)
     for kind in KINDS.values():
         if point.at in kind.at and (not wanted or kind.name in wanted):
-            yield Fault(kind=kind.name, at=point.at, call=point.call, verb=point.verb, nth=point.nth)
+            call, verb = point.call or NONE, point.verb or NONE
+            yield Fault(kind=kind.name, at=point.at, call=call, verb=verb, nth=point.nth)
 
 
 def faults_of(case: Case, points: Iterable[Point], kinds: Iterable[str] = ()) -> list[Fault]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace as with_parts
 from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.harness.faults.points import Strikes, call_of
+from holdfast.harness.play.loop import process
 from holdfast.kernel.answers import CannotTell, Doubt, NeverLeft, Refusal, Reply
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.errors import StoreFull
@@ -26,6 +27,9 @@ from holdfast.tools.look import UNREADABLE
 if TYPE_CHECKING:
     from holdfast.harness.faults.fault import Fault
     from holdfast.harness.play.stage import Stage, Worker
+
+READS = 3
+"""How many reads of one thing an inconsistent outside answers as it likes: old, new, old."""
 
 HOUR_MS = 3_600_000
 APPROVAL_MS = 2_000_000
@@ -43,6 +47,21 @@ async def forever() -> Any:
 class Struck(Strikes):
     """The faults of one play with what they do."""
 
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        """None of them has struck."""
+        super().__init__(faults)
+        self.wavering: dict[tuple[str, str], int] = {}
+
+    def old(self, effect: str, method: str, kinds: set[str]) -> bool:
+        """Whether this read is answered from an earlier state. What wavers outside does so for every process."""
+        of = effect, method
+        if "inconsistent" in kinds:
+            self.wavering[of] = READS
+        left = self.wavering.get(of, 0)
+        if left:
+            self.wavering[of] = left - 1
+        return "stale" in kinds or left % 2 == 1
+
     def around(self, ports: Ports, stage: Stage, worker: Worker) -> Ports:
         """The ports of one worker with everything that can go wrong at them."""
         at = Spot(self, stage, worker)
@@ -58,7 +77,7 @@ class Struck(Strikes):
 class Spot:
     """One worker of one play, as its ports see it."""
 
-    def __init__(self, strikes: Strikes, stage: Stage, worker: Worker) -> None:
+    def __init__(self, strikes: Struck, stage: Stage, worker: Worker) -> None:
         """Nothing has happened."""
         self.strikes, self.stage, self.worker = strikes, stage, worker
 
@@ -128,8 +147,8 @@ class _Store:
         effect = change.guard.effect or (change.drafts[0].effect if change.drafts else "")
         new = str(change.drafts[0].body.get("tool", "")) if change.drafts else ""
         faults = await self._at.reach(effect, at, new=new)
-        if any(fault.kind == "disk full" for fault in faults):
-            self._at.stage.kill(self._at.worker)  # what its program then does, in a process that ends, is nothing
+        self._at.worker.full = self._at.worker.full or any(fault.kind == "disk full" for fault in faults)
+        if self._at.worker.full:
             raise StoreFull(store="memory")
         verdict = await write(change)
         await self._at.after(faults)
@@ -173,7 +192,7 @@ class _Body:
         if "partial" in kinds:
             return await self._partly(request)
         if "stale" in kinds:
-            with self._at.stage.as_it_was():
+            with self._at.stage.as_it_was(), self._at.real():
                 reply = await self._inner.send(request)
             return cast("Reply", reply)
         if "duplicated" in kinds:
@@ -215,6 +234,7 @@ class _Body:
 
         context = contextvars.copy_context()
         context.run(sent_ms.set, stage.store.now_ms())
+        context.run(process.set, None)  # it is under way: what becomes of its sender changes nothing
         task = asyncio.get_running_loop().create_task(arrive(), context=context)
         stage.flights.add(task)
         task.add_done_callback(stage.flights.discard)
@@ -225,7 +245,6 @@ class _Look:
 
     def __init__(self, inner: Any, at: Spot) -> None:
         self._inner, self._at = inner, at
-        self._turn = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -247,8 +266,7 @@ class _Look:
         if "cannot tell" in kinds:
             answer: Any = CannotTell("the read gave no answer")
         else:
-            self._turn += 1
-            old = "stale" in kinds or ("inconsistent" in kinds and self._turn % 2 == 1)
+            old = at.strikes.old(question.effect, method, kinds)
             with at.stage.as_it_was() if old else contextlib.nullcontext(), at.real():
                 answer = await getattr(self._inner, method)(question)
         await at.after(faults)

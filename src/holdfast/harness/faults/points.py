@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.harness.faults.fault import KINDS, Fault, Point
+from holdfast.harness.faults.fault import KINDS, NONE, Fault, Point
+from holdfast.kernel.errors import BadValue
 from holdfast.runtime.drive import VERBS
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ class Strikes:
     """The faults of one play, and every wait that it passed."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
-        """None of them has struck."""
+        """None of them has struck. Raises BadValue for one that could strike nowhere."""
         self.faults = tuple(faults)
+        for fault in self.faults:
+            sound(fault)
         self.points: list[Point] = []
         self.struck: list[Struck] = []
         self._counts: Counter[tuple[str, str, str]] = Counter()
@@ -63,13 +66,27 @@ class Strikes:
         return tuple(fault for fault in self.faults if id(fault) not in there)
 
 
+def sound(fault: Fault) -> None:
+    """Raises BadValue for a fault of no kind, at a port at which its kind does not strike, or never."""
+    kind = KINDS.get(fault.kind)
+    if kind is None:
+        why = f"no fault is called {fault.kind!r}; there are {', '.join(KINDS)}"
+    elif fault.at and fault.at not in kind.at:
+        why = f"{fault.kind} does not strike at {fault.at}; it strikes at {', '.join(kind.at)}"
+    elif fault.nth < 1 or fault.times < 1:
+        why = f"waits are counted from 1, and a fault strikes at least once; nth={fault.nth}, times={fault.times}"
+    else:
+        return
+    raise BadValue(path="$.faults", why=why, value_type="Fault")
+
+
 def fits(fault: Fault, point: Point) -> bool:
     """Whether a fault means this wait."""
     return (
         (point.at == fault.at if fault.at else point.at in KINDS[fault.kind].at)
         and fault.tool in ("", point.tool)
-        and fault.call in ("", point.call)
-        and fault.verb in ("", point.verb)
+        and fault.call in ("", point.call or NONE)
+        and fault.verb in ("", point.verb or NONE)
     )
 
 

@@ -2,24 +2,80 @@
 
 Decides when things run, not what they do. Promises that a sleep costs no real time, that equal programs run in equal
 order, and that the world's clock is the loop's clock. While something real is at work (:meth:`VirtualLoop.at_work`)
-the loop waits for it as any loop does, and time passes as it really did. Does not promise an order among real things.
+the loop waits for it as any loop does, and time passes as it really did. Nothing that a killed process had begun takes
+another step, not even to clean up. A loop that goes round without end is Stuck as one is that has nothing to wait for.
+Does not promise an order among real things, and cannot hold back a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import selectors
 import time
-from collections.abc import Coroutine, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Generator, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 from holdfast.harness.world.face import Clock
 
 T = TypeVar("T")
 STUCK_S = 60.0
 """How long something real may keep the loop waiting before that is called stuck."""
+
+MOST_ROUNDS = 500_000
+"""How often the loop may look for what is next in one play; a play takes a few hundred."""
+
+
+class Process(Protocol):
+    """What can be killed."""
+
+    @property
+    def down(self) -> bool:
+        """Whether it was."""
+        ...
+
+
+process: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
+"""Of which simulated process the running code is a part."""
+
+
+class Living:
+    """A task of a process: it takes its steps for as long as the process is up, and waits for ever from then on."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], of: Process) -> None:
+        """Nothing is done yet."""
+        self._work, self._of = work, of
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """As the work itself; what it waits for is handed on."""
+        given: Any = None
+        thrown: BaseException | None = None
+        while True:
+            if self._of.down:
+                yield from self._gone()
+            try:
+                wanted = self._work.send(given) if thrown is None else self._work.throw(thrown)
+            except StopIteration as end:
+                return end.value
+            given, thrown = None, None
+            try:
+                given = yield wanted
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001  # whatever it is, it is the work's
+                thrown = error
+
+    def _gone(self) -> Generator[Any, Any, None]:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                yield from asyncio.get_running_loop().create_future()
+
+
+async def _lived(work: Coroutine[Any, Any, T], of: Process) -> T:
+    done: T = await Living(work, of)
+    return done
 
 
 class Stuck(RuntimeError):  # noqa: N818  # it says what is the case
@@ -35,6 +91,9 @@ class _Selector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready; time goes on to the next timer if nothing is."""
+        self._loop.rounds += 1
+        if self._loop.rounds > MOST_ROUNDS:
+            raise Stuck(f"something goes round without end: {MOST_ROUNDS} rounds, and nothing came of them")
         if timeout == 0:
             return self._real.select(0) if self._loop.touched else []
         if self._loop.real:
@@ -80,12 +139,27 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.clock = clock
         self.real = 0
         self.touched = touched
+        self.rounds = 0
+        self._kept: list[asyncio.Task[Any]] = []
         super().__init__(_Selector(self))
         self.set_exception_handler(lambda _loop, _context: None)
 
     def time(self) -> float:
         """The world's time since its beginning, in seconds."""
         return (self.clock.ms - self.clock.start_ms) / 1000
+
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: contextvars.Context | None = None
+    ) -> asyncio.Task[T]:
+        """A task of the process that asks for it, which goes no further than that process does.
+
+        It is kept until the play ends: what nobody waits for any more must not be cleaned up by the way.
+        """
+        of = process.get() if context is None else context.get(process)
+        work = coro if of is None else _lived(coro, of)
+        task = super().create_task(work, name=name, context=context)
+        self._kept.append(task)
+        return task
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:

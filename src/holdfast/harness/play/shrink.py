@@ -43,12 +43,19 @@ class Small(NamedTuple):
         return len(self.faults) + sum(len(turn) for turn in self.script)
 
 
+BY_WEIGHT = ("forbidden", "laws", "honesty", "state", "end")
+"""Findings in the order in which one of them is taken for the failure: what must not be, before what is not there yet.
+
+A smaller play often comes less far than the one it is made of; that is not the failure that was seen.
+"""
+
+
 def failure(played: Played) -> tuple[str, str]:
-    """How a play fails: the first failing field, and for the laws which law; two empty texts if it does not."""
+    """How a play fails: the weightiest failing field, and for the laws which law; two empty texts if it does not."""
     verdict = played.verdict
     if verdict is None or verdict.word != "fail":
         return "", ""
-    field = next(name for name, finding in verdict.fields.items() if finding.word == "fail")
+    field = next(name for name in BY_WEIGHT if verdict.fields[name].word == "fail")
     law = next((law.law for law in played.laws if law.answer == "broken"), "") if field == "laws" else ""
     return field, law
 
@@ -79,26 +86,30 @@ def shrink(
     def attempt(faults: tuple[Fault, ...], lines: Turns, words: str) -> Played | None:
         nonlocal count
         count += 1
-        again = plays(case, faults, seed=played.seed, planner=Script(*lines, says=words))
+        try:
+            again = plays(case, faults, seed=played.seed, planner=Script(*lines, says=words))
+        except Exception:  # noqa: BLE001  # a smaller one that cannot be played is none; the best so far stays
+            return None
         return again if failure(again) == wanted else None
 
     same = attempt(best.faults, best.script, says)
     if same is None:  # its planner does something that a script of its calls does not
         return best._replace(plays=count)
     best = best._replace(played=same)
-    smaller = True
-    while smaller and count < most:
-        smaller = False
+    minimal = False
+    while not minimal and count < most:
+        minimal = True
         for faults, lines, words in _smaller(best):
             if count >= most:
+                minimal = False  # something smaller is left that nobody tried
                 break
             found = attempt(faults, lines, words)
             if found is not None:
                 best = Small(faults, lines, words, found, count, minimal=False)
                 tell(best)
-                smaller = True
+                minimal = False
                 break
-    return best._replace(plays=count, minimal=not smaller)
+    return best._replace(plays=count, minimal=minimal)
 
 
 def case_of(case: Case, small: Small) -> Case:
@@ -116,7 +127,7 @@ def case_of(case: Case, small: Small) -> Case:
 
 
 def counterexample(small: Small) -> list[str]:
-    """What happens in it, one line each: calls, faults, what the world then holds, and what is wrong with that."""
+    """What happens in it, one line each, whatever the words are: calls, faults, and what is wrong with what came."""
     lines = [f"call   {call.tool}({_args(call)})" for turn in small.script for call in turn]
     lines += [f"fault  {fault.kind} at {point}" for fault, point in small.played.struck]
     verdict = small.played.verdict
@@ -124,7 +135,7 @@ def counterexample(small: Small) -> list[str]:
         name = failure(small.played)[0]
         finding = verdict.fields.get(name)
         lines.append(f"wrong  {name}: {finding.reason if finding is not None else verdict.reason}")
-    return lines
+    return ["".join(char if char.isprintable() else ascii(char)[1:-1] for char in line) for line in lines]
 
 
 def _args(call: Proposed) -> str:

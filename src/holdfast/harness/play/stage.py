@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import hashlib
 from concurrent.futures import Future
 from dataclasses import replace
@@ -20,7 +21,7 @@ from holdfast.app import App
 from holdfast.gate import PolicySet
 from holdfast.gate.signing import Key
 from holdfast.harness.faults.inject import sent_ms
-from holdfast.harness.play.loop import VirtualLoop
+from holdfast.harness.play.loop import VirtualLoop, process
 from holdfast.harness.play.watching import Watch, WatchedStore
 from holdfast.kernel.ports import Ports
 from holdfast.runtime import approvers
@@ -95,6 +96,7 @@ class Worker(App):
         self.stage = stage
         self._me = name
         self.down = False
+        self.full = False
         self.death = asyncio.Event()
 
     def _rules(self, policy: str | Path | None, contracts: Iterable[Contract]) -> PolicySet:
@@ -194,7 +196,7 @@ class Stage:
         self.dead: set[str] = set()
         self.worker: Worker | None = None
         self.flights: set[asyncio.Task[Any]] = set()
-        self.before = self.world.snapshot()
+        self.before = self.world.snapshot() if strikes.looks_back else None
 
     def tools(self) -> list[Any]:
         """The case's tools over this world."""
@@ -243,7 +245,9 @@ class Stage:
 
     async def until_death(self, worker: Worker, work: Coroutine[Any, Any, None]) -> BaseException | None:
         """Let a worker do something until it is done or the worker is killed; what it raised, if it raised."""
-        doing = asyncio.ensure_future(work)
+        here = contextvars.copy_context()
+        here.run(process.set, worker)
+        doing = asyncio.get_running_loop().create_task(work, context=here)
         dying = asyncio.ensure_future(worker.death.wait())
         await asyncio.wait((doing, dying), return_when=asyncio.FIRST_COMPLETED)
         dying.cancel()

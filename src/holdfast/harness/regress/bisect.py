@@ -70,7 +70,9 @@ def judged(tree: Path, today: Path, cases: Sequence[str], path: Sequence[str]) -
     """Whether the commit that is checked out is good: 0, bad: 1, or cannot be judged: 125."""
     laid = [_lay(today / name, tree / name) for name in cases]
     try:
-        environment = dict(os.environ)
+        environment = dict(os.environ) | {
+            "PYTHONDONTWRITEBYTECODE": "1"
+        }  # two commits' files may have one time and size
         folders = [str(tree / part) for part in path]
         if folders:
             environment["PYTHONPATH"] = os.pathsep.join(folders)
@@ -99,6 +101,7 @@ def _run(tree: Path, command: list[str], tell: Callable[[str], None]) -> str:
     with subprocess.Popen(  # noqa: S603  # a line made of quoted parts
         ["git", "bisect", "run", "sh", "-c", line],  # noqa: S607  # found on PATH by design
         cwd=tree,
+        env=_plain(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -115,6 +118,7 @@ def _git(where: Path, *arguments: str) -> str:
     done = subprocess.run(  # noqa: S603  # no shell
         ["git", *arguments],  # noqa: S607  # found on PATH by design
         cwd=where,
+        env=_plain(),
         capture_output=True,
         text=True,
         check=False,
@@ -124,6 +128,11 @@ def _git(where: Path, *arguments: str) -> str:
             path="$.git", why=f"git {arguments[0]} said: {done.stderr.strip() or done.stdout.strip()}", value_type="str"
         )
     return done.stdout
+
+
+def _plain() -> dict[str, str]:
+    """The environment without what names another repository (as within a hook), and with words that can be read."""
+    return {name: said for name, said in os.environ.items() if not name.startswith("GIT_")} | {"LC_ALL": "C"}
 
 
 def _inside(case: Path, root: Path) -> str:

@@ -25,6 +25,7 @@ from holdfast.kernel.errors import BadConfig
 
 ENDING: Final = ".regression.toml"
 HEAD: Final = re.compile(r"^\[regression\]$", re.MULTILINE)
+"""The last line of this kind begins what is known of the failure: a text in the case may hold one too."""
 FOLDER: Final = Path("regressions")
 
 
@@ -75,7 +76,7 @@ def read(path: Path) -> Kept:
     """One file. Raises BadConfig where it is no kept failure."""
     try:
         whole = path.read_text(encoding="utf-8")
-        head = HEAD.search(whole)
+        head = next(reversed(list(HEAD.finditer(whole))), None)
         if head is None:
             raise BadConfig(file=str(path), key="regression", nearest=None, why="it has no [regression] table")
         said = tomllib.loads(whole[head.start() :])["regression"]
@@ -85,9 +86,14 @@ def read(path: Path) -> Kept:
     return Kept(regression, whole[: head.start()], path)
 
 
+def files(folder: Path) -> list[Path]:
+    """The files of everything that is kept in a folder, by name; none where the folder is not there."""
+    return sorted(folder.rglob(f"*{ENDING}")) if folder.is_dir() else []
+
+
 def every(folder: Path) -> Iterator[Kept]:
-    """Everything that is kept in a folder, by name; nothing where the folder is not there."""
-    for path in sorted(folder.rglob(f"*{ENDING}")) if folder.is_dir() else ():
+    """Everything that is kept in a folder, by name. Raises BadConfig for a file that is no kept failure."""
+    for path in files(folder):
         yield read(path)
 
 
@@ -95,13 +101,18 @@ def write(kept: Kept) -> None:
     """The file as it is to be; replaced as a whole."""
     said: dict[str, Any] = msgspec.to_builtins(kept.regression)
     retired = said.pop("retired", None)
-    lines = [kept.text.rstrip("\n"), "", "[regression]", *(toml.line(name, value) for name, value in said.items())]
+    lines = [kept.text.rstrip("\n"), "", "[regression]", *(_line(name, value) for name, value in said.items())]
     if retired is not None:
-        lines += ["", "[regression.retired]", *(toml.line(name, value) for name, value in retired.items())]
+        lines += ["", "[regression.retired]", *(_line(name, value) for name, value in retired.items())]
     kept.path.parent.mkdir(parents=True, exist_ok=True)
     beside = kept.path.with_suffix(".new")
     beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
     beside.replace(kept.path)
+
+
+def _line(name: str, value: Any) -> str:
+    """On one line, whatever the words are: no line of them can be taken for the head of a table."""
+    return f"{toml.key(name)} = {toml.inline(value)}"
 
 
 def shape(played: Played) -> str:

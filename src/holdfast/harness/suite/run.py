@@ -1,14 +1,15 @@
 """Running a suite on all cores, row by row as they come in.
 
 Decides the order: every case as it is, then its faults, then what they opened. Promises that each row is handed over as
-soon as it is there, that the rows do not depend on how many processes there are, and that the plays of a process that
-ended are reported as lost instead of missing.
+soon as it is there, that the rows do not depend on how many processes there are, and that the play in which a process
+ended is reported as lost instead of missing; what was under way beside it is played again, in processes of its own.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +23,9 @@ from holdfast.harness.faults.grid import faults_of
 from holdfast.harness.oracle.verdict import Word
 from holdfast.harness.play.bundle import bundle, digest
 from holdfast.harness.suite.plan import Faults, Task, done, planned
+
+AHEAD = 4
+"""How many plays are handed out for each process at a time."""
 
 _cases: Sequence[Case] = ()
 
@@ -61,37 +65,63 @@ class How(NamedTuple):
 def run(cases: Sequence[Case], how: How = How(), *, first: Iterable[Task] = ()) -> Iterator[Row]:  # noqa: B008  # frozen
     """Every play of a suite, row by row. ``first`` are played before all others: what failed once."""
     tasks = [*first, *(task for number in range(len(cases)) for task in planned(number, how.planners))]
-    return _here(cases, tasks, how) if how.jobs <= 1 else _spread(cases, tasks, how)
+    queue, known = deque(tasks), _Known(cases, how)
+    return _here(cases, queue, known, how) if how.jobs <= 1 else _spread(cases, queue, known, how)
 
 
-def _here(cases: Sequence[Case], tasks: list[Task], how: How) -> Iterator[Row]:
-    queue, known = list(tasks), _Known(cases, how)
+def _here(cases: Sequence[Case], queue: deque[Task], known: _Known, how: How) -> Iterator[Row]:
     while queue:
-        task = queue.pop(0)
+        task = queue.popleft()
         row = _row(cases[task.case], task, how)
-        queue[:0] = known.follow(task, row)
+        queue.extendleft(reversed(known.follow(task, row)))
         yield row
 
 
-def _spread(cases: Sequence[Case], tasks: list[Task], how: How) -> Iterator[Row]:
+def _spread(cases: Sequence[Case], queue: deque[Task], known: _Known, how: How) -> Iterator[Row]:
+    """No more is handed out than is soon played: whoever stops listening waits for little, and little can be lost."""
     global _cases  # noqa: PLW0603  # what a forked process inherits: cases hold functions, which cannot be sent
     _cases = cases
-    known = _Known(cases, how)
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(how.jobs, mp_context=context) as pool:
-        under_way: dict[Future[Row], Task] = {pool.submit(_there, task, how): task for task in tasks}
-        while under_way:
-            ended, _ = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in ended:
-                task = under_way.pop(future)
-                try:
-                    row = future.result()
-                except BrokenProcessPool as error:
-                    yield _lost(cases[task.case], task, f"its process ended: {error}")
-                    continue
-                for more in known.follow(task, row):
-                    under_way[pool.submit(_there, more, how)] = more
-                yield row
+    while queue:
+        suspects: list[Task] = []
+        with _pool(how.jobs) as pool:
+            under_way: dict[Future[Row], Task] = {}
+            while (queue or under_way) and not suspects:
+                while queue and len(under_way) < how.jobs * AHEAD:
+                    task = queue.popleft()
+                    under_way[pool.submit(_there, task, how)] = task
+                ended, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in sorted(ended, key=list(under_way).index):
+                    task = under_way.pop(future)
+                    row = _result(future)
+                    if row is None:
+                        suspects.append(task)
+                        continue
+                    queue.extend(known.follow(task, row))
+                    yield row
+        suspects += under_way.values()
+        for task in suspects:
+            row = _alone(cases, task, how)
+            queue.extend(known.follow(task, row))
+            yield row
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork"))
+
+
+def _result(future: Future[Row]) -> Row | None:
+    """What came of a play; None where a process of the pool ended, which may have been another's."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return None
+
+
+def _alone(cases: Sequence[Case], task: Task, how: How) -> Row:
+    """One play in a process of its own."""
+    with _pool(1) as pool:
+        row = _result(pool.submit(_there, task, how))
+    return _lost(cases[task.case], task, "the process in which it was played ended") if row is None else row
 
 
 def _there(task: Task, how: How) -> Row:
@@ -106,18 +136,15 @@ class _Known:
         self._points: dict[int, set[Point]] = {}
 
     def follow(self, task: Task, row: Row) -> list[Task]:
-        """The plays that one play gives rise to."""
-        if (
-            self._faults == "none"
-            or task.planner
-            or len(task.faults) > (self._faults == "deep")
-            or task.seed is not None
-        ):
+        """The plays that one play gives rise to: a case as it is, its faults; one of those, what it opened."""
+        if self._faults == "none" or task.planner or task.seed is not None:
             return []
+        known = self._points.get(task.case)
+        if bool(task.faults) is (known is None) or len(task.faults) > (self._faults == "deep"):
+            return []  # played before its case was, or what follows from it was played already
         case = self._cases[task.case]
-        known = self._points.get(task.case, set())
-        opened = [point for point in dict.fromkeys(row.points) if point not in known]
-        if not task.faults:
+        opened = [point for point in dict.fromkeys(row.points) if known is None or point not in known]
+        if known is None:
             self._points[task.case] = set(opened)
         return [Task(case=task.case, faults=(*task.faults, fault)) for fault in faults_of(case, opened, self._kinds)]
 
