@@ -13,7 +13,7 @@ from holdfast.harness.explore.bounded import explore
 from holdfast.harness.explore.executor import executor, uncollected
 from holdfast.harness.explore.library import closed
 from holdfast.harness.explore.parallel import explore_over
-from holdfast.harness.explore.scenario import FOUR, Bounds, Call, Scenario, one, two
+from holdfast.harness.explore.scenario import FOUR, Bounds, Call, Scenario, one
 from tests.harness.mutants import MUTANTS, hunt
 
 Row = dict[str, Any]
@@ -100,7 +100,7 @@ def at_will(seconds: float) -> tuple[list[Row], list[Row]]:
 
 def engines() -> list[Row]:
     """One exploration over each engine that is here, in seconds of the wall, and what it stood for."""
-    plan = two("fenced", "keyed", same=True, bounds=Bounds(1, 1))
+    plan = one("probed", bounds=Bounds(1, 1))
     rows = []
     names = ["local", "processes:2"] + (["ray://local"] if importlib.util.find_spec("ray") is not None else [])
     for name in names:
