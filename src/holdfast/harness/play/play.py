@@ -30,7 +30,7 @@ from holdfast.runtime.run import Report, RunHandle
 from holdfast.store.evidence import Entry
 
 STARTS = 8
-"""How often a program is started again before it is called lost."""
+"""How often a program is started before it is called lost; each fault may cost it one start more."""
 LOOKS_AFTER_MS = 600_000
 """How long an operator takes to look at a clock that jumped."""
 ROUNDS = 60
@@ -81,7 +81,7 @@ def play(
     chosen = case.faults if faults is None else tuple(faults)
     stage = Stage(case, Struck(chosen), case.seed if seed is None else seed)
     try:
-        played = stage.loop.play(_Play(stage, planner or case.planner).run())
+        played = stage.loop.play(Playing(stage, planner or case.planner).run())
         if judged:
             from holdfast.harness.oracle.judge import judge  # the judge knows plays, not the reverse
 
@@ -91,7 +91,7 @@ def play(
         stage.world.close()
 
 
-class _Play:
+class Playing:
     """One play under way."""
 
     def __init__(self, stage: Stage, planner: Any) -> None:
@@ -100,33 +100,33 @@ class _Play:
         self.error = ""
         self._turns: list[Turn] = []
         self._answered: set[tuple[str, str]] = set()
-        self._prepared = False
+        self.prepared = False
 
     async def run(self) -> Played:
         stage = self.stage
         before, began_ms = stage.world.state(), stage.clock.ms
-        self._others_act()
+        self.others_act()
         stage.register(self.case.people)
         rested = False
-        while not rested and stage.born < STARTS and not self.error:
+        while not rested and stage.born < STARTS + len(stage.strikes.faults) and not self.error:
             rested = await self._one_life()
         if stage.flights:
             await asyncio.wait(set(stage.flights))
         return self._played(before, began_ms, rested)
 
-    def _others_act(self) -> None:
+    def others_act(self) -> None:
         """What other actors do by schedule happens at its instant, whoever waits for what."""
         world, clock = self.stage.world, self.stage.clock
         world.others(clock.ms)
         at_ms = world.next_ms()
         if at_ms is not None:
-            self.stage.loop.call_at((at_ms - clock.start_ms) / 1000, self._others_act)
+            self.stage.loop.call_at((at_ms - clock.start_ms) / 1000, self.others_act)
 
     async def _one_life(self) -> bool:
         """One program from its start to rest, or to its death. True: it came to rest."""
         stage = self.stage
         worker = stage.starts()
-        error = await stage.until_death(worker, self._lives(worker))
+        error = await stage.until_death(worker, self.lives(worker))
         if worker.down:
             return False
         if error is None:
@@ -136,14 +136,15 @@ class _Play:
             self.error = f"{type(error).__name__}: {error}"
         return False
 
-    async def _lives(self, worker: Worker) -> None:
+    async def lives(self, worker: Worker) -> None:
+        """What one program does in its life: it begins or takes up the run, and drives it until nobody moves."""
         await worker.__aenter__()
         run = await worker.begin(self.case.intent)
-        if self.case.prepares is not None and not self._prepared:
+        if self.case.prepares is not None and not self.prepared:
             came = self.case.prepares(run)
             if asyncio.iscoroutine(came):
                 await came
-            self._prepared = True
+            self.prepared = True
         until_ms = self.stage.clock.ms + self.case.kept_for_ms
         for _ in range(ROUNDS):
             planner: Planner = Recording(self._planner(self.stage.world), self._turns)
@@ -226,7 +227,7 @@ class _Play:
             case=self.case,
             seed=stage.seed,
             faults=stage.strikes.faults,
-            ended="broken" if self.error else _ended(report, effects) if rested and report is not None else "lost",
+            ended="broken" if self.error else how_it_ended(report, effects) if rested and report else "lost",
             says=report.says if report is not None else "",
             before=before,
             after=world.state(),
@@ -248,7 +249,7 @@ class _Play:
         )
 
 
-def _ended(report: Report, effects: tuple[Effect, ...]) -> str:
+def how_it_ended(report: Report, effects: tuple[Effect, ...]) -> str:
     """How a run came to rest, in the words of a case."""
     if any(view.state in (Stands.UNKNOWN, Stands.PENDING, Stands.DISPATCHED) for view in effects):
         return "unknown-reported"

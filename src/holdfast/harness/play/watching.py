@@ -72,19 +72,19 @@ class Watch:
         """Nothing yet."""
         self.events: list[Event] = []
         self._store, self._world = store, world
-        self._seen = 0
+        self.seen = 0
         store.events = self.events
 
     def look_outside(self) -> None:
         """Show what the world's own books have gained since the last look."""
         log = self._world.log()
-        for done in log[self._seen :]:
+        for done in log[self.seen :]:
             if done.key and done.by == "tool":
                 effects = self._store.current.effects.values()
                 view = next((e for e in effects if e.key == done.key), None)
                 where = view.resource if view is not None else done.places[0] if done.places else done.service
                 self.events.append(Changed(done.key, done.token, where, done.at_ms, view, 0))
-        self._seen = len(log)
+        self.seen = len(log)
 
     def judged(self, contracts: Mapping[str, Contract]) -> tuple[Judged, ...]:
         """The answer of each law over the whole play. Everything rests by now."""
@@ -92,14 +92,15 @@ class Watch:
         books = self._store.durable
         for run in books.runs:
             entries = [entry for entry in books.entries if entry.run == run]
-            self.events.append(Evidence(run, _why(run, entries)))
+            self.events.append(Evidence(run, why_broken(run, entries)))
         drifts = tuple(d for d in books.documents.values() if isinstance(d, Drift))
         open_ = tuple(e for e in books.effects.values() if is_open(e))
         self.events.append(AtRest(open_, drifts))
         return judge(self.events, contracts, self._store.secret)
 
 
-def _why(run: str, entries: list[Entry]) -> str:
+def why_broken(run: str, entries: list[Entry]) -> str:
+    """Why the chain of a run does not hold; empty if it does."""
     try:
         check_chain(run, entries, None)
     except ChainBroken as error:
