@@ -302,7 +302,10 @@ class RunHandle:
             with self._desk.driving(effect):
                 rest = await pursue(self._ports, effect, until_ms=until_ms, ahead=ahead)
                 if rest.effect.state is State.REFUSED and rest.effect.successor:
-                    await pursue(self._ports, rest.effect.successor, until_ms=until_ms)
+                    after = await pursue(self._ports, rest.effect.successor, until_ms=until_ms, ahead=ahead)
+                    if untold is not None:  # a planner's call is what it came to: it would not ask for it once more
+                        untold.append(rest.effect)
+                        rest = after
         except asyncio.CancelledError:
             await asyncio.shield(self._gone(effect))
             raise
