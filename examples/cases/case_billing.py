@@ -54,9 +54,10 @@ def tools(world: MemoryWorld) -> list[hf.Tool[..., Any]]:
         timeout="2s", lands_within="5s", retry_after="1s",
     )  # fmt: skip
     async def refund(fx: hf.Fx, *, charge: str, cents: int) -> dict[str, Any]:
-        """Pay a charge back."""
-        if payments.get("charges", charge) is None:
-            raise hf.DidNotHappen(f"there is no charge {charge}")
+        """Pay a charge back, whole."""
+        row = payments.get("charges", charge)
+        if row is None or row["cents"] != cents:
+            raise hf.DidNotHappen(f"there is no charge {charge} of {cents} cents")
         payments.merge("charges", charge, {"refunded": cents}, fx=fx, operation="refund")
         return {"charge": charge, "cents": cents}
 
@@ -74,11 +75,12 @@ def tools(world: MemoryWorld) -> list[hf.Tool[..., Any]]:
         effect="irreversible", resource="mailbox:{customer}", identity=("customer", "charge"), owner="support",
         keyed="24h", timeout="2s", lands_within="5s", retry_after="1s",
     )  # fmt: skip
-    async def mail(fx: hf.Fx, *, customer: str, charge: str, text: str) -> dict[str, Any]:
-        """Write to a customer."""
-        if not any(row["customer"] == customer for row in payments.rows("charges").values()):
-            raise hf.DidNotHappen(f"{customer} is no customer")
-        post.put("outbox", f"{customer}: {charge}", {"text": text}, fx=fx, operation="send")
+    async def mail(fx: hf.Fx, *, customer: str, charge: str) -> dict[str, Any]:
+        """Tell a customer what of a charge was paid back. The words are the form's, and not the planner's."""
+        row = payments.get("charges", charge)
+        if row is None or row["customer"] != customer or not row["refunded"]:
+            raise hf.DidNotHappen(f"nothing of {charge} was paid back to {customer}")
+        post.put("outbox", f"{customer}: {charge}", {"text": told(row["refunded"])}, fx=fx, operation="send")
         return {}
 
     @mail.probe
@@ -89,9 +91,14 @@ def tools(world: MemoryWorld) -> list[hf.Tool[..., Any]]:
     return [charges, refund, mail]
 
 
+def told(cents: int) -> str:
+    """What a customer reads."""
+    return f"{cents / 100:.2f} EUR are on their way back."
+
+
 LOOK = hf.Proposed("charges", {"customer": "acme"})
 REFUND = hf.Proposed("refund", {"charge": "ch_2", "cents": 4900})
-MAIL = hf.Proposed("mail", {"customer": "acme", "charge": "ch_2", "text": "49.00 EUR are on their way back."})
+MAIL = hf.Proposed("mail", {"customer": "acme", "charge": "ch_2"})
 
 clean_up = Case(
     name="billing-clean-up",
@@ -108,7 +115,7 @@ clean_up = Case(
     ),
     allowed=(
         Allow(place="charges/ch_2/refunded", to=4900),
-        Allow(place="outbox/acme: ch_2", to={"text": "49.00 EUR are on their way back."}),
+        Allow(place="outbox/acme: ch_2", to={"text": told(4900)}),
     ),
     twin="billing-large-refund",
     owner="billing",
