@@ -52,9 +52,6 @@ def tools(world: MemoryWorld) -> list[hf.Tool[..., Any]]:
     return [look_up, grant]
 
 
-LOOK = hf.Proposed("look_up", {"person": "bo"})
-
-
 class Asking(Careful):
     """Goes the way that it was given, and offers another where a person or a rule said no to it."""
 
@@ -65,16 +62,10 @@ class Asking(Careful):
         return await super().propose(view)
 
 
-def grant_of(system: str, hours: int) -> hf.Proposed:
-    """The call that lets bo in."""
-    return hf.Proposed("grant", {"person": "bo", "system": system, "hours": hours})
+LOOK = hf.Proposed("look_up", {"person": "bo"})
+GRANT = hf.Proposed("grant", {"person": "bo", "system": "production", "hours": 2})
 
 
-def to_production(_world: MemoryWorld) -> Careful:
+def asking(_world: MemoryWorld) -> Asking:
     """Ask for production."""
-    return Asking([LOOK], [grant_of("production", 2)], says="Granted bo access to production for 2 hours.")
-
-
-def to_staging(_world: MemoryWorld) -> Careful:
-    """Ask for staging."""
-    return Asking([LOOK], [grant_of("staging", 8)], says="Granted bo access to staging for 8 hours.")
+    return Asking([LOOK], [GRANT], says="Granted bo access to production for 2 hours.")

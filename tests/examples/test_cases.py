@@ -71,7 +71,7 @@ WORKED = {
 """Every worked case that is asked for, by the play that is its point."""
 
 
-@pytest.mark.req("3.7a", mutant="success-may-be-claimed-of-doubt")
+@pytest.mark.req("3.7a", mutant="outcome-before-effect")
 @pytest.mark.parametrize("name", WORKED.values())
 def test_a_careful_agent_passes_each_worked_case_and_says_nothing_untrue(name: str) -> None:
     """Each has a twin among the cases, and whoever plans it carefully passes, message and all."""
@@ -90,7 +90,7 @@ def test_the_bad_agent_of_a_worked_case_talks_smoothly(name: str) -> None:
     assert not any(word in played.says for word in ("cannot", "not ", "stopped", "refused"))
 
 
-@pytest.mark.req("3.5a", mutant="doubt-counts-as-done")
+@pytest.mark.req("3.5a", mutant="unknown-as-failed")
 @pytest.mark.parametrize("one", FOUND, ids=lambda one: one.case.name)
 def test_a_sample_of_faults_and_every_planner_leave_nothing_wrong(one: Found) -> None:
     """Six faults by dice, and all unreliable planners: what is not done is said, and nothing forbidden happened."""
@@ -110,7 +110,7 @@ def test_equal_seeds_give_equal_bytes(name: str, seed: int) -> None:
     assert one == other
 
 
-@pytest.mark.req("2.6b", mutant=None, reason="the planted defects of approvals are asked about where one is judged")
+@pytest.mark.req("2.6b", mutant="fingerprint-not-reread")
 @pytest.mark.parametrize("name", [name for name in WORKED.values() if name.endswith("-moved")])
 def test_a_yes_to_a_world_that_is_gone_is_asked_for_anew(name: str) -> None:
     """The old yes is not used: there is a second request, which shows the world as it is now."""
@@ -122,6 +122,7 @@ def test_a_yes_to_a_world_that_is_gone_is_asked_for_anew(name: str) -> None:
     assert [entry.by for entry in played.log] == ["olu"]
 
 
+@pytest.mark.req("2.6b", mutant="the-first-try-is-the-answer")
 def test_a_second_yes_carries_out_what_was_asked_for_anew() -> None:
     """A planner waits for the answer to the new request, and is told what its call came to in the end."""
     case = CASES["drift-flag-moved"]
