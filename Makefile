@@ -7,7 +7,7 @@ PY   := $(VENV)/bin/python
 PIP  := $(PY) -m pip install -qq --no-input --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash chaos tamper mutants explore bench lint format clean
+.PHONY: help demo test crash chaos tamper mutants explore deaths bench lint format clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ mutants: $(VENV)/.stamp-dev ## planted defects: each must be found and shrunk; s
 
 explore: $(VENV)/.stamp-dev ## every crash point and single fault, exhaustively
 	$(PY) -m tests.harness.explore
+
+deaths: $(VENV)/.stamp-dev ## a process is killed at every wait of every worked case, and compared with virtual time
+	$(PY) -m tests.harness.deaths
 
 
 bench: $(VENV)/.stamp-bench ## durable effects per second, beside its peers

@@ -6,9 +6,9 @@ for row in deaths(case):
     print(row)
 """
 
-from holdfast.harness.death.deaths import How, Row, deaths
 from holdfast.harness.death.ground import Ground, over_file
 from holdfast.harness.death.life import Dies
-from holdfast.harness.death.play import play
+from holdfast.harness.death.lives import play
+from holdfast.harness.death.sweep import How, Row, deaths
 
 __all__ = ["Dies", "Ground", "How", "Row", "deaths", "over_file", "play"]

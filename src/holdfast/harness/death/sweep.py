@@ -22,8 +22,8 @@ import msgspec
 from holdfast.harness.death.differ import parted
 from holdfast.harness.death.ground import Ground
 from holdfast.harness.death.life import Dies
-from holdfast.harness.death.play import NOT_HERE, Lives, forked, started
-from holdfast.harness.death.play import play as play_real
+from holdfast.harness.death.lives import NOT_HERE, Lives, forked, started
+from holdfast.harness.death.lives import play as play_real
 from holdfast.harness.faults.fault import Fault, Point
 from holdfast.harness.faults.grid import strikes_at
 from holdfast.harness.oracle.verdict import Word
@@ -158,7 +158,8 @@ def _row(ground: Ground, label: str, faults: Sequence[Fault], dies: Callable[[in
 
 
 def _meant(struck: Sequence[tuple[Fault, Point]]) -> int:
-    return sum(fault.kind.startswith("crash") for fault, _ in struck)
+    """How many processes were to die: two faults at one wait end one."""
+    return len({point for fault, point in struck if fault.kind in KINDS})
 
 
 def _cpu_s() -> float:
