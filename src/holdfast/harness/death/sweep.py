@@ -142,8 +142,9 @@ def _row(ground: Ground, label: str, faults: Sequence[Fault], dies: Callable[[in
     assert real.verdict is not None, "a judged play"
     assert virtual.verdict is not None, "a judged play"
     differ = [str(one) for one in parted(virtual, real)]
-    if told.deaths != _meant(real.struck):
-        differ.append(f"{_meant(real.struck)} deaths were meant, and the system says that {told.deaths} died")
+    meant = real.starts - told.rested
+    if told.deaths != meant:
+        differ.append(f"{meant} lives did not come to rest, and the system says that {told.deaths} died")
     return Row(
         case=ground.case.name,
         label=label,
@@ -155,11 +156,6 @@ def _row(ground: Ground, label: str, faults: Sequence[Fault], dies: Callable[[in
         parted=tuple(differ),
         cpu_ms=cpu_ms,
     )
-
-
-def _meant(struck: Sequence[tuple[Fault, Point]]) -> int:
-    """How many processes were to die: two faults at one wait end one."""
-    return len({point for fault, point in struck if fault.kind in KINDS})
 
 
 def _cpu_s() -> float:

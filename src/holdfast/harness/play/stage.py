@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
     from holdfast.harness.case.case import Case, Person
     from holdfast.harness.faults.inject import Struck
+    from holdfast.kernel.commit import Change, Verdict
     from holdfast.kernel.model import Contract
+
+FLUSH_S = 0.003
+"""How long the ledger on its file keeps what was recorded *later* in its open transaction, while its worker waits."""
 
 STOLEN_ROUNDS = 3
 """How often a worker that takes over looks for something to do before the first one goes on."""
@@ -148,12 +152,32 @@ class Mortal(VolatileStore):
         """Open."""
         super().__init__(stage.store, worker.name)
         self._owner = worker
+        self._timer: asyncio.TimerHandle | None = None
 
     def __getattribute__(self, name: str) -> Any:
         """Whatever is asked of the store of a worker that is down: it never comes back."""
         if name[0] != "_" and object.__getattribute__(self, "_owner").down:
             raise Killed
         return object.__getattribute__(self, name)
+
+    async def commit(self, change: Change) -> Verdict:
+        """On disk, with whatever was recorded before."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return await super().commit(change)
+
+    async def later(self, change: Change) -> Verdict:
+        """In the open transaction, which is on disk a moment after its worker begins to wait for something else."""
+        verdict = await super().later(change)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._due)
+        return verdict
+
+    def _due(self) -> None:
+        self._timer = None
+        if not self._owner.down:
+            self.flush_now()
 
 
 class _Peers:
