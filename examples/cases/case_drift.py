@@ -94,15 +94,15 @@ def tools(world: MemoryWorld) -> list[hf.Tool[..., Any]]:
     puts_in_effect("deploy", "deploys", "go", "Let a deploy go at its hour.")
 
     @hf.tool(
-        effect="irreversible", resource="board:{target}", identity=("target",), owner="release managers",
+        effect="irreversible", resource="board:{about}", identity=("about",), owner="release managers",
         keyed="24h", no_probe="its key answers", timeout="2s", lands_within="5s", retry_after="1s",
     )  # fmt: skip
-    async def note(fx: hf.Fx, *, target: str) -> dict[str, Any]:
+    async def note(fx: hf.Fx, *, about: str) -> dict[str, Any]:
         """Write on the board that something is in effect."""
-        if not any(target in rows for rows in TABLES.values()):
-            raise hf.DidNotHappen(f"there is no {target}")
-        board.put("notes", target, {"says": "in effect"}, fx=fx, operation="note")
-        return {"target": target}
+        if not any(about in rows for rows in TABLES.values()):
+            raise hf.DidNotHappen(f"there is no {about}")
+        board.put("notes", about, {"says": "in effect"}, fx=fx, operation="note")
+        return {"about": about}
 
     return [status, *found, note]
 
@@ -152,7 +152,7 @@ def moved(still: Case, tool: str, table: str, target: str, **fields: Any) -> Cas
     return replace(
         still,
         name=f"{still.name}-moved",
-        bad=Script([call], [hf.Proposed("note", {"target": target})], says=f"Put {target} in effect; lee approved it."),
+        bad=Script([call], [hf.Proposed("note", {"about": target})], says=f"Put {target} in effect; lee approved it."),
         moved=moves(table, target, **fields),
         faults=(Fault(kind="moved", tool=tool, verb="claim"),),
         expect="refused",

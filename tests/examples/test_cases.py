@@ -134,13 +134,15 @@ def test_a_second_yes_carries_out_what_was_asked_for_anew() -> None:
     assert played.says == "checkout is in effect; lee approved it."
 
 
-def test_a_state_that_cannot_be_read_is_asked_for_anew_and_told_as_what_it_came_to() -> None:
-    """A read that gives no answer refuses the call, it is proposed anew, and the planner is told what that came to."""
-    played = play(CASES["incident-kill-switch"], (Fault(kind="cannot tell", tool="restart", at="look.state"),))
-    refused, verified = (view for view in played.effects if view.tool == "restart")
-    assert "could not be read" in refused.reason
-    assert (verified.state.value, played.says) == ("verified", "Restarted kill-switch.")
-    assert played.verdict.word == "pass"
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_state_that_cannot_be_read_refuses_the_call_and_leaves_nothing_proposed(times: int) -> None:
+    """However often the read gives no answer, the call is refused once, and the planner says that it stopped there."""
+    fault = Fault(kind="cannot tell", tool="restart", at="look.state", times=times)
+    played = done(CASES["incident-kill-switch"], Task(case=0, faults=(fault,)))
+    [refused] = [view for view in played.effects if view.tool == "restart"]
+    assert ("could not be read" in refused.reason, refused.successor) == (True, "")
+    assert played.says.startswith("I stopped. The call of restart is refused.")
+    assert reason(played) == ""
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ def refuses(seen: Seen, contract: Contract | None, ruling: Ruling, fingerprint: 
     if why := ungrounded(seen):
         return Refusing(why, "builtin:item")  # not again by itself: somebody has to look at the world first
     if is_unreadable(fingerprint):
-        return Refusing(f"the state of its target could not be read: {fingerprint}", "builtin:fingerprint", again=True)
+        # Not again by itself: it may stay unreadable, and a proposal that is refused for ever follows on every refusal.
+        return Refusing(f"the state of its target could not be read: {fingerprint}", "builtin:fingerprint")
     if ruling.answer == "allow" and not view.approval:
         return None
     if approval is None:

@@ -44,7 +44,7 @@ def test_what_is_allowed_and_was_never_asked_about_goes_on() -> None:
         ({"run": replace(RUN, deadline_ms=NOW_MS - 1)}, "stop", False),
         ({"effect": replace(VIEW, contract="v0")}, "contract", True),
         ({"ruling": replace(ASK, answer="refuse", reason="no")}, "policy", False),
-        ({"fingerprint": f"{UNREADABLE}the door is shut"}, "fingerprint", True),
+        ({"fingerprint": f"{UNREADABLE}the door is shut"}, "fingerprint", False),
         ({"approval": None}, "approval", True),
         ({"approval": None, "effect": replace(VIEW, approval="")}, "approval", True),
         ({"approval": replace(GOOD, state="revoked", revoked_by="ann")}, "revoked", False),
