@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.harness.death import differ, life
+from holdfast.harness.play import stage
 from holdfast.runtime.peers import Peers
 from holdfast.store.sqlite import SqliteStore
 from tests.harness.planted import Put
@@ -40,7 +41,13 @@ def _same_to_all(put: Put) -> None:
     put(differ, "parted", lambda virtual, real: ())
 
 
+def _keeps_later(put: Put) -> None:
+    """In a play what was recorded *later* stays off the disk for as long as nothing is committed."""
+    put(stage, "FLUSH_S", 1e7)
+
+
 PLANT = {
+    "play-keeps-later-from-the-disk": _keeps_later,
     "death-store-says-yes-early": _yes_before_the_disk,
     "death-peer-never-dead": _nobody_is_dead,
     "death-polite": _polite,
