@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from holdfast.harness.suite.run import Row
 
 app = App(name="test", help="Play cases and judge what became of the world.", help_format="plaintext")
+app.command("holdfast.cli.deaths:deaths", name="deaths", help="Kill real processes at every wait, and compare.")
 
 Json = Annotated[bool, Parameter(negative="", help="Answer with one JSON document.")]
 KEPT = Path("build/holdfast-test.jsonl")
