@@ -14,7 +14,7 @@ import asyncio
 import contextvars
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -179,6 +179,11 @@ async def _finish(awaitable: Awaitable[Any]) -> Ending:
 
 _LEFT: set[asyncio.Task[Ending]] = set()
 """Tasks that did not end when they were cancelled; the event loop itself would forget them."""
+
+
+def forget(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Let go of tasks whose loop is closed: they will never end."""
+    _LEFT.difference_update(tasks)
 
 
 async def _as_task(end_s: float, work: Any, late: Callable[[Ending], None] | None) -> Ending:

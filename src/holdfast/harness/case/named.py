@@ -54,7 +54,7 @@ def module_at(where: str, home: Path, *, file: str, key: str) -> ModuleType:
         if not where.endswith(".py"):
             if str(home) not in sys.path:
                 sys.path.insert(0, str(home))  # as for a program that lies beside the file
-            return importlib.import_module(where)
+            return _as_beside(importlib.import_module(where), where, home, file=file, key=key)
         return _of_file((home / where).resolve(), file=file, key=key)
     except HoldfastError:
         raise
@@ -63,6 +63,19 @@ def module_at(where: str, home: Path, *, file: str, key: str) -> ModuleType:
     except Exception as error:  # whatever the module's own code raises is its author's, not ours
         why = f"{where} cannot be imported: {type(error).__name__}: {error}"
         raise BadConfig(file=file, key=key, nearest=None, why=why) from error
+
+
+def _as_beside(module: ModuleType, where: str, home: Path, *, file: str, key: str) -> ModuleType:
+    """The module that lies in the folder, where one of its name was imported from elsewhere before."""
+    stem = home.resolve().joinpath(*where.split("."))
+    own = next((path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()), None)
+    there = getattr(module, "__file__", None)
+    if own is None or (there is not None and Path(there).resolve() == own.resolve()):
+        return module
+    if "." in where or own.name == "__init__.py":
+        why = f"{where} was imported from {there} before, and not from {own}: name it by the path of its file"
+        raise BadConfig(file=file, key=key, nearest=None, why=why)
+    return _of_file(own.resolve(), file=file, key=key)
 
 
 def _of_file(path: Path, *, file: str, key: str) -> ModuleType:

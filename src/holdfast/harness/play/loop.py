@@ -19,6 +19,7 @@ from collections.abc import Coroutine, Generator, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 from holdfast.harness.world.face import Clock
+from holdfast.tools.running import forget
 
 T = TypeVar("T")
 STUCK_S = 60.0
@@ -140,7 +141,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.real = 0
         self.touched = touched
         self.rounds = 0
-        self._kept: list[asyncio.Task[Any]] = []
+        self._kept: list[tuple[asyncio.Task[Any], Process | None]] = []
         super().__init__(_Selector(self))
         self.set_exception_handler(lambda _loop, _context: None)
 
@@ -158,7 +159,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         of = process.get() if context is None else context.get(process)
         work = coro if of is None else _lived(coro, of)
         task = super().create_task(work, name=name, context=context)
-        self._kept.append(task)
+        self._kept.append((task, of))
         return task
 
     @contextlib.contextmanager
@@ -170,11 +171,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         finally:
             self.real -= 1
 
+    async def left_alone(self, most_s: float) -> None:
+        """Let what living processes began and nobody waits for go on for so long: it may still change something."""
+        left = [task for task, of in self._kept if of is not None and not of.down and not task.done()]
+        if left:
+            await asyncio.wait(left, timeout=most_s)
+
     def play(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end; what is left over then is dropped without running any further."""
         try:
             return self.run_until_complete(work)
+        except asyncio.CancelledError:
+            raise Stuck(
+                "something cancelled the play itself: a tool or planner that cancels tasks not its own"
+            ) from None
         finally:
+            forget(task for task, _ in self._kept)
             for task in asyncio.all_tasks(self):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # a killed program does not clean up
             self.close()

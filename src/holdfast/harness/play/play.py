@@ -19,6 +19,7 @@ from holdfast.harness.faults.inject import Struck
 from holdfast.harness.oracle.verdict import Verdict
 from holdfast.harness.play.recording import Recording, Turn
 from holdfast.harness.play.stage import Stage, Worker, key_of
+from holdfast.harness.world.change import own
 from holdfast.harness.world.face import Done, State
 from holdfast.kernel.due import wake_ms
 from holdfast.kernel.errors import HoldfastError, IntegrityError
@@ -33,6 +34,8 @@ STARTS = 8
 """How often a program is started before it is called lost; each fault may cost it one start more."""
 LOOKS_AFTER_MS = 600_000
 """How long an operator takes to look at a clock that jumped."""
+LEFT_MS = 3_600_000
+"""How long what a living program has begun and does not wait for may go on when the run has come to rest."""
 ROUNDS = 60
 """How often somebody moves before a play that does not come to rest is ended."""
 
@@ -104,7 +107,8 @@ class Playing:
 
     async def run(self) -> Played:
         stage = self.stage
-        before, began_ms = stage.world.state(), stage.clock.ms
+        # A copy: what a world in memory hands out may be written into, and a change must not reach the past.
+        before, began_ms = own(dict(stage.world.state())), stage.clock.ms
         self.others_act()
         stage.register(self.case.people)
         rested = False
@@ -112,6 +116,7 @@ class Playing:
             rested = await self._one_life()
         if stage.flights:
             await asyncio.wait(set(stage.flights))
+        await stage.loop.left_alone(LEFT_MS / 1000)
         return self._played(before, began_ms, rested)
 
     def others_act(self) -> None:

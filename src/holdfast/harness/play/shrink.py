@@ -15,6 +15,8 @@ from msgspec.structs import replace
 
 from holdfast.harness.case.case import Case
 from holdfast.harness.faults.fault import Fault
+from holdfast.harness.oracle.judge import compared
+from holdfast.harness.oracle.touched import of_others
 from holdfast.harness.play.play import Played, play
 from holdfast.harness.play.recording import Turn
 from holdfast.harness.play.scripts import Script
@@ -90,7 +92,8 @@ def shrink(
             again = plays(case, faults, seed=played.seed, planner=Script(*lines, says=words))
         except Exception:  # noqa: BLE001  # a smaller one that cannot be played is none; the best so far stays
             return None
-        return again if failure(again) == wanted else None
+        alike = failure(again) == wanted and _same_place(again, played, wanted[0])
+        return again if alike else None
 
     same = attempt(best.faults, best.script, says)
     if same is None:  # its planner does something that a script of its calls does not
@@ -110,6 +113,23 @@ def shrink(
                 minimal = False
                 break
     return best._replace(plays=count, minimal=minimal)
+
+
+def _same_place(again: Played, played: Played, field: str) -> bool:
+    """Whether nothing else is wrong than was wrong before, where what fails is that something changed.
+
+    An argument that was cut makes a change that nothing allows as well; that is another failure.
+    """
+    if field != "forbidden":
+        return True
+    now, was = _wrong(again), _wrong(played)
+    return now <= was and bool(now) == bool(was)
+
+
+def _wrong(played: Played) -> set[str]:
+    """The places that differ and are not allowed to; none where only the log shows what is wrong."""
+    found = compared(played).covered
+    return {one.place for one, number in found if number is None and not of_others(one, played.log)}
 
 
 def case_of(case: Case, small: Small) -> Case:

@@ -6,7 +6,7 @@ Decides nothing. Promises that what is shown comes from the books of both sides 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from holdfast.harness.world.face import World
 from holdfast.kernel.authority import spelled
@@ -21,6 +21,13 @@ from holdfast.kernel.laws.events import AtRest, Changed, Event, Evidence, Record
 from holdfast.kernel.model import Approval, Contract, Effect
 from holdfast.store.evidence import Entry, check_chain
 from holdfast.store.memory import Books, MemoryStore
+
+UNSEEN: Final = {
+    "L6": "tokens that the outside turned away, or had seen before, are not shown in a play; owners in the ledger are",
+    "L13": "a verb that is due and changes nothing is not shown in a play; what is left open at its end is",
+    "L14": "what each call of a planner was answered with is not shown in a play; the explorer shows it",
+}
+"""What a law would have to be shown to tell everything that it states, and is not shown in a play: by law."""
 
 
 def around(books: Books, view: Effect, approval: Approval | None, change: Change) -> tuple[Any, ...]:
@@ -96,7 +103,13 @@ class Watch:
         drifts = tuple(d for d in books.documents.values() if isinstance(d, Drift))
         open_ = tuple(e for e in books.effects.values() if is_open(e))
         self.events.append(AtRest(open_, drifts))
-        return judge(self.events, contracts, self._store.secret)
+        found = judge(self.events, contracts, self._store.secret)
+        return tuple(
+            law._replace(answer="cannot tell", why=UNSEEN[law.law])
+            if law.answer == "holds" and law.law in UNSEEN
+            else law
+            for law in found
+        )
 
 
 def why_broken(run: str, entries: list[Entry]) -> str:

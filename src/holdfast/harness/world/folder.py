@@ -106,7 +106,7 @@ class FolderWorld(Booked):
         try:
             yield self.path
         finally:
-            self._notice(operation, fx or Fx(), by or self.acting or TOOL, args or {})
+            self._notice(operation, fx or Fx(), self.in_whose_name(by), args or {})
         self.follow()
 
     # --- looking -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from holdfast.harness.world.tables import BOOKS, Shape, Tables, quoted
+from holdfast.harness.world.tables import OWN, Shape, Tables, quoted
 from holdfast.kernel.errors import ExtraMissing
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class PostgresWorld(Tables):
     def names(self, at: Any = None) -> list[str]:
         """The tables of the schema public, in order, the world's own left out."""
         rows = self.ask("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename", (), at)
-        return sorted(name for (name,) in rows if not name.startswith(BOOKS))
+        return sorted(name for (name,) in rows if name not in OWN)
 
     def shape(self, table: str, at: Any = None) -> Shape | None:
         """The columns of a table."""
@@ -176,7 +176,7 @@ class PostgresWorld(Tables):
             (table,),
             at,
         )
-        if not rows or table.startswith(BOOKS):
+        if not rows or table in OWN:
             return None
         keys = [(order, name) for name, _, order in rows if order is not None]
         columns = {name: _holds(declared) for name, declared, order in rows if order is None}

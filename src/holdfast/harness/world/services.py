@@ -164,7 +164,7 @@ class Service:
         if not changes:
             raise ValueError(f"{operation} changes nothing: it names no change")
         world = self._world
-        who = by or world.acting or TOOL
+        who = world.in_whose_name(by)
         if fx is None and who == TOOL:
             raise TypeError(f"{operation} does not say who asks: hand on the tool's fx, or by= the name of an actor")
         request = fx if fx is not None else Fx()

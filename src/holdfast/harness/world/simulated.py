@@ -50,6 +50,8 @@ class Acting(msgspec.Struct, frozen=True):
 
 PAST: Final[ContextVar[Past | None]] = ContextVar("past", default=None)
 HALF: Final[ContextVar[Half | None]] = ContextVar("half", default=None)
+SENT: Final[ContextVar[bool]] = ContextVar("sent", default=False)
+"""Whether this code runs in a tool's body, as part of a request that left: then it acts in no other name."""
 ACTING: Final[ContextVar[Acting | None]] = ContextVar("acting", default=None)
 
 
@@ -186,6 +188,10 @@ class Simulated:
         """The other actor in whose act this code runs; empty: none."""
         acting = ACTING.get()
         return acting.by if acting is not None and acting.world is self else ""
+
+    def in_whose_name(self, by: str) -> str:
+        """In whose name a change is made: a tool's body acts in its own, whatever it says."""
+        return self.acting or TOOL if SENT.get() else by or self.acting or TOOL
 
     def now_ms(self) -> int:
         """The time at which what happens now is written down."""

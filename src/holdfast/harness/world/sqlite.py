@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from holdfast.harness.world.tables import BOOKS, Shape, Tables, quoted
+from holdfast.harness.world.tables import BOOKS, OWN, Shape, Tables, quoted
 
 SCHEMA: Final = """
 CREATE TABLE world_log (
@@ -115,12 +115,12 @@ class SqliteWorld(Tables):
     def names(self, at: Any = None) -> list[str]:
         """The tables there are, in order, the world's own left out."""
         rows = self.ask("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", (), at)
-        return [name for (name,) in rows if not name.startswith((BOOKS, "sqlite_"))]
+        return [name for (name,) in rows if name not in OWN and not name.startswith("sqlite_")]
 
     def shape(self, table: str, at: Any = None) -> Shape | None:
         """The columns of a table; the row's number is the key of one that has no other."""
         rows = self.ask(f"PRAGMA table_info({quoted(table)})", (), at)
-        if not rows or table.startswith(BOOKS):
+        if not rows or table in OWN:
             return None
         keys = [(order, name) for _, name, _, _, _, order in rows if order]
         columns = {name: _holds(declared) for _, name, declared, _, _, order in rows if not order}

@@ -24,7 +24,10 @@ from holdfast.harness.world.services import Kept, Refused
 from holdfast.harness.world.simulated import Simulated
 
 BOOKS: Final = "world_"
-"""How the names of the world's own tables begin."""
+"""How the names of the world's own tables and triggers begin."""
+
+OWN: Final = frozenset(f"{BOOKS}{name}" for name in ("log", "request", "kept", "floor", "fired", "clock"))
+"""The world's own tables. Another whose name begins like theirs is somebody's, and a part of the state."""
 
 ASKED: Final = ("number", "at_ms", "service", "operation", "args", "by", "principal", "key", "token", "effect", "run")
 """What the log says of each change besides its place."""

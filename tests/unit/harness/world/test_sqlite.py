@@ -119,3 +119,15 @@ def test_a_world_begins_with_a_new_file_or_joins_one_that_lives(world, tmp_path)
             "change": 1
         }
     assert world.state()["accounts/17"]["cents"] == 1
+
+
+def test_a_table_that_is_called_like_the_worlds_own_is_a_part_of_the_state():
+    """``world_regions`` is somebody's table: its rows are in the state, and a change of one is in the log."""
+    schema = "CREATE TABLE world_regions (id TEXT PRIMARY KEY, n INTEGER);\nINSERT INTO world_regions VALUES ('a', 1);"
+    with SqliteWorld(1, schema=schema) as made:
+        other = sqlite3.connect(made.path)
+        other.execute("UPDATE world_regions SET n = 2")
+        other.commit()
+        other.close()
+        assert made.state() == {"world_regions/a": {"n": 2}}
+        assert [done.places for done in made.log()] == [("world_regions/a",)]
