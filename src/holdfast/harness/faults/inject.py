@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.harness.faults.points import Strikes, call_of
 from holdfast.harness.play.loop import process
+from holdfast.harness.world.simulated import SENT
 from holdfast.kernel.answers import CannotTell, Doubt, NeverLeft, Refusal, Reply
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.errors import StoreFull
@@ -171,7 +172,11 @@ class _Body:
         stage.watch.events.append(
             Left(request.effect, request.key, request.token, request.attempt, stage.clock.ms, held)
         )
-        reply = await self._sent(request, kinds)
+        sent = SENT.set(True)
+        try:
+            reply = await self._sent(request, kinds)
+        finally:
+            SENT.reset(sent)
         stage.watch.look_outside()
         await at.after(faults)
         return self._heard(request, reply)
