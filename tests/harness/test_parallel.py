@@ -26,7 +26,7 @@ def test_subtrees_are_the_whole_tree_and_nothing_twice() -> None:
     assert sum(explore(SMALL, merge=False, under=way).executed for way in ways) == whole.executed
 
 
-@pytest.mark.req("3.5c", mutant="not-found-is-final")
+@pytest.mark.req("3.5c", mutant="a-subtree-is-lost")
 def test_processes_come_to_what_one_comes_to() -> None:
     """Two processes with a subtree each at a time stand for as many schedules as one, and find what one finds."""
     alone, _ = explore_over(SMALL, Local())
