@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -36,10 +37,13 @@ autovacuum_naptime = '10s'
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nobody listens on now, and that no connection is given as its own end meanwhile."""
+    dice = random.SystemRandom()
+    while True:
+        port = dice.randrange(20_000, 32_000)  # below what the system gives to whoever does not care
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _programs() -> tuple[Path, str | None]:

@@ -7,8 +7,10 @@ runs as the wheel's own user, since PostgreSQL refuses to run as root. It ends w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -43,10 +45,13 @@ def programs() -> Path:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody listens on now, and that no connection is given as its own end meanwhile."""
+    dice = random.SystemRandom()
+    while True:
+        port = dice.randrange(20_000, 32_000)  # below what the system gives to whoever does not care
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class House:
