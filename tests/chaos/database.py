@@ -184,7 +184,7 @@ class Database:
 
     def close(self) -> None:
         """End it, whatever state it is in."""
-        with contextlib.suppress(subprocess.CalledProcessError, ProcessLookupError):
+        with contextlib.suppress(RuntimeError, ProcessLookupError):  # what does not go when it is asked is killed
             self.go_on()
             self.stop("immediate")
         self.kill()
