@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from holdfast.cli.shared import As, Misused, Reason
+from holdfast.cli.shared import NO_OPTIONS, As, Misused, Reason, Shared, reading
 from holdfast.report.page import Page
 
 if TYPE_CHECKING:
+    from holdfast.harness.case.case import Case
+    from holdfast.harness.play.play import Played
     from holdfast.harness.regress.kept import Kept
 
 app = App(name="regress", help="Kept failures: keep one, play them, retire one.", help_format="plaintext")
@@ -31,18 +33,21 @@ def add(
     owner: str,
     reason: Reason,
     suite: Path = SUITE,
+    case: str = "",
     name: str = "",
     folder: Folder = HERE,
-    json: Json = False,  # noqa: ARG001  # main reads it
+    shared: Shared = NO_OPTIONS,
 ) -> Page:
-    """Keep a failure of a suite: it is made small, seen to fail again, and written down.
+    """Keep a failure: it is made small, seen to fail again, and written down.
 
-    Exit code 1: it does not fail any more, and nothing is kept.
+    Of a suite, or of a recorded run: then what its planner answered is played in the world of a case, and has to fail
+    there. Exit code 2: it does not fail (any more), and nothing is kept.
 
     Parameters
     ----------
     failure
-        A failing row of the suite: the beginning of its digest, or its case's name for the first of that case.
+        A failing row of the suite: the beginning of its digest, or its case's name for the first of that case. Or a
+        run, ru_….
     paths
         Where the cases are, as ``holdfast test`` was given them.
     owner
@@ -51,14 +56,54 @@ def add(
         What was wrong.
     suite
         The file of the suite in which it failed.
+    case
+        For a run: the case in whose world it is played.
     name
         What the file is called; default: after case and failure.
     """
     from holdfast.harness.case.collect import collect
     from holdfast.harness.regress.add import add as keep
+    from holdfast.report.regress import show_page
+
+    cases = {one.name: one for one in collect(paths or (Path("cases"),))}
+    where = ", ".join(map(str, paths)) or "cases"
+    if failure.startswith("ru_"):
+        played, origin = _of_run(failure, case, cases, where, shared)
+    else:
+        played, origin = _of_suite(failure, suite, cases, where)
+    kept, small = keep(
+        played.case,
+        played,
+        folder,
+        owner=owner,
+        reason=reason,
+        origin=origin,
+        today=dt.datetime.now(dt.UTC).date().isoformat(),
+        name=name,
+    )
+    page = show_page(_plain(kept), kept.text, str(kept.path))
+    page.line(f"{small.events} events after {small.plays} plays" + ("" if small.minimal else "; it may not be minimal"))
+    return page
+
+
+def _of_run(run: str, name: str, cases: dict[str, Case], where: str, shared: Shared) -> tuple[Played, str]:
+    """What the planner of a recorded run did, in the world of a case."""
+    from holdfast.harness.play.play import play
+    from holdfast.harness.regress.runs import script_of_run
+
+    if name not in cases:
+        there = ", ".join(cases) or "none"
+        raise Misused(f"--case NAME says in which world the run is played; in {where} there is {there}")
+    with reading(shared) as store:
+        whole = store.find(run, "run")
+        script = script_of_run(store, whole)
+        return play(cases[name], planner=script), f"run {whole} of {store.path}, in the world of {name}"
+
+
+def _of_suite(failure: str, suite: Path, cases: dict[str, Case], where: str) -> tuple[Played, str]:
+    """A failing row of a suite, played again."""
     from holdfast.harness.suite.kept import read
     from holdfast.harness.suite.plan import done
-    from holdfast.report.regress import show_page
 
     rows = [row for row in read(suite).rows if row.word == "fail" and row.task is not None]
     said = failure.removeprefix("sha256:")
@@ -69,23 +114,9 @@ def add(
         raise Misused(f"no failing row of {suite} is {failure!r}; there are {len(rows)}: holdfast test show {suite}")
     if len({fit.digest for fit in fits}) > 1:
         raise Misused(f"{failure!r} begins {len(fits)} failing rows of {suite}: give more of the digest")
-    cases = {case.name: case for case in collect(paths or (Path("cases"),))}
     if row.case not in cases:
-        raise Misused(f"case {row.case!r} is not in {', '.join(map(str, paths)) or 'cases'}")
-    case = cases[row.case]
-    kept, small = keep(
-        case,
-        done(case, row.task),
-        folder,
-        owner=owner,
-        reason=reason,
-        origin=f"suite {suite}, {row.digest}, {row.label or 'as it is'}",
-        today=dt.datetime.now(dt.UTC).date().isoformat(),
-        name=name,
-    )
-    page = show_page(_plain(kept), kept.text, str(kept.path))
-    page.line(f"{small.events} events after {small.plays} plays" + ("" if small.minimal else "; it may not be minimal"))
-    return page
+        raise Misused(f"case {row.case!r} is not in {where}")
+    return done(cases[row.case], row.task), f"suite {suite}, {row.digest}, {row.label or 'as it is'}"
 
 
 @app.command(name="list")
