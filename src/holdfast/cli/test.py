@@ -93,6 +93,8 @@ def played(
             _shown(row)
             if row.word == "fail" and not pasted and shrink:
                 pasted = smallest(cases, row)
+                sys.stderr.write(pasted)  # at once; the suite may take long
+                sys.stderr.flush()
     covered = coverage(rows) if faults != "none" else None
     page = suite_page(rows, covered, pasted=pasted)
     return with_regressions(page, kept_before) if kept_before else page
