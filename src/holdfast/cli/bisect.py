@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from holdfast.cli.shared import Misused
+from holdfast.kernel.errors import BadValue
 from holdfast.report.page import Page
 
 
@@ -39,11 +40,17 @@ def bisect(
     if not cases:
         raise Misused("name the files with the case: holdfast bisect --good REV --bad REV -- cases/refund.case.toml")
 
+    if missing := [case for case in cases if not case.exists()]:
+        raise Misused(f"there is no file {missing[0]}")
+
     def tell(line: str) -> None:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
-    found = find(Path(), cases, good=good, bad=bad, path=path, tell=tell)
+    try:
+        found = find(Path(), cases, good=good, bad=bad, path=path, tell=tell)
+    except BadValue as error:
+        raise Misused(error.why) from error
     page = Page(found._asdict(), exit_code=0 if found.commit else 3)
     if found.commit:
         page.line(f"{found.commit[:12]} {found.subject}")

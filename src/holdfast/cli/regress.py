@@ -164,6 +164,8 @@ def run(
     from holdfast.harness.regress.run import run as play_all
     from holdfast.report.regress import run_page
 
+    if not folder.is_dir():
+        raise Misused(f"there is no folder {folder}: nothing is kept there (holdfast regress add keeps a failure)")
     if jobs < 0:
         raise Misused(f"{jobs} processes at a time are none; 0 is one a core")
     return run_page(list(play_all(files(folder), jobs or os.cpu_count() or 1)))

@@ -51,7 +51,7 @@ def played(
     faults
         Beside the faults of each case: none, all single ones at every point, or deep: also those that one opens.
     kind
-        Only faults of these kinds.
+        Only faults of these kinds; without --faults, all of them at every point.
     planners
         Unreliable planners to play each case with, by name and separated by commas, or ``all``.
     jobs
@@ -82,6 +82,7 @@ def played(
         raise Misused(f"no fault is called {wrong[0]!r}; there are {', '.join(KINDS)}")
     if jobs < 0:
         raise Misused(f"{jobs} processes at a time are none; 0 is one a core")
+    faults = "all" if kind and faults == "none" else faults
     how = How(faults, kind, names, jobs or os.cpu_count() or 1)
     kept_before = [_said(one) for one in replay(files(regressions), how.jobs)]
     rows: list[Row] = []
@@ -165,7 +166,8 @@ def replay(
     from holdfast.harness.suite.kept import read
 
     rows = [row for row in read(suite).rows if row.bundle is not None]
-    row = next((r for r in rows if play == r.case or r.digest.removeprefix("sha256:").startswith(play)), None)
+    wanted = play.removeprefix("sha256:")
+    row = next((r for r in rows if play == r.case or r.digest.removeprefix("sha256:").startswith(wanted)), None)
     if row is None or row.bundle is None:
         raise Misused(
             f"no play that {suite} keeps is {play!r}; it keeps {len(rows)}, those that did not pass among them"

@@ -52,6 +52,10 @@ A smaller play often comes less far than the one it is made of; that is not the 
 """
 
 
+FALLS_SHORT = ("state", "end", "honesty")
+"""Findings that a play with nothing in it fails as well: there a smaller one has to be right without its faults."""
+
+
 def failure(played: Played) -> tuple[str, str]:
     """How a play fails: the weightiest failing field, and for the laws which law; two empty texts if it does not."""
     verdict = played.verdict
@@ -85,15 +89,25 @@ def shrink(
     best = Small(played.faults, script, says, played, 0, minimal=False)
     count = 0
 
-    def attempt(faults: tuple[Fault, ...], lines: Turns, words: str) -> Played | None:
+    def played_as(faults: tuple[Fault, ...], lines: Turns, words: str) -> Played | None:
         nonlocal count
         count += 1
         try:
-            again = plays(case, faults, seed=played.seed, planner=Script(*lines, says=words))
+            return plays(case, faults, seed=played.seed, planner=Script(*lines, says=words))
         except Exception:  # noqa: BLE001  # a smaller one that cannot be played is none; the best so far stays
             return None
-        alike = failure(again) == wanted and _same_place(again, played, wanted[0])
-        return again if alike else None
+
+    def sound(lines: Turns, words: str) -> bool:
+        """Whether these calls are not wrong by themselves: where the faults matter, they have to go on mattering."""
+        calm = played_as((), lines, words)
+        return calm is not None and calm.verdict is not None and calm.verdict.fields[wanted[0]].word != "fail"
+
+    matters = bool(played.faults) and wanted[0] in FALLS_SHORT and sound(script, says)
+
+    def attempt(faults: tuple[Fault, ...], lines: Turns, words: str) -> Played | None:
+        again = played_as(faults, lines, words)
+        alike = again is not None and failure(again) == wanted and _same_place(again, played, wanted[0])
+        return again if alike and (not matters or sound(lines, words)) else None
 
     same = attempt(best.faults, best.script, says)
     if same is None:  # its planner does something that a script of its calls does not

@@ -49,6 +49,7 @@ def bisect(
     Raises BadValue where git refuses the commits, or a case lies outside the repository.
     """
     root = Path(_git(repository, "rev-parse", "--show-toplevel").strip())
+    good, bad = (_git(root, "rev-parse", "--verify", f"{name}^{{commit}}").strip() for name in (good, bad))
     inside = [_inside(case, root) for case in cases]
     with tempfile.TemporaryDirectory(prefix="holdfast-bisect-") as folder:
         tree, today = Path(folder) / "tree", Path(folder) / "today"
@@ -56,6 +57,13 @@ def bisect(
             _copy(root / name, today / name)
         _git(root, "worktree", "add", "--detach", "--quiet", str(tree), bad)
         try:
+            for end, wanted in ((good, 0), (bad, 1)):
+                _git(tree, "checkout", "--quiet", "--detach", end)
+                came = judged(tree, today, inside, tuple(path))
+                if came != wanted:
+                    word = {0: "passes", 1: "fails"}.get(came, "cannot be played")
+                    why = f"the case {word} at {end[:12]}, which was called {'bad' if wanted else 'good'}"
+                    raise BadValue(path="$.git", why=why, value_type="commit")
             _git(tree, "bisect", "start", bad, good)
             said = _run(tree, _judging(tree, today, inside, tuple(path)), tell)
             commit = FOUND.search(said)
@@ -125,7 +133,9 @@ def _git(where: Path, *arguments: str) -> str:
     )
     if done.returncode != 0:
         raise BadValue(
-            path="$.git", why=f"git {arguments[0]} said: {done.stderr.strip() or done.stdout.strip()}", value_type="str"
+            path="$.git",
+            why=f"git {' '.join(arguments)} said: {done.stderr.strip() or done.stdout.strip()}",
+            value_type="str",
         )
     return done.stdout
 

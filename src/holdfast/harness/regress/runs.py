@@ -2,8 +2,8 @@
 
 Decides what of a run makes a script: every answer that was recorded, in order, with the calls as they were proposed,
 and the last words. Promises that nothing is asked or sent for it, and that an answer whose body was taken out of the
-record is refused instead of skipped. What the world of that run was is not in its record: a case says in which world it is
-played, and what may change there.
+record is refused instead of skipped. What the world of that run was is not in its record: a case says in which world it
+is played, and what may change there.
 """
 
 from __future__ import annotations

@@ -54,6 +54,11 @@ def done(case: Case, task: Task) -> Played:
     """Do one play and judge it as this kind of play is judged."""
     planner = _planner(case, task.planner, case.seed if task.seed is None else task.seed) if task.planner else None
     played = play(case, (*case.faults, *task.faults), seed=task.seed, planner=planner)
+    if played.verdict is not None and played.missed and not task.faults and not task.planner:
+        # A case that names a fault says what happens under it, and nothing of that was seen.
+        verdict, said = played.verdict, f"{played.missed[0]} struck nothing"
+        if verdict.end.word == "pass":
+            played.verdict = replace(verdict, end=Finding("unknown", said))
     if played.verdict is not None and (task.faults or task.planner):
         played.verdict = forgiving(played, played.verdict, spoken=not task.planner)
     return played

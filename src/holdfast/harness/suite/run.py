@@ -20,8 +20,9 @@ import msgspec
 from holdfast.harness.case.case import Case
 from holdfast.harness.faults.fault import Fault, Point
 from holdfast.harness.faults.grid import faults_of
-from holdfast.harness.oracle.verdict import Word
+from holdfast.harness.oracle.verdict import Verdict, Word
 from holdfast.harness.play.bundle import bundle, digest
+from holdfast.harness.play.play import Played
 from holdfast.harness.suite.plan import Faults, Task, done, planned
 
 AHEAD = 4
@@ -164,7 +165,7 @@ def _row(case: Case, task: Task, how: How) -> Row:
         label=task.label,
         word=verdict.word,
         ended=played.ended,
-        reason=verdict.reason or played.error,
+        reason=_why(played, verdict),
         fields={name: finding.word for name, finding in verdict.fields.items()},
         faults=played.faults,
         planner=task.planner,
@@ -178,6 +179,14 @@ def _row(case: Case, task: Task, how: How) -> Row:
         moved=case.moved is not None,
         task=task,
     )
+
+
+def _why(played: Played, verdict: Verdict) -> str:
+    """Why it did not pass; where it fell short, also what its run says of itself."""
+    report, said = played.report, verdict.reason or played.error
+    if verdict.word == "pass" or verdict.forbidden.word == "fail" or report is None or report.state == "done":
+        return said
+    return f"{said}; its run: {report.reason}" if report.reason else said
 
 
 def _lost(case: Case, task: Task, why: str) -> Row:
