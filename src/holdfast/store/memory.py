@@ -114,9 +114,7 @@ class MemoryStore:
 
     def apply(self, worker: str, change: Change) -> Verdict:
         """Apply one change in this worker's open transaction; another's is flushed first, as its lock would be."""
-        if worker != self.writer:
-            self.flush()
-            self.writer = worker
+        self.take_up(worker, None)
         clock = self.judged()
         books = self.current
         if clock is not None and (jumped_ms := clock.jumped_ms()) and needs_a_sound_clock(change):
@@ -127,6 +125,13 @@ class MemoryStore:
         if unit.entries or unit.dirty_facts or unit.dirty_runs or unit.dirty_documents:
             self.current = _written(books, unit, now_ms)
         return verdict
+
+    def take_up(self, worker: str, books: Books | None) -> None:
+        """It is this worker's turn to write. ``books``: what a change of theirs came to on these very books before."""
+        if worker != self.writer:
+            self.flush()
+            self.writer = worker
+        self.current = books or self.current
 
     def flush(self) -> None:
         """Put the open transaction on disk."""
@@ -369,8 +374,7 @@ def _written(books: Books, unit: Unit, now_ms: int) -> Books:
     if unit.dirty_leases:
         leases = {**leases}
         for resource in sorted(unit.dirty_leases):
-            lease = unit.lease(resource)
-            if lease is None:
+            if (lease := unit.lease(resource)) is None:
                 leases.pop(resource, None)
             else:
                 leases[resource] = lease

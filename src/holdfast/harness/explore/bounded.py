@@ -17,8 +17,12 @@ from holdfast.harness.explore.machine import GO, Machine, Script, Snapshot
 from holdfast.harness.explore.merge import Merging, Node
 from holdfast.harness.explore.reduction import Reduced
 from holdfast.harness.explore.scenario import Scenario
+from holdfast.harness.explore.shared import Shared
 from holdfast.harness.explore.turns import Ended
 from holdfast.kernel.laws import Broken
+
+Way = tuple["Way | None", str]
+"""The choices of a schedule, the last one first; what they have in common is kept once."""
 
 
 class Finding(NamedTuple):
@@ -66,22 +70,27 @@ def explore(
     ``reduced``: leave out what says the same (:mod:`.reduction`). ``under``: only below these first choices.
     ``told`` hears of each finding at once.
     """
-    machine = machine_of(scenario, reduced=reduced)
+    machine = machine_of(scenario, reduced=reduced, shared=Shared())
+    # The way is kept as a chain of choices; only a finding needs its addresses, and gets them when it is played.
+    machine.naming = reduced
+    way: Way | None = None
     ahead = list(reversed(under))
     merging = Merging(machine)
     if merge:
         machine.meet = merging.meet
-    stack: list[tuple[Snapshot, str, Node]] = []
+    stack: list[tuple[Snapshot, str, Node, Way | None]] = []
     choices = 0
 
     def choose(machine: Machine, options: tuple[str, ...]) -> str:
-        nonlocal choices
+        nonlocal choices, way
         if ahead:
-            return ahead.pop()
+            way = (way, ahead.pop())
+            return way[1]
         choices += 1
         here = machine.save()
-        node = merging.node
-        stack.extend((here, option, node) for option in reversed(options[1:]))
+        node, before = merging.node, way
+        stack.extend([(here, option, node, before) for option in options[:0:-1]])
+        way = (before, options[0])
         return options[0]
 
     findings: list[Finding] = []
@@ -96,22 +105,34 @@ def explore(
         if broken is None and executed % audit_every == 0:
             broken = audit(machine)
         if broken is not None and (not laws or broken.law in laws):
-            findings.append(Finding(broken, machine.trail))
+            findings.append(Finding(broken, machine.trail if reduced else trail(scenario, way)))
             if told is not None:
                 told(findings[-1])
         if not stack or len(findings) >= stop_after or executed == limit:
             break
-        here, first, merging.node = stack.pop()
+        here, first, merging.node, before = stack.pop()
+        way = (before, first)
         machine.load(here)
     seconds = time.process_time() - started
     return Explored(scenario.name, executed, merging.stood_for(), merging.states, choices, tuple(findings), seconds)
 
 
-def machine_of(scenario: Scenario, *, reduced: bool = False) -> Machine:
+def machine_of(scenario: Scenario, *, reduced: bool = False, shared: Shared | None = None) -> Machine:
     """The machine that a scenario is played on."""
     if scenario.at_will is not None:
         return AtWillMachine(scenario)
-    return Reduced(scenario) if reduced else Machine(scenario)
+    return Reduced(scenario, shared=shared) if reduced else Machine(scenario, shared=shared)
+
+
+def trail(scenario: Scenario, way: Way | None) -> Script:
+    """The events of a schedule at their addresses: its choices are made again, from the first step, nothing shared."""
+    todo: list[str] = []
+    while way is not None:
+        way, option = way
+        todo.append(option)
+    machine = machine_of(scenario)
+    machine.run(lambda _, options: todo.pop() if todo else options[0])
+    return machine.trail
 
 
 def _from(machine: Machine, first: str, choose: Callable[[Machine, tuple[str, ...]], str]) -> Broken | None:

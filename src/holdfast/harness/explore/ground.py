@@ -9,10 +9,11 @@ from typing import Any
 
 from holdfast.harness.explore.outside import Outside
 from holdfast.harness.explore.scenario import Scenario
+from holdfast.harness.explore.shared import Shared
 from holdfast.harness.explore.virtual import Job, Suspended
 from holdfast.kernel.laws import States
 from holdfast.kernel.model import Contract
-from holdfast.store.memory import MemoryStore
+from holdfast.store.memory import MemoryFace, MemoryStore
 
 
 class Ground:
@@ -25,6 +26,8 @@ class Ground:
     contracts: dict[str, Contract]
     step_ms: int
     run_id: str
+    shared: Shared | None
+    faces: dict[str, MemoryFace]
     store: MemoryStore
     clock_ms: int
     offset_ms: int
@@ -42,14 +45,14 @@ class Ground:
     fresh: bool
     states: States
 
-    def see(self, event: Any) -> None:
-        """Fold one event into the laws."""
+    def see(self, event: Any, key: tuple[Any, ...] | None = None, kept: Any = None) -> None:
+        """Fold one event into the laws. ``key`` tells unequal events apart, by what event or ``kept`` hold."""
+        raise NotImplementedError
+
+    def saw(self, key: tuple[Any, ...]) -> bool:
+        """Whether the laws folded the event of this key in this very state before; then it is folded."""
         raise NotImplementedError
 
     def begin(self, name: str, worker: str, subject: Any) -> None:
         """Start a program on top of whatever runs."""
-        raise NotImplementedError
-
-    def program(self, name: str, worker: str, subject: Any) -> Any:
-        """A fresh coroutine of shipped code."""
         raise NotImplementedError

@@ -10,6 +10,7 @@ choices give equal schedules. Does not explore how a store writes: the in-memory
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from holdfast.effect import admit
@@ -17,8 +18,9 @@ from holdfast.effect.dispatch import STANDS
 from holdfast.harness.explore import outside as world
 from holdfast.harness.explore.outside import Outside
 from holdfast.harness.explore.scenario import SECRET, START_MS, Scenario
+from holdfast.harness.explore.shared import Shared
 from holdfast.harness.explore.turns import Ended, Turns
-from holdfast.harness.explore.virtual import Job, Suspended, Wait, ports, resumed
+from holdfast.harness.explore.virtual import Course, Job, Suspended, Wait, course, ports
 from holdfast.kernel.errors import HoldfastError, KeyReused, RunStopped
 from holdfast.kernel.laws import Broken, Fold, States
 from holdfast.kernel.laws.events import Asked, Evidence, Idle
@@ -51,9 +53,8 @@ class Snapshot(NamedTuple):
     running: tuple[str, ...]
     dead: frozenset[str]
     born: int
-    jobs: tuple[Suspended, ...]
+    jobs: tuple[tuple[Course, bool, bool], ...]
     paused: tuple[Suspended, ...]
-    disturbed: tuple[bool, ...]
     queue: tuple[int, ...]
     told: tuple[tuple[str, int], ...]
     blocked: tuple[tuple[str, int], ...]
@@ -74,12 +75,14 @@ class Machine(Turns):
     naming = True
     """Whether addresses are counted and a trail is kept; a search that keeps its own way does without."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        """Open the run and stand before the first choice."""
+    def __init__(self, scenario: Scenario, *, shared: Shared | None = None) -> None:
+        """Open the run and stand before the first choice. ``shared``: what need not be worked out twice."""
         self.scenario = scenario
+        self.shared = shared
         self.contracts = scenario.contracts
         self.fold = Fold(self.contracts, SECRET)
         self._ports: dict[str, Ports] = {}
+        self.faces = {}
         self.clock_ms = START_MS
         self.offset_ms = 0
         self.store = MemoryStore(lambda: self.clock_ms + self.offset_ms, secret=SECRET)
@@ -122,9 +125,8 @@ class Machine(Turns):
             self.running,
             self.dead,
             self.born,
-            tuple([job.suspended() for job in jobs]),
+            tuple([(job.course, job.disturbed, job.sending) for job in jobs]),
             self.paused,
-            tuple([job.disturbed for job in jobs]),
             self.queue,
             self.told,
             self.blocked,
@@ -139,22 +141,22 @@ class Machine(Turns):
         )
 
     def load(self, at: Snapshot) -> None:
-        """Go back to an instant; programs under way are fed the answers they had."""
+        """Go back to an instant; a program under way is only fed the answers it had if it has to run again."""
         store = self.store
         (
             store.durable, store.current, store.writer, self.clock_ms, self.offset_ms, self.outside, self.running,
-            self.dead, self.born, jobs, self.paused, disturbed, self.queue, self.told, self.blocked, self.last,
+            self.dead, self.born, jobs, self.paused, self.queue, self.told, self.blocked, self.last,
             self.started, self.crashes, self.faults, self.fresh, self.states, counts, self.trail,
         ) = at  # fmt: skip
         self.counts = dict(counts)
-        for job in self.jobs:
-            job.close()
+        for running in self.jobs:
+            running.close()
         self.broken = None
         self.entering, self.merged = True, False
         self.jobs = []
-        for held, was_disturbed in zip(jobs, disturbed, strict=True):
-            job = resumed(held, self.program(held.program, held.worker, held.subject))
-            job.disturbed = was_disturbed
+        for course_at, disturbed, sending in jobs:
+            job = Job(course_at)
+            job.disturbed, job.sending = disturbed, sending
             self.jobs.append(job)
 
     # -- programs --
@@ -166,21 +168,39 @@ class Machine(Turns):
             found = self._ports[worker] = ports(worker, self.contracts, SECRET)
         return found
 
-    def program(self, name: str, worker: str, subject: Any) -> Any:
-        """A fresh coroutine of shipped code."""
+    def program(self, name: str, worker: str, subject: Any) -> Callable[[], Any]:
+        """What makes a fresh coroutine of shipped code."""
         if name == "step":
-            return drive.step(self.of(worker), subject)
+            return partial(drive.step, self.of(worker), subject)
         if name == "tell":
-            return drive.publish(self.of(worker), *subject)
+            return partial(drive.publish, self.of(worker), *subject)
         run = self.store.seen_by(worker).runs[self.run_id]
-        return admit.propose(self.of(worker), self.proposal(subject, run))
+        return partial(admit.propose, self.of(worker), self.proposal(subject, run))
 
     def begin(self, name: str, worker: str, subject: Any) -> None:
         """Start a program on top of whatever runs."""
         self.started += 1
         if self.started > JOBS_LIMIT:
             self.see(Idle(str(subject), "the driver"))
-        self.jobs.append(Job(name, worker, subject, self.program(name, worker, subject)))
+        shared = self.shared
+        if shared is None:
+            self.jobs.append(Job(*course(name, worker, subject, self.program(name, worker, subject), shared=False)))
+            return
+        about: Any = subject
+        kept: Any = None
+        if name == "tell":
+            about = id(subject)
+        elif name == "propose":
+            kept = self.store.seen_by(worker).runs[self.run_id]
+        key = (name, worker, about, id(kept))
+        known = shared.courses.get(key)
+        if known is not None:
+            self.jobs.append(Job(known))
+            return
+        shared.spend()
+        begun, coroutine = course(name, worker, subject, self.program(name, worker, subject), shared=True)
+        shared.courses[key] = begun
+        self.jobs.append(Job(begun, coroutine))
 
     # -- one schedule --
 
@@ -209,17 +229,11 @@ class Machine(Turns):
 
     def label(self, job: Job) -> str:
         """Effect, verb and port call of a job's wait."""
-        if not job.label:
-            job.label = self._label(job)
-        return job.label
-
-    def _label(self, job: Job) -> str:
-        wait = job.wait
         if job.program == "propose":
             name = job.subject if isinstance(job.subject, str) else self.call(job.subject).order
         else:
             name = self.names(job.subject if job.program == "step" else job.subject[0].effect.id)
-        return f"{name} {job.verb()} {wait.port}.{wait.method}"
+        return f"{name} {job.course.at}"
 
     def names(self, effect: str) -> str:
         """An effect as the planner's order and its generation: A1, A2, B1."""
@@ -227,19 +241,26 @@ class Machine(Turns):
         return f"{view.args['order']}{view.generation}" if view is not None else "?"
 
     def options(self) -> tuple[str, ...]:
-        """What may happen here; the first is what happens if nothing goes wrong."""
-        while not self.jobs:
-            if self.meet is not None and not self.entering and self.meet():
-                self.merged = True
-                raise Ended
+        """What may happen here; the first is what happens if nothing goes wrong. Where nobody keeps addresses, what has
+        no alternative has happened already.
+        """
+        jobs = self.jobs
+        while True:
+            while not jobs:
+                if self.meet is not None and not self.entering and self.meet():
+                    self.merged = True
+                    raise Ended
+                self.entering = False
+                if not self.next_program():
+                    return (GO, *self.events(None))
             self.entering = False
-            if not self.next_program():
-                return (GO, *self.events(None))
-        self.entering = False
-        if not (self.crashes or self.faults or self.paused or self.outside.flights):
-            return _GO_ONLY
-        job = self.jobs[-1]
-        return (GO, *self.variants(job), *self.events(job))
+            job = jobs[-1]
+            found: tuple[str, ...] = _GO_ONLY
+            if self.crashes or self.faults or self.paused or self.outside.flights:
+                found = (GO, *self.variants(job), *self.events(job))
+            if self.naming or len(found) > 1:
+                return found
+            self.answer(job, GO)
 
     def take(self, option: str) -> None:
         """Let one option happen."""
@@ -270,10 +291,9 @@ class Machine(Turns):
     def answer(self, job: Job, option: str) -> None:
         """Hand a program the answer of its wait; conclude it if that was its last."""
         try:
-            job.feed(self.reply(job, job.wait, option))
-        except StopIteration as stop:
-            self.jobs.remove(job)
-            self.concluded(job, stop.value)
+            if not job.feed(self.reply(job, job.wait, option)):
+                self.jobs.remove(job)
+                self.concluded(job, job.came)
         except KeyReused as reused:
             self.jobs.remove(job)
             self.asked(job, None, reused.effect)
@@ -302,10 +322,11 @@ class Machine(Turns):
             at_ms = 0 if blocked.part in STANDS - {"policy"} else at_ms
             self.blocked = (*(row for row in self.blocked if row[0] != effect), (effect, at_ms))
         elif verb and not job.disturbed:
+            was, now = seen.effect, self.store.seen_by(job.worker).effects.get(effect)
+            if was is None or now is None or was.version != now.version:
+                return
             # A lease that ran out between reading and committing is a race with the clock, and the next round sees it.
-            ran_out = seen.effect is not None and seen.now_ms <= seen.effect.lease_until_ms < self.store.now_ms()
-            now = self.store.seen_by(job.worker).effects.get(effect)
-            if seen.effect is not None and now is not None and seen.effect.version == now.version and not ran_out:
+            if not seen.now_ms <= was.lease_until_ms < self.store.now_ms():
                 self.see(Idle(effect, verb))
 
     def asked(self, job: Job, effect: str | None, reused: str) -> None:
@@ -314,7 +335,7 @@ class Machine(Turns):
         call = self.call(job.subject)
         purpose = self.store.current.runs[self.run_id].purpose
         met, other = effects.get(effect or ""), effects.get(reused)
-        self.see(Asked(purpose, call.tool, call.args, met, other))
+        self.see(Asked(purpose, call.tool, call.args, met, other), (call, id(met), id(other)))
 
     def read_evidence(self) -> None:
         """Read every chain from its first entry to its head."""
@@ -327,12 +348,29 @@ class Machine(Turns):
                 why = str(error)
             self.see(Evidence(run.id, why))
 
-    def see(self, event: Any) -> None:
-        """Fold one event; a broken law ends the schedule."""
-        after = self.fold.step(self.states, event)
+    def saw(self, key: tuple[Any, ...]) -> bool:
+        """Whether the laws folded the event of this key in this very state before; then it is folded."""
+        known = self.shared.folds.get((id(self.states), key)) if self.shared is not None else None
+        if known is not None:
+            self.states = known[1]
+        return known is not None
+
+    def see(self, event: Any, key: tuple[Any, ...] | None = None, kept: Any = None) -> None:
+        """Fold one event; a broken law ends the schedule. ``key`` tells events apart; what it names by identity is in
+        the event or in ``kept``.
+        """
+        if key is not None and self.saw(key):
+            return
+        shared, before = self.shared, self.states
+        after = self.fold.step(before, event)
         if isinstance(after, Broken):
             self.broken = after
             raise Ended
+        if shared is not None:
+            after = before if after is before else shared.states(after)
+            if key is not None:
+                shared.spend()
+                shared.folds[id(before), key] = ((before, event, kept), after)
         self.states = after
 
 

@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from holdfast.harness.explore.machine import Machine
-from holdfast.harness.explore.virtual import Suspended
+from holdfast.harness.explore.virtual import Course
 from holdfast.store.memory import Books
 
 
@@ -35,8 +35,8 @@ class Merging:
         """Watch a machine."""
         self._machine = machine
         self._met: dict[Hashable, Node] = {}
-        # A suspended program is told apart by identity; kept here, so that no identity is used twice.
-        self._kept: dict[int, Suspended] = {}
+        # A suspended program is told apart by its course; kept here, so that no identity is used twice.
+        self._kept: dict[int, Course] = {}
         self.root = self.node = Node()
 
     def meet(self) -> bool:
@@ -77,7 +77,7 @@ class Merging:
         m = self._machine
         store = m.store
         for held in m.paused:
-            self._kept[id(held)] = held
+            self._kept[id(held.course)] = held.course
         return (
             _books(store.current),
             None if store.durable is store.current else _books(store.durable),
@@ -91,7 +91,7 @@ class Merging:
             m.running,
             m.dead,
             m.born,
-            tuple([id(held) for held in m.paused]),
+            tuple([(id(held.course), held.sending) for held in m.paused]),
             m.queue,
             m.told,
             m.blocked,

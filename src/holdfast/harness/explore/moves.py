@@ -283,7 +283,7 @@ class Moves(Replies):
     def resume(self, held: Suspended) -> None:
         """The paused worker goes on as if nothing had happened."""
         self.paused = tuple(p for p in self.paused if p is not held)
-        job = resumed(held, self.program(held.program, held.worker, held.subject))
+        job = resumed(held)
         job.disturbed = True
         for other in self.jobs:
             other.disturbed = True
@@ -331,4 +331,5 @@ class _Desk:
         self.fact = self._face.fact
 
     def commit_now(self, change: Change) -> Verdict:
-        return self._machine.write("desk", change, durable=True)
+        shared = self._machine.shared
+        return self._machine.write("desk", shared.the(change) if shared is not None else change, durable=True)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from holdfast.harness.explore.machine import GO, Machine, Snapshot
 from holdfast.harness.explore.scenario import Scenario
+from holdfast.harness.explore.shared import Shared
 from holdfast.harness.explore.virtual import Job
 
 QUIET = frozenset({"peers", "tell", "clock"})
@@ -26,13 +27,13 @@ QUIET = frozenset({"peers", "tell", "clock"})
 class Reduced(Machine):
     """A machine that offers less where less says the same."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, *, shared: Shared | None = None) -> None:
         """Find out which calls can meet."""
         self.struck = ""
         alone = scenario.budget == type(scenario.budget)() and scenario.deadline_ms is None
         self._apart = alone and not scenario.granted_until_ms
         self._struck_at: dict[tuple[tuple[str, str], ...], str] = {}
-        super().__init__(scenario)
+        super().__init__(scenario, shared=shared)
 
     def load(self, at: Snapshot) -> None:
         """Go back to an instant; which lineage was struck follows from its trail."""

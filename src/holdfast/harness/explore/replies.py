@@ -12,6 +12,7 @@ from holdfast.harness.explore import outside as world
 from holdfast.harness.explore.ground import Ground
 from holdfast.harness.explore.outside import Flight, Landing
 from holdfast.harness.explore.scenario import OPEN_MS
+from holdfast.harness.explore.shared import Commit
 from holdfast.harness.explore.virtual import Job, Wait
 from holdfast.kernel.answers import Answer, CannotTell, Differs, Doubt, NeverLeft, Refusal, Reply
 from holdfast.kernel.authority import spelled
@@ -20,7 +21,7 @@ from holdfast.kernel.guard import scopes
 from holdfast.kernel.laws.events import Changed, Heard, Left, Recorded, Shown, ToldTo, TurnedAway
 from holdfast.kernel.model import Approval, Effect
 from holdfast.kernel.ports import Request, Ruling
-from holdfast.store.memory import Books
+from holdfast.store.memory import Books, MemoryFace
 
 SEND_FAULTS = ("lost reply", "never left", "late", "vanish", "refused", "garbage")
 PROBE_FAULTS = ("cannot tell",)
@@ -77,48 +78,88 @@ class Replies(Ground):
             return wait.args[0] in self.dead and self.scenario.provable
         if port == "tell":
             view: Effect = wait.args[0]
-            self.see(ToldTo(view, self.store.durable.effects.get(view.id)))
+            held = self.store.durable.effects.get(view.id)
+            key = (id(view), id(held))
+            if not self.saw(key):
+                self.see(ToldTo(view, held), key)
             return None
         self.clock_ms += self.step_ms
         self.fresh = True
-        if port == "body":
-            return self._send(job, wait.args[0], option)
-        return self._look(wait, option)
+        answer: Any = self._send(job, wait.args[0], option) if port == "body" else self._look(wait, option)
+        return answer if self.shared is None else self.shared.the(answer)
 
     def _rule(self, job: Job) -> Ruling:
         """As the scenario says, under the policy that this worker has taken up: the one in force as it sees it."""
         answer = self.scenario.ruling
         policy = self.store.seen_by(job.worker).facts["policy:test"].value
         reason = "as the scenario says"
-        return Ruling(answer=answer, rules=("virtual",), reason=reason, policy=policy, expires_ms=OPEN_MS)
+        ruling = Ruling(answer=answer, rules=("virtual",), reason=reason, policy=policy, expires_ms=OPEN_MS)
+        return ruling if self.shared is None else self.shared.the(ruling)
 
     # -- store --
 
     def _store(self, job: Job, wait: Wait) -> Any:
-        face = self.store.face(job.worker)
         method = wait.method
-        if method == "read":
-            return face.read_now(wait.args[0])
-        if method == "latest":
-            return face.latest_now(wait.args[0])
+        if method in ("read", "latest"):
+            return self._read(job.worker, method, wait.args[0])
         self.fresh = True
         self.clock_ms += self.step_ms
         if method == "flush":
-            face.flush_now()
+            self.face(job.worker).flush_now()
             return None
         return self.write(job.worker, wait.args[0], durable=method == "commit")
 
+    def face(self, worker: str) -> MemoryFace:
+        """The store as one worker sees it."""
+        found = self.faces.get(worker)
+        if found is None:
+            found = self.faces[worker] = self.store.face(worker)
+        return found
+
+    def _read(self, worker: str, method: str, about: str) -> Any:
+        shared, store = self.shared, self.store
+        if shared is None:
+            face = self.face(worker)
+            return face.read_now(about) if method == "read" else face.latest_now(about)
+        books = store.current if worker == store.writer else store.durable
+        key = (id(books), about, self.clock_ms + self.offset_ms if method == "read" else -1)
+        known = shared.looks.get(key)
+        if known is None:
+            shared.spend()
+            face = self.face(worker)
+            answer: Any = face.read_now(about) if method == "read" else face.latest_now(about)
+            known = shared.looks[key] = (books, answer)
+        return known[1]
+
     def write(self, worker: str, change: Change, *, durable: bool) -> Verdict:
         """One change by one worker, its entries shown to the laws."""
-        store = self.store
+        store, shared = self.store, self.shared
         before = store.current
-        verdict = store.apply(worker, change)
+        key = (id(before), id(change), self.clock_ms + self.offset_ms)
+        known = shared.commits.get(key) if shared is not None else None
+        if known is not None:
+            store.take_up(worker, known.after)
+        else:
+            verdict = store.apply(worker, change)
+            known = Commit(before, change, verdict, store.current, {})
+            if shared is not None:
+                shared.spend()
+                shared.commits[key] = known
         if durable:
             store.flush()
-        after = store.current
-        if after is not before:
-            self.recorded(before, after, change)
-        return verdict
+        if known.after is not before:
+            self._fold(known)
+        return known.verdict
+
+    def _fold(self, commit: Commit) -> None:
+        """Show the laws what a commit recorded, unless they saw it in this very state before."""
+        states = self.states
+        known = commit.folds.get(id(states))
+        if known is not None:
+            self.states = known[1]
+            return
+        self.recorded(commit.before, commit.after, commit.change)
+        commit.folds[id(states)] = (states, self.states)
 
     def recorded(self, before: Books, after: Books, change: Change) -> None:
         """Show the laws every entry that one book has and the other has not."""
@@ -155,7 +196,8 @@ class Replies(Ground):
             reply = Doubt("lost_reply", "its connection was gone")
         else:
             reply = self._left(request, option)
-        self.see(Heard(request.effect, "reply", request.token, tag(reply)))
+        heard = Heard(request.effect, "reply", request.token, tag(reply))
+        self.see(heard, heard)
         return reply
 
     def _forgotten(self, request: Request) -> bool:
@@ -234,5 +276,6 @@ class Replies(Ground):
         else:
             answer = world.verify(self.outside, contract, question, self.clock_ms, stale=option == "stale")
         kind = tag(answer)
-        self.see(Heard(question.effect, wait.method, question.token, kind, getattr(answer, "final", False)))
+        heard = Heard(question.effect, wait.method, question.token, kind, getattr(answer, "final", False))
+        self.see(heard, heard)
         return answer
