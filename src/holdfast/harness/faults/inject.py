@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.harness.faults.points import Strikes, call_of
 from holdfast.harness.play.loop import process
-from holdfast.harness.world.simulated import SENT
+from holdfast.harness.world.services import Refused
+from holdfast.harness.world.simulated import ACTING, SENT, Acting
 from holdfast.kernel.answers import CannotTell, Doubt, NeverLeft, Refusal, Reply
 from holdfast.kernel.commit import Change, Verdict
 from holdfast.kernel.errors import StoreFull
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 READS = 3
 """How many reads of one thing an inconsistent outside answers as it likes: old, new, old."""
+
+ANOTHER = "another"
+"""In whose name the world writes down what another actor does where *moved* strikes."""
 
 HOUR_MS = 3_600_000
 APPROVAL_MS = 2_000_000
@@ -103,7 +107,12 @@ class Spot:
         elif fault.kind == "approval expires":
             stage.clock.ms += fault.by_ms or APPROVAL_MS
         elif fault.kind == "moved" and stage.case.moved is not None:
-            stage.case.moved(stage.world)
+            acting = ACTING.set(Acting(stage.world, ANOTHER, stage.clock.ms))
+            try:
+                with contextlib.suppress(Refused):  # what is refused to another actor is left undone, as to anybody
+                    stage.case.moved(stage.world)
+            finally:
+                ACTING.reset(acting)
         elif fault.kind == "lease stolen":
             await stage.stolen(self.worker)
 

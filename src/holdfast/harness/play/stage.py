@@ -23,6 +23,7 @@ from holdfast.gate.signing import Key
 from holdfast.harness.faults.inject import sent_ms
 from holdfast.harness.play.loop import VirtualLoop, process
 from holdfast.harness.play.watching import Watch, WatchedStore
+from holdfast.kernel.errors import BadValue
 from holdfast.kernel.ports import Ports
 from holdfast.runtime import approvers
 from holdfast.store import Store
@@ -207,6 +208,9 @@ class Stage:
     def __init__(self, case: Case, strikes: Struck, seed: int) -> None:
         """Make the world anew and stand before the first choice."""
         self.case, self.strikes, self.seed = case, strikes, seed
+        if case.moved is None and any(fault.kind == "moved" for fault in strikes.faults):
+            why = f"the fault moved strikes nothing: case {case.name!r} does not say what another actor does"
+            raise BadValue(path="$.moved", why=why, value_type="Case")
         self.world = case.world(seed)
         self.clock = self.world.clock
         self.offset_ms = 0
