@@ -43,10 +43,15 @@ to = 1200
 """
 
 
+def forget() -> None:
+    """One process reads a file of tools once; from here on it reads it again."""
+    for name in [name for name in sys.modules if name.startswith("holdfast_case_tools_")]:
+        del sys.modules[name]
+
+
 def tools(folder: Path, *, keyed: bool = False, more: str = "") -> None:
     """Write the tools anew; ``more`` is one more argument of the call."""
-    for name in [name for name in sys.modules if name.startswith("holdfast_case_tools_")]:
-        del sys.modules[name]  # one process reads a file of tools once
+    forget()
     path = folder / "tools.py"
     path.write_text(TOOLS.format(keyed=keyed, more=more) + f"# {keyed} {more}\n", encoding="utf-8")
 

@@ -14,7 +14,7 @@ from holdfast.harness.regress.add import add
 from holdfast.harness.regress.kept import ENDING, Kept, Retired, every, read, write
 from holdfast.harness.regress.run import replayed
 from holdfast.kernel.errors import BadConfig, BadValue
-from tests.unit.harness.regress.project import project, tools
+from tests.unit.harness.regress.project import forget, project, tools
 
 LOST = Fault(kind="lost reply", tool="refund")
 
@@ -50,6 +50,7 @@ def test_what_could_not_fail_any_more_is_said(kept: Kept, tmp_path: Path) -> Non
     aside = Kept(kept.regression, kept.text.replace('kind = "lost reply"', 'kind = "lost reply"\nnth = 9'), kept.path)
     assert replayed(aside).standing == "idle"
     (tmp_path / "cases" / "tools.py").unlink()
+    forget()
     gone = replayed(read(kept.path))
     assert (gone.standing, "tools.py" in gone.reason) == ("stale", True)
 
