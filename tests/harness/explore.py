@@ -21,7 +21,7 @@ from holdfast.harness.explore.landing import LANDING_TOOLS, everywhere, summary
 from holdfast.harness.explore.replies import PROBE_FAULTS, SEND_FAULTS
 from holdfast.harness.explore.scenario import EVERY_MOVE, FOUR, TOOLS, Bounds, Scenario, one, two
 from holdfast.kernel.laws import blind
-from tests.harness import measures
+from tests.harness import measures, worlds_measured
 from tests.harness.measures import RATE_WANTED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +89,9 @@ def measured(closed_seconds: float) -> tuple[dict[str, Any], list[dict[str, Any]
         ("rates", measures.rates),
         ("four_effects", measures.four),
         ("shrinking", measures.shrinking),
+        ("restores", worlds_measured.restores),
+        ("virtual_time", worlds_measured.month),
+        ("kept_failures", worlds_measured.kept_failures),
         ("engines", lambda: (measures.engines(), [])),
         ("closed", lambda: measures.at_will(closed_seconds)),
     ):
