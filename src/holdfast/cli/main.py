@@ -51,6 +51,7 @@ NOUNS = {
     "tool": ("holdfast.cli.tool:app", "Tools: what each declares, and what of it is proved."),
     "policy": ("holdfast.cli.policy:app", "Policy: what may happen, why, and from when on."),
     "case": ("holdfast.cli.case:app", "Cases: what each tests, and if it tells right from wrong."),
+    "shrink": ("holdfast.cli.shrink:shrink", "Make a failing play small, as a case to paste."),
     "bisect": ("holdfast.cli.bisect:bisect", "Find the first commit at which a case fails."),
     "regress": ("holdfast.cli.regress:app", "Kept failures: keep one, play them, retire one."),
     "test": ("holdfast.cli.test:app", "Play cases and judge what became of the world."),
