@@ -61,6 +61,7 @@ def main() -> None:
     """Start the store, walk, end it."""
     with tempfile.TemporaryDirectory() as folder, running() as (url, _):
         os.environ["OBJECTS_URL"] = url
+        tools.s3.cache_clear()  # a client of another store is no use to this one
         asyncio.run(walk(Path(folder)))
 
 
