@@ -23,6 +23,9 @@ READ_EVERY_S = 0.05
 ASK_EVERY_S = 1.0
 """How often a server that cannot be listened to is asked."""
 
+STOP_AGAIN_S = 0.2
+"""How often who listens is told to stop."""
+
 
 class Hints:
     """The hints of one store for one worker."""
@@ -45,8 +48,11 @@ class Hints:
     async def stop(self) -> None:
         """Listen no more."""
         task, self._task = self._task, None
-        if task is not None:
+        # A driver that is told to stop while it connects may swallow that: it is told again until it has stopped.
+        while task is not None and not task.done():
             task.cancel()
+            await asyncio.wait((task,), timeout=STOP_AGAIN_S)
+        if task is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
